@@ -61,6 +61,11 @@ def with_defaults(field: str, **fields: Any) -> dict[str, Any]:
     return {field: {**defaults, **fields}}
 
 
+def by_room(**fields: Any) -> dict[str, Any]:
+    """Returns autoscaling by free places."""
+    return {"minReplicas": 0, "maxReplicas": 10, "freeLinks": 5, "scaleDownAfterSeconds": 300, **fields}
+
+
 HTTP = {"path": "/load", "port": 8080, "timeoutSeconds": 1}
 POD_OVERRIDES = [{"index": 0, "routingState": "Ready"}, {"index": INT32_MAX, "routingState": "Shutdown"}]
 NAMED_PODS = [
@@ -169,6 +174,19 @@ ACCEPTED = [
         stateful_route(disruption={"deadlineSeconds": 30 * DAY}),
         {"disruption": {"deadlineSeconds": 30 * DAY}},
     ),
+    Accepted(
+        "autoscaling by links",
+        stateful_route(autoscaling={"maxReplicas": 1, "linksPerPod": 50}),
+        {
+            "replicas": None,
+            "autoscaling": {"minReplicas": 1, "maxReplicas": 1, "linksPerPod": 50, "scaleDownAfterSeconds": 300},
+        },
+    ),
+    Accepted(
+        "autoscaling by free places, down to zero and at once",
+        stateful_route(placement={"maxLinksPerPod": 1}, autoscaling=by_room(scaleDownAfterSeconds=0)),
+        {"autoscaling": by_room(scaleDownAfterSeconds=0)},
+    ),
     Accepted("a name of one digit", stateful_route("0"), DEFAULTS),
     Accepted("the longest name", stateful_route("r" * 63), DEFAULTS),
 ]
@@ -266,6 +284,32 @@ REFUSED = [
             f"spec.disruption.deadlineSeconds: Invalid value: {value}: deadlineSeconds must be from 0 to {30 * DAY}",
         )
         for value in (-1, 30 * DAY + 1)
+    ),
+    refused(
+        "autoscaling with a minimum above its maximum",
+        stateful_route(autoscaling={"minReplicas": 3, "maxReplicas": 2, "linksPerPod": 50}),
+        "spec.autoscaling: Invalid value: autoscaling.minReplicas must not be greater than maxReplicas: 3 > 2",
+    ),
+    *(
+        refused(
+            f"autoscaling with {what}",
+            stateful_route(placement={"maxLinksPerPod": 10}, autoscaling={"maxReplicas": 2, **targets}),
+            "spec.autoscaling: Invalid value: autoscaling needs a target: set either linksPerPod (the number of links "
+            "for which a pod is added) or freeLinks (the number of new users for whom there is always room)",
+        )
+        for what, targets in [("no target", {}), ("both targets", {"linksPerPod": 50, "freeLinks": 5})]
+    ),
+    refused(
+        "autoscaling by free places without a limit of links per pod",
+        stateful_route(autoscaling=by_room()),
+        "spec: Invalid value: autoscaling.freeLinks requires placement.maxLinksPerPod: without a limit, there is "
+        "always room in a pod",
+    ),
+    refused(
+        "autoscaling that waits longer than a day",
+        stateful_route(placement={"maxLinksPerPod": 10}, autoscaling=by_room(scaleDownAfterSeconds=DAY + 1)),
+        f"spec.autoscaling.scaleDownAfterSeconds: Invalid value: {DAY + 1}: scaleDownAfterSeconds must be from 0 to "
+        f"{DAY}",
     ),
     # The routing states.
     *(

@@ -22,6 +22,9 @@ RESOLVER_PREFIX = f"{PREFIX}resolver_"
 #: The number is independent of the number of links.
 SERIES_OF_A_ROUTE = 22
 
+#: How many more there are with autoscaling.
+SERIES_OF_AUTOSCALING = 6
+
 #: Labels that Prometheus adds to samples.
 SCRAPE_LABELS = frozenset({"job", "instance", "namespace", "pod"})
 
@@ -99,9 +102,11 @@ class ProcessMetrics:
 
 @pytest.fixture(scope="module")
 def operator_metrics(monitored_operator: MonitoredOperator, game: Service) -> ProcessMetrics:
-    """The metrics of an operator that has bound a link and knows the load of the pods, of a route with a limit."""
+    """The metrics of an operator that has bound a link, knows the load of the pods, and scales a route with a limit."""
     game.await_bound(game.link("alice"))
-    game.edit_route(links={"max": 100})
+    game.edit_route(links={"max": 100}, autoscaling={"minReplicas": 3, "maxReplicas": 3, "linksPerPod": 100})
+    monitored_operator.await_value(3, f"{PREFIX}desired_replicas")
+    monitored_operator.await_value(1, f"{PREFIX}disruption_condition", type="Scaled", reason="Scaled")
     monitored_operator.await_value(100, f"{PREFIX}links_limit")
     for pod in range(3):
         game.report(pod, load_state=2)
@@ -159,9 +164,11 @@ def test_a_route_has_the_documented_number_of_series_and_a_pod_has_three(
         if sample.labels.get("route") == "game"
     ]
     by_pod = Counter(sample.labels.get("pod") for sample in samples)
-    limit = 1
-    assert by_pod == {"game-0": 3, "game-1": 3, "game-2": 3, "": 1, None: SERIES_OF_A_ROUTE - 1 + limit}
-    assert f"A route has {SERIES_OF_A_ROUTE} series, and 3 a pod" in _page()
+    more = 1 + SERIES_OF_AUTOSCALING
+    assert by_pod == {"game-0": 3, "game-1": 3, "game-2": 3, "": 1, None: SERIES_OF_A_ROUTE - 1 + more}
+    words = " ".join(_page().split())
+    assert f"A route has {SERIES_OF_A_ROUTE} series, and 3 a pod; one more with `links.max`" in words
+    assert f"{SERIES_OF_AUTOSCALING} more with `autoscaling`" in words
 
 
 def test_each_metric_of_the_operator_is_documented(operator_metrics: ProcessMetrics) -> None:

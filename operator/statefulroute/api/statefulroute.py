@@ -4,6 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue
 
+from statefulroute.api.autoscaling import AUTOSCALING_RULES, SPEC_RULES, Autoscaling
 from statefulroute.api.disruption import Disruption, Replicas
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.limits import (
@@ -317,11 +318,16 @@ class StatefulRouteSpec(Model):
         default=None,
         description="The desired number of pods, which kubectl scale and a HorizontalPodAutoscaler set. Pods with "
         "users are removed only when they are empty or their deadline is over. If unset, the route does not scale "
-        "its workload.",
+        "its workload, unless it has autoscaling.",
     )
     disruption: Disruption | None = Field(
         default=None,
         description="How long pods that are removed on purpose keep their users.",
+    )
+    autoscaling: Autoscaling | None = Field(
+        default=None,
+        description="How the operator sets spec.replicas. If unset, users and other scalers set it.",
+        json_schema_extra=AUTOSCALING_RULES,
     )
 
 
@@ -332,7 +338,7 @@ class StatefulRoute(Model):
     api_version: str = API_VERSION
     kind: str = STATEFUL_ROUTE.kind
     metadata: dict[str, Any] = Field(default_factory=dict)
-    spec: StatefulRouteSpec = Field(default=StatefulRouteSpec())
+    spec: StatefulRouteSpec = Field(default=StatefulRouteSpec(), json_schema_extra=SPEC_RULES)
     status: StatefulRouteStatus | None = None
 
     validations: ClassVar[list[dict[str, Any]]] = [

@@ -270,6 +270,8 @@ class RouteReason(StrEnum):
     """The operator is not allowed to scale the workload, or the API server refused it."""
     ANOTHER_ROUTE_SCALES = "AnotherRouteScales"
     """Another route scales the same workload."""
+    ANOTHER_SCALER = "AnotherScaler"
+    """Something else changes the number of pods of the workload, or `spec.replicas`, back again and again."""
 
 
 class RouteEventReason(StrEnum):

@@ -201,7 +201,7 @@ def _previous_binding(previous: LinkStatus | None, now: datetime, cause: LossCau
 
 
 class RouteWriter:
-    """Writes the status of StatefulRoutes.
+    """Writes the status of StatefulRoutes, and their numbers of pods.
 
     Args:
         client: the client for the API server.
@@ -228,7 +228,7 @@ class RouteWriter:
         self.definition.forget_expired()
         while change := status_patch(route.status, accepted := self.definition.accepted_part(status), self.operator):
             try:
-                await self._patch_status(route, change)
+                await self._patch(route, "/status", {"status": change})
             except APIError as error:
                 if not self.definition.status_refused(accepted, error):
                     raise
@@ -236,9 +236,17 @@ class RouteWriter:
                 self.definition.status_accepted()
                 return
 
-    async def _patch_status(self, route: Route, change: dict[str, Any]) -> None:
-        path = f"/apis/{API_VERSION}/namespaces/{route.namespace}/{STATEFUL_ROUTE.plural}/{route.name}/status"
-        body = {"metadata": {"resourceVersion": str(route.resource_version)}, "status": change}
+    async def set_replicas(self, route: Route, replicas: int) -> None:
+        """Writes `spec.replicas` of the route.
+
+        Raises:
+            ClusterError: the request failed, or its result is unknown.
+        """
+        await self._patch(route, "", {"spec": {"replicas": replicas}})
+
+    async def _patch(self, route: Route, subresource: str, change: dict[str, Any]) -> None:
+        path = f"/apis/{API_VERSION}/namespaces/{route.namespace}/{STATEFUL_ROUTE.plural}/{route.name}{subresource}"
+        body = {"metadata": {"resourceVersion": str(route.resource_version)}, **change}
         self._routes.observe(
             _decode_response(LEAN_ROUTES, await self._client.merge_patch(path, msgspec.json.encode(body)))
         )

@@ -20,6 +20,7 @@ from statefulroute.controllers.links.expiry import ExpiryController
 from statefulroute.controllers.links.reconciler import LinkReconciler
 from statefulroute.controllers.links.turn_limiter import TurnLimiter
 from statefulroute.controllers.loss_verifier import LossVerifier
+from statefulroute.controllers.monitoring.disruptions import DisruptionMetrics
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.monitoring.process import ProcessMetrics
 from statefulroute.controllers.monitoring.routes import RouteMetrics
@@ -104,6 +105,7 @@ def assemble(
     recorder = EventRecorder(client, socket.gethostname())
     lost_pods = LostPodTracker(recorder, utc_now)
     route_store.listen(lost_pods.observe)
+    route_writer = RouteWriter(client, informers.routes, leadership.identity)
     disruption_statuses = DisruptionStatuses()
     disruption_statuses.listen(route_store.status_changed)
     disruptions = DisruptionController(
@@ -111,6 +113,7 @@ def assemble(
         route_store=route_store,
         counts=counts,
         statuses=disruption_statuses,
+        route_writer=route_writer,
         recorder=recorder,
         clock=utc_now,
         annotates=settings.annotates,
@@ -148,7 +151,6 @@ def assemble(
         utc_now,
         annotates=settings.annotates,
     )
-    route_writer = RouteWriter(client, informers.routes, leadership.identity)
 
     def forget(key: RouteKey) -> None:
         refresher.forget(key)
@@ -183,6 +185,13 @@ def assemble(
         ),
         metrics,
         RouteMetrics(informers.routes.cache, route_store, assessments, lambda: leadership.is_leader, utc_now),
+        DisruptionMetrics(
+            informers.routes.cache,
+            route_store,
+            disruption_statuses,
+            disruptions.autoscaler,
+            lambda: leadership.is_leader,
+        ),
         *timers.collectors,
         CacheMetrics(informers.reflectors),
         ClockMetrics(process_clock),

@@ -13,6 +13,7 @@ from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RoutingState
 from statefulroute.cluster.errors import ClusterError, ConflictError, UnreachableError, api_error
 from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.disruption import controller as controller_module
 from statefulroute.controllers.disruption.controller import DisruptionController
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
@@ -53,6 +54,7 @@ class ScaledEnvironment(Environment):
             route_store=self.route_store,
             counts=self.counts,
             statuses=self.statuses,
+            route_writer=cast("RouteWriter", None),
             recorder=cast("EventRecorder", self.recorder),
             clock=lambda: self.now,
         )

@@ -196,11 +196,19 @@ async def test_edit_of_the_route_reconciles_each_link() -> None:
         environment.links.put(link(30, user, pod=0))
     async with running_route(environment):
         environment.reconciled.clear()
-        environment.routes.put(route(50, generation=2))
+        environment.routes.put(route(50, generation=2, spec={"onPodLost": {"graceSeconds": 60}}))
         await idle()
         assert sorted(environment.reconciled) == ["alice", "bob"]
+
+
+async def test_change_of_the_status_or_of_the_replicas_of_the_route_reconciles_no_link() -> None:
+    environment = Environment().with_pods(0)
+    environment.links.put(link(30, pod=0))
+    async with running_route(environment):
         environment.reconciled.clear()
-        environment.routes.put(route(51, generation=2, status={"links": 2}))
+        environment.routes.put(route(51, status={"links": 2}))
+        environment.routes.put(route(52, generation=2, spec={"replicas": 3}))
+        environment.routes.put(route(53, generation=3, spec={"replicas": 4}))
         await idle()
         assert environment.reconciled == []
 

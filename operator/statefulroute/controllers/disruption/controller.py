@@ -13,16 +13,20 @@ from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.cluster.scales import NotScalableError
+from statefulroute.cluster.writes import RouteWriter
+from statefulroute.controllers.disruption.autoscaler import Autoscaler
 from statefulroute.controllers.disruption.gathering import FallingLinks, gather_pods
 from statefulroute.controllers.disruption.planners import Planners
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
+from statefulroute.controllers.disruption.unplaced_links import UnplacedLinks
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.routes.turns import RouteTurns
 from statefulroute.controllers.state_store import RouteStore
+from statefulroute.domain.disruption.contested_scale import ContestedScale
 from statefulroute.domain.disruption.events import closing_events, empty_event, scaled_event
 from statefulroute.domain.disruption.facts import DisruptionFacts
 from statefulroute.domain.disruption.features import plans_disruptions
-from statefulroute.domain.disruption.plan import Plan, SetReplicas, plan_disruptions
+from statefulroute.domain.disruption.plan import Plan, SetReplicas, SetRouteReplicas, plan_disruptions
 from statefulroute.domain.disruption.status import DisruptionStatus, other_planner_status, unplanned_status
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.route import Route, RouteView, Workload
@@ -38,6 +42,9 @@ _SETTLE_SECONDS, _PODS_A_SECOND = 0.05, 5_000
 #: How soon a write is repeated that failed, was refused, or whose effect is not seen.
 _RETRY_SECONDS, _REFUSED_SECONDS, _UNSEEN_SECONDS = 1.0, 15.0, 5.0
 
+#: How soon a plan follows the one before, at least, if only the number of links has changed, for which pods are added.
+_DEMAND_SECONDS = 1.0
+
 
 @dataclass(slots=True)
 class _Planned:
@@ -49,6 +56,9 @@ class _Planned:
         written_version: the version of the workload after the last write.
         scale_refusal: why the API server refused the last change of the number of pods.
         retry_at: before when no write is repeated, by the clock of the event loop.
+        planned_at: when the last plan was made, by this clock.
+        route_scale: whether something else sets `spec.replicas`, too.
+        workload_scale: whether something else scales the workload, too.
         generation: the generation of the route by the last plan.
     """
 
@@ -57,7 +67,21 @@ class _Planned:
     written_version: int = 0
     scale_refusal: str | None = None
     retry_at: float = 0.0
+    planned_at: float = 0.0
+    route_scale: ContestedScale = field(default_factory=ContestedScale)
+    workload_scale: ContestedScale = field(default_factory=ContestedScale)
     generation: int = 0
+
+    def observe_scales(self, replicas: int, workload: Workload) -> None:
+        """Observes the numbers of pods of the route and of the workload.
+
+        Args:
+            replicas: the number of the route.
+            workload: the workload.
+        """
+        self.route_scale = self.route_scale.observe(replicas, self.planned_at)
+        if workload.resource_version >= self.written_version:
+            self.workload_scale = self.workload_scale.observe(workload.replicas, self.planned_at)
 
 
 class DisruptionController:
@@ -71,6 +95,7 @@ class DisruptionController:
         route_store: the views of routes, which show the closing pods.
         counts: the number of links of each pod.
         statuses: what the plans state.
+        route_writer: writes the numbers of pods of routes with autoscaling.
         recorder: writes events.
         clock: the time of day.
         annotates: whether the operator writes the deletion costs of pods.
@@ -83,6 +108,7 @@ class DisruptionController:
         route_store: RouteStore,
         counts: LinkCounts,
         statuses: DisruptionStatuses,
+        route_writer: RouteWriter,
         recorder: EventRecorder,
         clock: Clock,
         annotates: bool = True,
@@ -90,13 +116,15 @@ class DisruptionController:
         self._informers = informers
         self._route_store = route_store
         self._statuses = statuses
+        self._route_writer = route_writer
         self._recorder = recorder
         self._clock = clock
         self._annotates = annotates
         self._planners = Planners(route_store.routes_to)
         self._planned: dict[RouteKey, _Planned] = {}
-        self._due_soon: set[RouteKey] = set()
-        """The routes whose plan follows a change in a moment, and not at its next deadline."""
+        self._due_soon: dict[RouteKey, float] = {}
+        """When the plans of routes are due that follow a change, and not a deadline, by the clock of the event loop."""
+        self.autoscaler = Autoscaler(counts, UnplacedLinks(informers.links.cache, self._demand_changed))
         self._turns = RouteTurns(self._turn, _ROUTES, lambda: None)
         informers.routes.cache.listen(self._route_changed)
         route_store.watch_all(self._add)
@@ -105,6 +133,7 @@ class DisruptionController:
     def start(self) -> None:
         """Starts to plan for all routes; all caches must be synced."""
         self._due_soon.clear()
+        self.autoscaler.clear()
         self._turns.start()
         for key in self._planners.routes():
             self._turns.add(key)
@@ -130,26 +159,53 @@ class DisruptionController:
 
     def _links_changed(self, route: RouteKey, pod: PodKey) -> None:
         workload = self._planners.workload_of(route)
-        if workload is not None and pod in self._route_store.closing(workload):
+        if workload is None:
+            return
+        if pod in self._route_store.closing(workload):
             self._add(route)
+        else:
+            self._demand_changed(route)
+
+    def _demand_changed(self, route: RouteKey) -> None:
+        """Plans for the workload of a route with more links or fewer, if it has autoscaling.
+
+        That is at most once a second, but at once for the first users of a workload without pods.
+        """
+        planner = self._planners.planner_of(route)
+        recommended = None if planner is None else self.autoscaler.recommended(planner)
+        if planner is None or recommended is None:
+            return
+        planned = self._planned.get(planner)
+        if planned is None or not recommended:
+            self._add_within(planner, 0.0)
+        else:
+            since = asyncio.get_running_loop().time() - planned.planned_at
+            self._add_within(planner, _DEMAND_SECONDS - since)
 
     def _add(self, route: RouteKey) -> None:
         """Plans in a moment for the workload of a route that has changed."""
-        planner = self._planners.planner_of(route)
-        if planner is None or planner in self._due_soon:
+        if (planner := self._planners.planner_of(route)) is not None:
+            self._add_within(planner, 0.0)
+
+    def _add_within(self, planner: RouteKey, seconds: float) -> None:
+        """Plans for a workload after some seconds, but not before changes of the same moment are seen."""
+        now, due = asyncio.get_running_loop().time(), self._due_soon.get(planner)
+        if due is not None and due <= now + seconds:
             return
-        self._due_soon.add(planner)
-        pods = self._route_store.pod_count(planner)
-        self._turns.add_after(planner, max(_SETTLE_SECONDS, pods / _PODS_A_SECOND))
+        seconds = max(seconds, _SETTLE_SECONDS, self._route_store.pod_count(planner) / _PODS_A_SECOND)
+        if due is None or now + seconds < due:
+            self._due_soon[planner] = now + seconds
+            self._turns.add_after(planner, seconds)
 
     def _forget(self, route: RouteKey) -> None:
         self._planned.pop(route, None)
-        self._due_soon.discard(route)
+        self._due_soon.pop(route, None)
         self._statuses.forget(route)
+        self.autoscaler.forget(route)
 
     async def _turn(self, key: RouteKey) -> None:
         """Plans for the workload of a route, and carries out the plan."""
-        self._due_soon.discard(key)
+        self._due_soon.pop(key, None)
         view, planner = self._route_store.get(key), self._planners.planner_of(key)
         if view is None or planner is None or not plans_disruptions(view.route.spec):
             return
@@ -165,6 +221,7 @@ class DisruptionController:
         planned = self._planned.setdefault(key, _Planned())
         if planned.generation != view.route.generation:
             planned.generation, planned.retry_at, planned.scale_refusal = view.route.generation, 0.0, None
+        planned.planned_at = asyncio.get_running_loop().time()
         facts = self._gather(view, workload, planned, now)
         plan = plan_disruptions(facts)
         self._record_changes(view, planned, plan, facts)
@@ -177,15 +234,22 @@ class DisruptionController:
             self._turns.add_after(key, min(pauses))
 
     def _gather(self, view: RouteView, workload: Workload, planned: _Planned, now: datetime) -> DisruptionFacts:
-        routes = [each for each in self._route_store.routes_to(view.route.workload_key) if not each.is_deleting]
+        route = view.route
+        routes = [each for each in self._route_store.routes_to(route.workload_key) if not each.is_deleting]
+        pods = gather_pods(view, routes, self._informers.pods.cache, planned.falling, now)
+        replicas = workload.replicas if route.spec.replicas is None else route.spec.replicas
+        planned.observe_scales(replicas, workload)
         return DisruptionFacts(
-            route_name=view.route.name,
-            spec=view.route.spec,
+            route_name=route.name,
+            spec=route.spec,
             workload=workload,
-            pods=gather_pods(view, routes, self._informers.pods.cache, planned.falling, now),
+            pods=pods,
             now=now,
-            can_rank_pods=self._annotates and view.route.has_deletion_cost,
+            can_rank_pods=self._annotates and route.has_deletion_cost,
             scale_refusal=planned.scale_refusal,
+            recommendation=self.autoscaler.recommend(route, routes, pods, replicas),
+            is_route_contested=planned.route_scale.is_contested,
+            is_workload_contested=planned.workload_scale.is_contested,
         )
 
     def _record_changes(self, view: RouteView, planned: _Planned, plan: Plan, facts: DisruptionFacts) -> None:
@@ -206,23 +270,50 @@ class DisruptionController:
             return planned.retry_at - now
         for action in plan.actions:
             match action:
+                case SetRouteReplicas(replicas):
+                    if (pause := await self._scale_route(route, workload, planned, replicas)) is not None:
+                        return pause
                 case SetReplicas(replicas):
-                    return await self._scale(route, workload, planned, replicas)
+                    return planned.workload_scale.pause(now) or await self._scale(route, workload, planned, replicas)
+        return None
+
+    async def _scale_route(self, route: Route, workload: Workload, planned: _Planned, replicas: int) -> float | None:
+        """Sets `spec.replicas` of a route; returns the seconds until the next plan; None if it was set."""
+        now = asyncio.get_running_loop().time()
+        if pause := planned.route_scale.pause(now):
+            return pause
+        before = workload.replicas if route.spec.replicas is None else route.spec.replicas
+        try:
+            await self._route_writer.set_replicas(route, replicas)
+        except ConflictError:
+            return _RETRY_SECONDS
+        except ClusterError as error:
+            return self._scale_failed(route, planned, error)
+        planned.route_scale = planned.route_scale.wrote(replicas, now)
+        self.autoscaler.scaled(route.key, before, replicas)
+        log.info("a route was scaled", route=route.key, before=before, after=replicas)
         return None
 
     async def _scale(self, route: Route, workload: Workload, planned: _Planned, replicas: int) -> float:
         """Sets the number of pods of a workload; returns the seconds until the next plan."""
-        refusal, pause = None, _UNSEEN_SECONDS
+        now = asyncio.get_running_loop().time()
         try:
             planned.written_version = await self._informers.workloads.set_replicas(route, workload, replicas)
-            self._recorder.record(scaled_event(route, workload.replicas, replicas), route.uid)
         except ConflictError:
-            pause = _RETRY_SECONDS
+            return _RETRY_SECONDS
         except ClusterError as error:
-            log.warning("a workload was not scaled: trying again", route=route.key, error=str(error))
-            pause = retry_pause(_RETRY_SECONDS, error.retry_after_seconds)
-            if isinstance(error, NotScalableError | APIError) and not is_outage(error):
-                refusal, pause = str(error), _REFUSED_SECONDS
-            planned.retry_at = asyncio.get_running_loop().time() + pause
+            return self._scale_failed(route, planned, error)
+        planned.workload_scale = planned.workload_scale.wrote(replicas, now)
+        self._recorder.record(scaled_event(route, workload.replicas, replicas), route.uid)
+        was_refused, planned.scale_refusal = planned.scale_refusal is not None, None
+        return _SETTLE_SECONDS if was_refused else _UNSEEN_SECONDS
+
+    def _scale_failed(self, route: Route, planned: _Planned, error: ClusterError) -> float:
+        """Handles a failed write of a number of pods; returns the seconds until the next plan."""
+        log.warning("a workload was not scaled: trying again", route=route.key, error=str(error))
+        refusal, pause = None, retry_pause(_RETRY_SECONDS, error.retry_after_seconds)
+        if isinstance(error, NotScalableError | APIError) and not is_outage(error):
+            refusal, pause = str(error), _REFUSED_SECONDS
+        planned.retry_at = asyncio.get_running_loop().time() + pause
         has_changed, planned.scale_refusal = refusal != planned.scale_refusal, refusal
         return _SETTLE_SECONDS if has_changed else pause

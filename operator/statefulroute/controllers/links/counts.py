@@ -70,6 +70,10 @@ class LinkCounts:
             if self._assumed.get(key) == pod:
                 self._forget_assumed(key)
 
+    def assumed(self, route: RouteKey) -> Mapping[PodKey, int]:
+        """Returns how many of the links of a route's pods are about to be bound, and so name no pod, or another one."""
+        return Counter(pod for key, pod in self._assumed.items() if key.route == route)
+
     def _forget_assumed(self, key: LinkKey) -> None:
         pod = self._assumed.pop(key, None)
         if pod is not None:

@@ -53,9 +53,11 @@ class _RouteInputs(NamedTuple):
         """Returns the inputs that a view of the route holds."""
         if view is None:
             return cls()
-        route, workload = view.route, view.workload
+        spec, workload = view.route.spec, view.workload
+        if spec.replicas is not None:  # an autoscaler may change it often, and no decision depends on it
+            spec = spec.model_copy(update={"replicas": None})
         identity = workload and (workload.uid, workload.service_name, workload.is_indexed)
-        return cls((route.generation, route.spec, view.is_workload_known, identity), view.missing_workload)
+        return cls((spec, view.is_workload_known, identity), view.missing_workload)
 
 
 def _is_refused(error: Exception) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from statefulroute.api.statefulroute import StatefulRouteSpec
+from statefulroute.domain.disruption.autoscaling import Recommendation
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.route import Workload
@@ -56,6 +57,9 @@ class DisruptionFacts:
         now: the current time.
         can_rank_pods: whether the operator sets the order in which the workload's controller removes pods.
         scale_refusal: why the API server refused the last change of the number of pods; None if it did not.
+        recommendation: how many pods the route has to have by its autoscaling; None without autoscaling.
+        is_route_contested: whether something else changes `spec.replicas` back again and again.
+        is_workload_contested: whether something else changes the number of pods of the workload back again and again.
     """
 
     route_name: str
@@ -65,3 +69,11 @@ class DisruptionFacts:
     now: datetime
     can_rank_pods: bool = False
     scale_refusal: str | None = None
+    recommendation: Recommendation | None = None
+    is_route_contested: bool = False
+    is_workload_contested: bool = False
+
+    @property
+    def desired_replicas(self) -> int | None:
+        """The number of pods that the workload will have; None if the route does not scale it."""
+        return self.spec.replicas if self.recommendation is None else self.recommendation.replicas

@@ -5,7 +5,7 @@ from statefulroute.api.statefulroute import StatefulRouteSpec
 
 def scales_workload(spec: StatefulRouteSpec) -> bool:
     """Returns whether the route sets the number of pods of its workload."""
-    return spec.replicas is not None
+    return spec.replicas is not None or spec.autoscaling is not None
 
 
 def plans_disruptions(spec: StatefulRouteSpec) -> bool:

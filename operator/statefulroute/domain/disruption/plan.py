@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from statefulroute.api.vocabulary import ClosingReason, ConditionType
 from statefulroute.domain.conditions import ConditionState
@@ -20,7 +20,14 @@ class SetReplicas:
     replicas: int
 
 
-Action = SetReplicas
+@dataclass(frozen=True, slots=True)
+class SetRouteReplicas:
+    """Sets `spec.replicas` of the route."""
+
+    replicas: int
+
+
+Action = SetReplicas | SetRouteReplicas
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +54,24 @@ def plan_disruptions(facts: DisruptionFacts) -> Plan:
 
     Nothing is remembered but what the facts contain, so a plan is the same after a restart of the operator.
     """
-    target, reasons = facts.spec.replicas, dict[PodKey, ClosingReason]()
+    target, reasons = facts.desired_replicas, dict[PodKey, ClosingReason]()
     if target is not None:
         reasons |= dict.fromkeys(surplus_pods(facts, target), ClosingReason.SCALE_DOWN)
     closing = close_pods(facts, reasons)
     actions, conditions = list[Action](), dict[ConditionType, ConditionState]()
     if target is not None:
         conditions[ConditionType.SCALED] = scaled_condition(facts, target, closing)
+        if target != facts.spec.replicas:
+            actions.append(SetRouteReplicas(target))
         if (replicas := next_replicas(facts, target, closing)) != facts.workload.replicas:
             actions.append(SetReplicas(replicas))
-    return Plan(closing, actions, conditions, target, next_check(facts, closing))
+    times = (next_check(facts, closing), _next_recommendation(facts))
+    first = min((time for time in times if time is not None), default=None)
+    return Plan(closing, actions, conditions, target, first)
+
+
+def _next_recommendation(facts: DisruptionFacts) -> datetime | None:
+    """Returns when autoscaling recommends fewer pods if the demand does not change."""
+    if facts.recommendation is None or facts.recommendation.changes_in is None:
+        return None
+    return facts.now + timedelta(seconds=facts.recommendation.changes_in)

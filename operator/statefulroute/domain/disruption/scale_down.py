@@ -15,6 +15,15 @@ from statefulroute.domain.times import format_rfc3339
 #: How many closing pods the message of a condition names.
 _MAX_NAMED_PODS = 3
 
+_ROUTE_CONTESTED = (
+    "something else sets spec.replicas of the route again and again after the operator, for example a "
+    "HorizontalPodAutoscaler: remove it, or spec.autoscaling"
+)
+_WORKLOAD_CONTESTED = (
+    "something else sets the number of pods of the {} again and again after the operator, for example a "
+    "HorizontalPodAutoscaler: let it scale StatefulRoute {!r} instead"
+)
+
 
 def surplus_pods(facts: DisruptionFacts, target: int) -> list[PodKey]:
     """Returns the pods that close because the workload is scaled down, in the order in which they are removed.
@@ -94,12 +103,8 @@ def _removed_first(facts: DisruptionFacts, pods: list[PodFacts], closing: Mappin
 def scaled_condition(facts: DisruptionFacts, target: int, closing: Mapping[PodKey, Closing]) -> ConditionState:
     """Scaled: the workload has as many pods as desired."""
     replicas, kind = facts.workload.replicas, facts.spec.workload_ref.kind
-    if facts.scale_refusal is not None:
-        return (
-            False,
-            RouteReason.SCALE_REFUSED,
-            f"the {kind} was not scaled to {_number(target)}: {facts.scale_refusal}",
-        )
+    if (problem := _scaling_problem(facts, target)) is not None:
+        return problem
     if replicas == target:
         return True, RouteReason.SCALED, f"the {kind} has {_number(target)} as desired"
     if replicas < target:
@@ -115,6 +120,19 @@ def scaled_condition(facts: DisruptionFacts, target: int, closing: Mapping[PodKe
 
 def _number(pods: int) -> str:
     return f"{pods} pod{'' if pods == 1 else 's'}"
+
+
+def _scaling_problem(facts: DisruptionFacts, target: int) -> ConditionState | None:
+    """Returns why the workload cannot be scaled, or does not stay so; None if nothing prevents it."""
+    kind = facts.spec.workload_ref.kind
+    if facts.scale_refusal is not None:
+        message = f"the {kind} was not scaled to {_number(target)}: {facts.scale_refusal}"
+        return False, RouteReason.SCALE_REFUSED, message
+    if facts.is_route_contested:
+        return False, RouteReason.ANOTHER_SCALER, _ROUTE_CONTESTED
+    if facts.is_workload_contested:
+        return False, RouteReason.ANOTHER_SCALER, _WORKLOAD_CONTESTED.format(kind, facts.route_name)
+    return None
 
 
 def _describe(pod: PodFacts, closing: Mapping[PodKey, Closing]) -> str:
