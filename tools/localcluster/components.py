@@ -101,6 +101,8 @@ def controller_manager(layout: Layout) -> list[str]:
         f"--service-account-private-key-file={layout.path('service-account.key')}",
         f"--root-ca-file={layout.path('ca.crt')}",
         "--use-service-account-credentials",
+        # Of HorizontalPodAutoscalers, which few tests create.
+        "--horizontal-pod-autoscaler-sync-period=1s",
         *SINGLE_INSTANCE_FLAGS,
         "--secure-port=0",
     ]
