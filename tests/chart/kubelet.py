@@ -21,7 +21,7 @@ from typing import Any
 import yaml
 
 from support.api_user import APIUser
-from support.operator_process import PROGRAM
+from support.operator_process import NO_AUTHORITIES, PROGRAM
 from support.service import NOT_READY, READY
 
 POLL_SECONDS = 0.1
@@ -157,7 +157,7 @@ class Kubelet:
             context["context"]["namespace"] = self.namespace
         file = self.folder / f"{pod['metadata']['uid']}.kubeconfig"
         file.write_text(json.dumps(config))
-        return {"KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
+        return {**NO_AUTHORITIES, "KUBECONFIG": str(file), "PATH": "/usr/bin:/bin", "NO_COLOR": "1"}
 
     def _run_server(self, pod: Pod, person: APIUser) -> None:
         """Runs the process as long as the pod exists, then removes the pod's finalizer."""

@@ -22,6 +22,7 @@ from pykube.objects import Pod
 from yarl import URL
 
 from support.load_servers import pod_ip
+from support.operator_process import NO_AUTHORITIES
 from support.service import Service
 from support.waiting import eventually
 
@@ -36,7 +37,7 @@ _HOLD = "example.com/hold"
 
 def environment(kubeconfig: Path, **variables: str) -> dict[str, str]:
     """Returns this process's environment with these variables, with unbuffered output of Python."""
-    return {**os.environ, "PYTHONUNBUFFERED": "1", "KUBECONFIG": str(kubeconfig), **variables}
+    return {**os.environ, **NO_AUTHORITIES, "PYTHONUNBUFFERED": "1", "KUBECONFIG": str(kubeconfig), **variables}
 
 
 class Accounts:

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from statefulroute.cli.app import app
 from support.kubectl import Result
+from support.operator_process import NO_AUTHORITIES
 
 #: The folder of the package's commands and of kubectl.
 PROGRAMS = Path(sys.executable).parent
@@ -37,7 +38,8 @@ class Command:
     def environment(self) -> dict[str, str]:
         """The environment of the command: the plugin is on PATH, and colours are off."""
         path = f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}"
-        return {**os.environ, "PATH": path, "KUBECONFIG": str(self.kubeconfig), "NO_COLOR": "1", "COLUMNS": "120"}
+        own = {"PATH": path, "KUBECONFIG": str(self.kubeconfig), "NO_COLOR": "1", "COLUMNS": "120"}
+        return {**os.environ, **NO_AUTHORITIES, **own}
 
     def line(self, *arguments: str) -> list[str]:
         """Returns the command line."""

@@ -8,18 +8,34 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
+from support.fork_server import IS_SUPPORTED, ForkedProcess, shared_fork_server
 from support.waiting import eventually
 
 #: The installed command, beside the interpreter that runs the tests.
-PROGRAM = Path(sys.executable).with_name("statefulroute")
+PROGRAM = _INSTALLED = Path(sys.executable).with_name("statefulroute")
+
+#: Hides the machine's certificate authorities, which a process of the product loads twice at its start and never uses:
+#: it trusts those of the kubeconfig.
+NO_AUTHORITIES = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull}
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 _SERVING_EVENT = "the caches are synced"
 _SHOWN_LINES = 80
+
+
+def start_process(
+    arguments: Sequence[str], environment: Mapping[str, str], log: BinaryIO
+) -> subprocess.Popen[bytes] | ForkedProcess:
+    """Starts `statefulroute` with these arguments and environment variables, and with a file for its output."""
+    if IS_SUPPORTED:
+        return shared_fork_server().start(arguments, environment, log.fileno())
+    return subprocess.Popen(
+        [_INSTALLED, *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=dict(environment)
+    )
 
 
 class OperatorProcess:
@@ -36,7 +52,7 @@ class OperatorProcess:
         fixed = ["--log-format", "json", "--no-leader-elect"]
         self._command = [PROGRAM, "operator", "--kubeconfig", kubeconfig, *fixed, *options]
         self._log_file = log_file
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._started_at = 0
         """The length of the log when the present process started."""
 
@@ -84,14 +100,14 @@ class OperatorProcess:
         if self.is_running:
             raise AssertionError("it runs already")
         self._started_at = len(self.log_text)
+        variables = {**os.environ, **NO_AUTHORITIES, **(environment or {})}
         with self._log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                [*prefix, *self._command],
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                env={**os.environ, **(environment or {})},
-            )
+            if prefix or environment or self._command[0] != _INSTALLED:
+                self._process = subprocess.Popen(
+                    [*prefix, *self._command], stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=variables
+                )
+            else:
+                self._process = start_process([str(each) for each in self._command[1:]], variables, log)
         return self
 
     def start(self) -> Self:
@@ -153,7 +169,7 @@ class OperatorProcess:
         assert self.is_running, f"the operator ended at its start:\n{self.last_lines}"
         return _SERVING_EVENT in self.current_log_text
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> subprocess.Popen[bytes] | ForkedProcess:
         assert self._process is not None, "it was never started"
         return self._process
 
