@@ -60,7 +60,7 @@ class WriteObserver:
         del route, name
         return None
 
-    def reading(self, route: str, name: str) -> AbstractContextManager[Callable[[Link], None]]:
+    def requesting(self, route: str, name: str) -> AbstractContextManager[Callable[[Link], None]]:
         """Returns a context that ignores the response: `observe` records it."""
         del route, name
         return nullcontext(lambda _: None)
@@ -266,9 +266,16 @@ class LoadGenerator:
                 task = asyncio.create_task(self._run_operation(clients))
                 in_flight.add(task)
                 task.add_done_callback(in_flight.discard)
+                task.add_done_callback(self._note_failure)
             if in_flight:
                 await asyncio.wait(in_flight)
         await asyncio.sleep(_CLOSING_SECONDS)
+
+    def _note_failure(self, task: asyncio.Task[None]) -> None:
+        """Stops the load if an operation has ended by an error that no fault explains."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = self._failure or error
+            self._is_over.set()
 
     async def _connect(self, stack: AsyncExitStack) -> LinkClients:
         place = self._settings
