@@ -184,6 +184,11 @@ test-property: setup ## Compare 10,000 random link operations with the reference
 test-waves: setup ## Run the end-to-end tests with thousands of links instead of hundreds
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/e2e
 
+.PHONY: test-chart
+test-chart: setup ## Test the chart with every combination of the choices of its values (`make test`: every pair)
+	@$(BIN)/localcluster build
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/chart
+
 .PHONY: test-failover
 test-failover: setup ## Run the failover tests with the chart's Lease durations
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/failover -o log_cli=true -o log_cli_level=INFO

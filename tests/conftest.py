@@ -16,7 +16,7 @@ from statefulroute.api.vocabulary import FOREIGN_NAMESPACE_MESSAGE
 from support.distribution import SHARED_OPERATOR, Distribution, sort_longest_first
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
-from support.namespaces import fresh_namespace
+from support.namespaces import drained_namespace
 from support.objects import pod_link
 from support.operator_process import OperatorProcess, OperatorSlot
 from support.used_clusters import used_clusters
@@ -139,9 +139,9 @@ def installed(kubectl: Kubectl) -> Kubectl:
 
 
 @pytest.fixture
-def namespace(installed: Kubectl) -> Iterator[str]:
-    """The name of a namespace for this test."""
-    with fresh_namespace(installed) as name:
+def namespace(installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient) -> Iterator[str]:
+    """The name of a namespace for this test; it is emptied afterwards, so that it makes no work for an operator."""
+    with drained_namespace(installed, independent_client, operator_slot) as name:
         yield name
 
 

@@ -16,7 +16,7 @@ def test_commands_show_a_deletion_that_waits_for_an_operator(
     operator.stop()
     game.kubectl.run("delete", "statefulroute", "game", "--wait=false").expect_success()
     assert state_of(statefulroute) == "Deleting"
-    eventually(lambda: state_of(statefulroute) == "DeletionBlocked", "the operator has had its time")
+    eventually(lambda: state_of(statefulroute) == "DeletionBlocked", "the operator has had its time", poll_seconds=2.0)
 
     report = json.loads(statefulroute.run_quickly("check", "--output=json").stdout)
     (found,) = (each for each in report["findings"] if "finalizer" in each["message"])

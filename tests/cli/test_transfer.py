@@ -237,7 +237,7 @@ def _without_guests(kubectl: Kubectl) -> Iterator[None]:
 def test_import_that_was_killed_creates_the_rest_when_run_again(
     command: Command, independent_client: IndependentClient, tmp_path: Path
 ) -> None:
-    wanted = make_specs(scaled(500, 10_000))
+    wanted = make_specs(scaled(300, 10_000))
     file = str(write_lines(tmp_path / "links", wanted))
     first = command.launch("import", file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _wait_until(lambda: _count(independent_client, command.namespace) > len(wanted) // 3)
@@ -252,13 +252,13 @@ def test_import_that_was_killed_creates_the_rest_when_run_again(
 
 
 def test_import_shows_its_progress_on_a_terminal(command: Command, tmp_path: Path) -> None:
-    file = str(write_lines(tmp_path / "links", make_specs(300)))
+    file = str(write_lines(tmp_path / "links", make_specs(150)))
     with TerminalSession(command.line("import", file), 100, command.environment, {"NO_COLOR": "1"}) as terminal:
         code, shown = terminal.close()
     assert code == 0
     *steps, end = shown.split("\r\x1b[K")
     assert re.search(r"\r[^\r]+  line \d+: \d+ created", "".join(steps))
-    assert end == "300 created, 0 kept\n"
+    assert end == "150 created, 0 kept\n"
 
 
 def test_import_stops_with_a_message_if_no_link_can_be_written(command: Command, tmp_path: Path) -> None:

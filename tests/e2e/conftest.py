@@ -7,21 +7,12 @@ import pytest
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 from support.link_recorder import LinkRecorder, recording
-from support.namespaces import drained_namespace
-from support.operator_process import OperatorSlot
 from support.service import Service
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _runs_pods(runs_pods: None) -> None:
     del runs_pods
-
-
-@pytest.fixture
-def namespace(installed: Kubectl, operator_slot: OperatorSlot, independent_client: IndependentClient) -> Iterator[str]:
-    """The name of a namespace for this test; it is emptied afterwards, so that it makes no work for the operator."""
-    with drained_namespace(installed, independent_client, operator_slot) as name:
-        yield name
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from support.independent_client import PodLink
 from support.kubectl import Kubectl
 from support.link_recorder import LinkRecorder
 from support.operator_process import OperatorProcess, OperatorSlot
+from support.scale import scaled
 from support.service import NOT_READY, SHUT_DOWN, Service
 from support.waiting import eventually, stays
 
@@ -66,15 +67,15 @@ def test_renewal_at_the_last_moment_wins_or_is_refused(
     refused_deletes = 0
     for round_ in range(5):
         names = game.link_all((f"guest-{round_}-{index}" for index in range(50)), podIndex=1, ttlSeconds=3600)
-        for name in names:
-            game.await_bound(name)
+        game.await_links(names, "Bound", "Bound")
         outcomes = race(game, cluster.part("apiserver"), names)
         left = {name for name, has_won in outcomes.items() if has_won}
         eventually(lambda names=names, left=left: existing(game, names) == left, "exactly the renewed links remain")
         stays(lambda names=names, left=left: existing(game, names) == left, "they remain", seconds=1.0)
         for name in left:
             assert game.get(name)["spec"]["renewTime"] == RENEWED, name
-        assert {name for name in names if "deleted" in recorder.transitions(name)} == {*names} - left
+        histories = recorder.transitions_of(names)
+        assert {name for name, history in histories.items() if "deleted" in history} == {*names} - left
         if refused_deletes := count.total("DELETE", "podlinks", code=409):
             break
     assert refused_deletes, "no delete was refused because of an earlier renewal: they never arrived together"
@@ -89,8 +90,7 @@ def race(game: Service, server: Part, names: Sequence[str]) -> dict[str, bool]:
     game.client.in_parallel(
         lambda name: game.client.patch(PodLink, name, game.namespace, {"spec": {"renewTime": renewal}}), names
     )
-    for name in names:
-        game.await_bound(name)
+    game.await_links(names, "Bound", "Bound")
     early, late = Barrier(len(names) // 2 + 1), Barrier(len(names) // 2 + 1)
     with ThreadPoolExecutor(len(names)) as pool:
         renewals = [pool.submit(renew, game, name, (early, late)[index % 2]) for index, name in enumerate(names)]
@@ -119,27 +119,30 @@ def test_operator_that_is_killed_during_moves_moves_each_link_once(
     own_operator: OperatorProcess, service: Service, recorder: LinkRecorder
 ) -> None:
     service.start(replicas=4, onPodLost={"action": "Rebind", "graceSeconds": 3600})
-    moving = service.link_all((f"user-{index}" for index in range(300)), podIndex=3)
+    total = scaled(180, 300)
+    moving = service.link_all((f"user-{index}" for index in range(total)), podIndex=3)
     staying = service.link_all((f"other-{index}" for index in range(30)), podIndex=0)
-    service.await_all_bound(330)
+    service.await_all_bound(total + 30)
     service.annotate(3, SHUT_DOWN)
-    for number in (60, 160):
-        eventually(lambda number=number: has_left(recorder, 3) >= number, f"{number} links are moved")
+    for number in (total // 5, total * 8 // 15):
+        eventually(
+            lambda number=number: has_left(recorder, 3) >= number, f"{number} links are moved", poll_seconds=0.05
+        )
         own_operator.kill()
-        assert has_left(recorder, 3) < 300
+        assert has_left(recorder, 3) < total
         own_operator.start()
     # Until its turn, a link stays bound to the lost pod.
     eventually(lambda: 3 not in service.links_by_pod(), "all links are moved")
-    service.await_all_bound(330)
-    paths = recorder.all_pods()
+    service.await_all_bound(total + 30)
+    paths, statuses = recorder.all_pods(), {link["metadata"]["name"]: link["status"] for link in service.links()}
     for name in moving:
         assert len(paths[name]) == 2, (name, paths[name])
         assert paths[name][0] == 3
         assert paths[name][1] in {0, 1, 2}
-        assert service.get(name)["status"]["previous"]["podIndex"] == 3
-    assert {tuple(recorder.transitions(name)) for name in staying} == {("created", "Bound")}
+        assert statuses[name]["previous"]["podIndex"] == 3
+    assert recorder.transitions_of(staying) == {name: ["created", "Bound"] for name in staying}
     spread = service.links_by_pod()
-    assert spread == {0: 110, 1: 110, 2: 110}
+    assert spread == dict.fromkeys(range(3), total // 3 + 10)
     own_operator.stop()
     assert own_operator.errors() == []
 
@@ -157,34 +160,35 @@ def test_move_that_a_kill_interrupts_keeps_its_reason(
     own_operator.start()
     service.await_all_bound(20)
     assert {service.get(name)["status"]["previous"]["reason"] for name in names} == {"PodLost"}
-    assert {len(recorder.pods(name)) for name in names} == {2}
+    assert {name: len(pods) for name, pods in recorder.all_pods().items()} == dict.fromkeys(names, 2)
 
 
 def test_restart_writes_nothing_for_links_of_any_state(
     own_operator: OperatorProcess, service: Service, recorder: LinkRecorder
 ) -> None:
+    part = scaled(20, 50)
+    total = 9 * part
     service.start(onPodLost={"action": "Keep", "graceSeconds": 3600}, placement={"maxLinksPerPod": 400})
-    service.link_all((f"guest-{index}" for index in range(200)), podIndex=0, ttlSeconds=3600)
-    service.link_all((f"user-{index}" for index in range(100)), podIndex=1)
-    service.link_all(f"chosen-{index}" for index in range(100))
-    lost = service.link_all((f"lost-{index}" for index in range(50)), podIndex=2)
-    service.await_all_bound(450)
+    service.link_all((f"guest-{index}" for index in range(4 * part)), podIndex=0, ttlSeconds=3600)
+    service.link_all((f"user-{index}" for index in range(2 * part)), podIndex=1)
+    service.link_all(f"chosen-{index}" for index in range(2 * part))
+    lost = service.link_all((f"lost-{index}" for index in range(part)), podIndex=2)
+    service.await_all_bound(total)
     service.kubectl.patch("podlink", "game.user-0", {"spec": {"podIndex": 0}}).expect_success()
     service.await_bound("game.user-0")
     service.annotate(2, SHUT_DOWN)
-    for name in lost:
-        service.await_link(name, "Lost", "PodLost")
-    service.await_status(routablePods=2, links=450)
+    service.await_links(lost, "Lost", "PodLost")
+    service.await_status(routablePods=2, links=total)
     service.annotate(0, NOT_READY)
     service.await_status(routablePods=1)
     eventually(
-        lambda: recorder.count_in_phase("Bound") + recorder.count_in_phase("Lost") == 450, "all links have a status"
+        lambda: recorder.count_in_phase("Bound") + recorder.count_in_phase("Lost") == total, "all links have a status"
     )
     own_operator.stop()  # which writes the last events
     transitions, events = recorder.all_transitions(), len(service.events())
     count = service.client.count_requests()
     own_operator.start()
-    stays(lambda: count.patches() == {}, "nothing is written after a restart")
+    stays(lambda: count.patches() == {}, "nothing is written after a restart", poll_seconds=3.0)
     assert count.total("DELETE", "podlinks") == 0
     assert recorder.all_transitions() == transitions
     assert len(service.events()) == events

@@ -151,7 +151,7 @@ def test_links_move_when_their_pod(
     assert previous == {"podIndex": LAST, "podName": f"game-{LAST}", "reason": "PodLost", "cause": reason}
     assert at(bound_time) <= at(status["previous"]["time"]) == at(status["boundTime"])
     assert history.pods(name) == [LAST, status["podIndex"]]
-    assert [history.transitions(link) for link in neighbours] == [["created", "Bound"]] * LAST
+    assert history.transitions_of(neighbours) == {name: ["created", "Bound"] for name in neighbours}
 
 
 def test_keep_marks_links_of_lost_pods_until_the_pod_is_back(shared_service: Service, history: LinkRecorder) -> None:
@@ -186,7 +186,7 @@ def test_release_deletes_links_of_lost_pods(shared_service: Service, history: Li
             ("Normal", "Bound", f"bound to pod 'game-{LAST}'"),
             ("Warning", "PodLost", f"pod 'game-{LAST}' is lost: Shutdown"),
         )
-    assert [history.transitions(link) for link in names[:LAST]] == [["created", "Bound"]] * LAST
+    assert history.transitions_of(names[:LAST]) == {name: ["created", "Bound"] for name in names[:LAST]}
     assert history.transitions(names[LAST]) == ["created", "Bound", "deleted"]
 
 
@@ -202,8 +202,8 @@ def test_move_costs_two_writes_and_other_links_none(shared_service: Service, his
         shared_service.await_all_bound(40)
     patches = count.patches()
     assert (patches["podlinks"], patches["podlinks/status"]) == (20, 20)
-    for name in moved:
-        versions = history.versions(name)
+    every = history.all_versions()
+    for versions in (every[name] for name in moved):
         target = versions[-1].pod
         assert [(version.pod, version.status_pod) for version in versions] == [
             (LAST, None),
@@ -211,7 +211,7 @@ def test_move_costs_two_writes_and_other_links_none(shared_service: Service, his
             (target, LAST),
             (target, target),
         ]
-    assert [history.transitions(name) for name in others] == [["created", "Bound"]] * 20
+    assert history.transitions_of(others) == {name: ["created", "Bound"] for name in others}
 
 
 def test_pod_that_is_back_within_its_grace_period_keeps_its_links(

@@ -74,7 +74,7 @@ def link_users(game: Service) -> list[str]:
 
 def assert_untouched(history: LinkRecorder, names: list[str]) -> None:
     """Asserts that the links were bound, and not written since then."""
-    assert [history.transitions(name) for name in names] == [["created", "Bound"]] * len(names)
+    assert history.transitions_of(names) == {name: ["created", "Bound"] for name in names}
 
 
 def confirm(game: Service, time: datetime) -> None:
@@ -121,4 +121,4 @@ def test_losses_that_are_confirmed_take_effect_and_later_ones_do_not(game: Servi
         game.await_condition("LossSuspended", "True", "PodsLost")
     game.await_condition("LossSuspended", "False", "NoLossSuspended")
     game.await_all_bound(USERS)
-    assert {name: history.transitions(name)[-1] for name in names} == dict.fromkeys(names, "Bound")
+    assert {name: each[-1] for name, each in history.transitions_of(names).items()} == dict.fromkeys(names, "Bound")

@@ -29,9 +29,9 @@ class TestLinksAreBeingCreated:
     def test_kill_in_the_middle_costs_no_second_write(
         self, own_operator: OperatorProcess, game: Service, recorder: LinkRecorder
     ) -> None:
-        number = scaled(400, 1_000)
+        number = scaled(200, 1_000)
         with creating(game, number, held_back=number * 2 // 5) as resume:
-            eventually(lambda: recorder.count_in_phase("Bound") >= number * 3 // 10, "a third of the links is bound")
+            await_bound(recorder, number * 3 // 10)
             resume()
             own_operator.kill()
             own_operator.start()
@@ -44,12 +44,10 @@ class TestLinksAreBeingCreated:
     def test_every_link_is_bound_after_two_kills(
         self, own_operator: OperatorProcess, game: Service, recorder: LinkRecorder
     ) -> None:
-        total = scaled(240, 400)
+        total = scaled(160, 400)
         with creating(game, total):
             for number in (total // 8, total // 2):
-                eventually(
-                    lambda number=number: recorder.count_in_phase("Bound") >= number, f"{number} links are bound"
-                )
+                await_bound(recorder, number)
                 own_operator.kill()
                 own_operator.start()
         game.await_all_bound(total)
@@ -58,9 +56,9 @@ class TestLinksAreBeingCreated:
     def test_stopping_operator_finishes_writes_in_progress_and_leaves_the_rest(
         self, own_operator: OperatorProcess, game: Service, recorder: LinkRecorder
     ) -> None:
-        number = scaled(240, 400)
+        number = scaled(120, 400)
         with creating(game, number, held_back=number // 2) as resume:
-            eventually(lambda: recorder.count_in_phase("Bound") >= number // 4, "a quarter of the links is bound")
+            await_bound(recorder, number // 4)
             resume()
             own_operator.stop()
             links = game.links()
@@ -173,6 +171,11 @@ def creating(game: Service, number: int, held_back: int = 0) -> Iterator[Callabl
         thread.join()
     if failures:
         raise failures[0]
+
+
+def await_bound(recorder: LinkRecorder, number: int) -> None:
+    """Waits until this many links are bound, and not long after that."""
+    eventually(lambda: recorder.count_in_phase("Bound") >= number, f"{number} links are bound", poll_seconds=0.05)
 
 
 def spec_of(number: int) -> dict[str, object]:

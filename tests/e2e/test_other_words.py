@@ -8,14 +8,22 @@ import pytest
 from support.independent_client import PodLink
 from support.link_recorder import LinkRecorder
 from support.operator_process import OperatorProcess
+from support.scale import scaled
 from support.service import SHUT_DOWN, Service, condition_of
 from support.waiting import eventually, stays
 
-LIMIT = 60
+PART = scaled(10, 20)
+LIMIT = 3 * PART
 OTHER_WORDS = "words of another version"
 
 #: The numbers of links, by the reason of their status.
-REASONS = {"Bound": 2 * LIMIT, "PodLost": 40, "AtCapacity": 40, "PodNotFound": 40, "RouteNotFound": 20}
+REASONS = {
+    "Bound": 2 * LIMIT,
+    "PodLost": 2 * PART,
+    "AtCapacity": 2 * PART,
+    "PodNotFound": 2 * PART,
+    "RouteNotFound": PART,
+}
 
 
 @pytest.fixture
@@ -23,13 +31,13 @@ def waiting(service: Service) -> Service:
     """A service whose links are bound, lost, and waiting for several reasons."""
     service.start(placement={"maxLinksPerPod": LIMIT})
     service.set_on_pod_lost("Keep")
-    service.link_all((f"lost-{number}" for number in range(40)), podIndex=2)
-    service.await_all_bound(40)
+    service.link_all((f"lost-{number}" for number in range(REASONS["PodLost"])), podIndex=2)
+    service.await_all_bound(REASONS["PodLost"])
     service.annotate(2, SHUT_DOWN)
-    service.link_all((f"missing-{number}" for number in range(40)), podIndex=7)
-    service.link_all(f"chosen-{number}" for number in range(2 * LIMIT + 40))
+    service.link_all((f"missing-{number}" for number in range(REASONS["PodNotFound"])), podIndex=7)
+    service.link_all(f"chosen-{number}" for number in range(REASONS["Bound"] + REASONS["AtCapacity"]))
     other = Service(service.kubectl, service.client, "other")
-    other.link_all(f"alone-{number}" for number in range(20))
+    other.link_all(f"alone-{number}" for number in range(REASONS["RouteNotFound"]))
     eventually(lambda: reasons(service) == REASONS, "every link has its status", seconds=90)
     return service
 
@@ -70,7 +78,7 @@ def test_operator_with_other_words_rewrites_no_status(own_operator: OperatorProc
     before = versions(waiting)
     own_operator.start()
     waiting.await_bound(waiting.link("new", podIndex=0))
-    stays(lambda: before.items() <= versions(waiting).items(), "no status is written", seconds=5)
+    stays(lambda: before.items() <= versions(waiting).items(), "no status is written", seconds=5, poll_seconds=5)
 
 
 def test_changed_fact_is_written_in_the_words_of_this_version(
@@ -87,7 +95,8 @@ def test_changed_fact_is_written_in_the_words_of_this_version(
     assert written == {link["metadata"]["name"] for link in waiting.links() if has_reason(link, "AtCapacity")}
     for reason in ("Bound", "PodLost", "PodNotFound", "RouteNotFound"):
         assert messages(waiting, reason) == {OTHER_WORDS}
-    assert {len(recorder.versions(name)) for name in written} == {3}, "as it was, in other words, with the new limit"
+    versions_of = recorder.all_versions()
+    assert {len(versions_of[name]) for name in written} == {3}, "as it was, in other words, with the new limit"
     assert reasons(waiting) == REASONS
 
 

@@ -109,7 +109,7 @@ def test_stale_cache_moves_no_link(  # noqa: PLR0913, PLR0917 - the parts of the
     assert game.links_by_pod() == {LAST: 5}
     proxy.heal()
     game.await_status(unservedLinks=0)
-    assert [recorder.transitions(name) for name in names] == [["created", "Bound"]] * 5
+    assert recorder.transitions_of(names) == {name: ["created", "Bound"] for name in names}
 
 
 def test_links_of_a_lost_pod_move_while_watches_are_held(

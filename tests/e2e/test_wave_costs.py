@@ -12,7 +12,7 @@ from support.waiting import stays
 
 pytestmark = pytest.mark.usefixtures("operator", "quiet_cluster")
 
-WAVE = scaled(120, 5000)
+WAVE = scaled(90, 5000)
 OWN_GROUP, EVENTS = "statefulroute.io", "events.k8s.io"
 
 NAMED, CHOSEN = ["created", "Bound"], ["created", "chosen", "Bound"]
@@ -59,6 +59,7 @@ def test_restart_after_a_wave_writes_nothing_and_records_no_event(
     stays(
         lambda: count.by_resource("POST", "PATCH", "PUT") == {},
         "nothing is written and no event is recorded after a restart",
+        poll_seconds=3.0,
     )
     assert recorder.all_transitions() == before
 

@@ -24,7 +24,7 @@ def test_link_that_names_its_pod_costs_one_write(game: Service, recorder: LinkRe
     count = game.client.count_requests()
     names = game.link_all((f"user-{number}" for number in range(50)), podIndex=1)
     game.await_all_bound(51)
-    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, PINNED)
+    assert recorder.transitions_of(names) == dict.fromkeys(names, PINNED)
     assert count.total("PATCH", "podlinks", "status", 200) == 50
     assert podlink_patches(count.patches()) == {"podlinks/status": 50}
 
@@ -33,7 +33,7 @@ def test_link_that_leaves_the_choice_costs_two_writes(game: Service, recorder: L
     count = game.client.count_requests()
     names = game.link_all(f"user-{number}" for number in range(50))
     game.await_all_bound(50)
-    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, CHOSEN)
+    assert recorder.transitions_of(names) == dict.fromkeys(names, CHOSEN)
     assert count.total("PATCH", "podlinks", "", 200) == 50
     assert count.total("PATCH", "podlinks", "status", 200) == 50
     assert podlink_patches(count.patches()) == {"podlinks": 50, "podlinks/status": 50}
@@ -79,7 +79,7 @@ def test_deleted_link_is_gone_at_once_and_costs_no_write(game: Service, recorder
     game.kubectl.run("delete", "podlinks", "--all").expect_success()
     game.await_status(links=0)
     assert podlink_patches(count.patches()) == {}
-    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, DELETED)
+    assert recorder.transitions_of(names) == dict.fromkeys(names, DELETED)
 
 
 def test_restart_of_a_pod_rewrites_no_link(game: Service, recorder: LinkRecorder) -> None:
@@ -89,7 +89,7 @@ def test_restart_of_a_pod_rewrites_no_link(game: Service, recorder: LinkRecorder
     for _ in range(2):
         replace_pod(game, 1)
     assert podlink_patches(count.patches()) == {}
-    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, CHOSEN)
+    assert recorder.transitions_of(names) == dict.fromkeys(names, CHOSEN)
 
 
 def test_rolling_restart_rewrites_no_link(game: Service, recorder: LinkRecorder) -> None:
@@ -102,7 +102,7 @@ def test_rolling_restart_rewrites_no_link(game: Service, recorder: LinkRecorder)
     assert not before & game.pod_ids()
     game.await_pods(3)
     assert podlink_patches(count.patches()) == {}
-    assert {name: recorder.transitions(name) for name in names} == dict.fromkeys(names, CHOSEN)
+    assert recorder.transitions_of(names) == dict.fromkeys(names, CHOSEN)
 
 
 def test_one_of_many_clients_that_create_the_same_link_wins(game: Service, recorder: LinkRecorder) -> None:
@@ -152,7 +152,7 @@ def test_restart_of_the_operator_writes_nothing(
     before, noted = recorder.all_transitions(), versions(game)
     count = game.client.count_requests()
     operator.restart()
-    stays(lambda: count.patches() == {}, "nothing is written after a restart")
+    stays(lambda: count.patches() == {}, "nothing is written after a restart", poll_seconds=3.0)
     assert recorder.all_transitions() == before
     assert versions(game) == noted
     assert [pod.get("loadState") for pod in game.route_status()["pods"]] == [4, 4, 4]
@@ -165,7 +165,7 @@ def test_idle_operator_writes_nothing(service: Service) -> None:
     service.await_all_bound(10)
     service.await_status(links=10)
     before, count = service.route()["metadata"]["resourceVersion"], service.client.count_requests()
-    stays(lambda: count.patches() == {}, "nothing is written over several periods", seconds=4.0)
+    stays(lambda: count.patches() == {}, "nothing is written over several periods", seconds=4.0, poll_seconds=4.0)
     assert service.route()["metadata"]["resourceVersion"] == before
 
 

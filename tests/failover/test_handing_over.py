@@ -14,7 +14,7 @@ from support.waiting import eventually
 log = logging.getLogger(__name__)
 
 #: The number of users who arrive in a second.
-RATE = 100.0 if LONG else 40.0
+RATE = 100.0 if LONG else 15.0
 
 #: How many times longer everything may take while other tests run on the machine. The bounds that are promised are
 #: enforced only when these tests have the machine to themselves; a defect would exceed the larger bounds, too.

@@ -27,6 +27,7 @@ from support.waiting import eventually
 
 BACKEND = Path(__file__).with_name("backend.py")
 OUTAGE_SECONDS = scaled(2, 60)
+ROUND_SECONDS = 0.3
 
 #: How long the resolvers are frozen: longer than a pause of a busy machine, shorter than the timeouts of the gateways.
 FROZEN_SECONDS = 0.7
@@ -101,6 +102,7 @@ def test_linked_users_reach_their_pods_during_an_outage(
     while time.monotonic() < end:
         for gateway in gateways.values():
             assert reached(gateway.url) == EXPECTED
+        time.sleep(ROUND_SECONDS)
     # A new user cannot be bound: it gets 503, and reaches no pod.
     with ThreadPoolExecutor() as pool:
         new = list(pool.map(lambda gateway: send_request(gateway.url, [("x-user-id", "new")]), gateways.values()))

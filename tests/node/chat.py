@@ -67,7 +67,7 @@ def await_message(chat: Service, address: str, uid: str, message: str) -> None:
         return received[-1].startswith(message)
 
     try:
-        eventually(greets, f"{uid} is greeted at {address}")
+        eventually(greets, f"{uid} is greeted at {address}", poll_seconds=1.0)
     except TimeoutError as error:
         raise AssertionError(f"{error}; received {received[-1]!r}") from None
 

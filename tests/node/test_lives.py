@@ -1,10 +1,12 @@
 """Tests how a real node starts and stops without leaving anything on its machine."""
 
 import os
+import re
 import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
@@ -32,7 +34,7 @@ POD = {
 }
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def runtime() -> Iterator[Path]:
     # The names of pytest's folders are too long for a socket.
     folder = Path(tempfile.mkdtemp(prefix="lc-"))
@@ -96,19 +98,75 @@ def run_a_pod(cluster: LocalCluster, folder: Path) -> None:
     kubectl.run("wait", "--for=condition=Ready", "pod/still", "--timeout=50s").expect_success()
 
 
-def test_stopped_node_leaves_nothing(runtime: Path) -> None:
-    before = links(), mounts(runtime), folders()
-    with LocalCluster.start(f"node-{uuid4().hex[:6]}", provider="node") as cluster:
-        run_a_pod(cluster, runtime)
-        traces = Traces(cluster)
-        assert traces.processes()
-        assert traces.contained()
-        assert cgroups.remaining(traces.group)
-        assert (links(), mounts(runtime), folders()) == before  # everything belongs to the node's namespaces
-    assert not traces.processes() + traces.contained()
-    assert not cgroups.remaining(traces.group)
-    assert (links(), mounts(runtime), folders()) == before
-    assert not cluster.folder.exists()
+@dataclass(frozen=True)
+class Life:
+    """A node from its start to its stop, below a private folder of the machine.
+
+    Attributes:
+        machine: Interfaces, mounts and folders of the machine before the start, while a pod ran, and after the stop.
+        processes: The node's processes and those of its containers, while a pod ran and after the stop.
+        groups: Its control groups at the same moments.
+        refusal: The message for an archive that is not one.
+        codes: The exit codes of a program that fails in the node, and of one that ends by SIGTERM.
+        folder: The cluster's folder.
+    """
+
+    machine: tuple[object, object, object]
+    processes: tuple[tuple[list[str], list[str]], tuple[list[str], list[str]]]
+    groups: tuple[object, object]
+    refusal: str
+    codes: tuple[int, int]
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def life(node_prerequisites: None) -> Iterator[Life]:  # noqa: ARG001
+    """Runs a node, a pod in it, and an archive that it refuses."""
+    # Below /run, which the node has for itself.
+    folder = Path(tempfile.mkdtemp(prefix="lc-", dir="/run"))
+
+    def machine() -> object:
+        return links(), mounts(folder), folders()
+
+    def processes() -> tuple[list[str], list[str]]:
+        return traces.processes(), traces.contained()
+
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(folder))
+            before = machine()
+            with LocalCluster.start(f"node-{uuid4().hex[:6]}", provider="node") as cluster:
+                run_a_pod(cluster, folder)
+                traces = Traces(cluster)
+                running, during, groups = processes(), machine(), cgroups.remaining(traces.group)
+                archive = folder / "empty.tar"
+                archive.touch()
+                with pytest.raises(LocalClusterError) as refused:
+                    cluster.load_image(archive)
+                failed = machine_exec.run(cluster.folder, "false")
+                killed = machine_exec.run(cluster.folder, "sh", "-c", "kill -TERM $$")
+            yield Life(
+                machine=(before, during, machine()),
+                processes=(running, processes()),
+                groups=(groups, cgroups.remaining(traces.group)),
+                refusal=str(refused.value),
+                codes=(failed.returncode, killed.returncode),
+                folder=cluster.folder,
+            )
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_stopped_node_leaves_nothing(life: Life) -> None:
+    (running, contained), after = life.processes
+    assert running
+    assert contained
+    assert life.groups[0]
+    assert life.machine[1] == life.machine[0]  # everything belongs to the node's namespaces
+    assert after == ([], [])
+    assert not life.groups[1]
+    assert life.machine[2] == life.machine[0]
+    assert not life.folder.exists()
 
 
 def test_next_start_cleans_up_what_a_killed_guardian_left(runtime: Path) -> None:
@@ -128,26 +186,13 @@ def test_next_start_cleans_up_what_a_killed_guardian_left(runtime: Path) -> None
     assert not cgroups.remaining(traces.group)
 
 
-def test_folder_may_be_below_a_private_folder_of_the_node() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="lc-", dir="/run"))
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("XDG_RUNTIME_DIR", str(folder))
-            with LocalCluster.start("below", provider="node") as cluster:
-                run_a_pod(cluster, folder)
-    finally:
-        shutil.rmtree(folder)
+def test_folder_may_be_below_a_private_folder_of_the_node(life: Life) -> None:
+    assert life.folder.is_relative_to("/run")  # and a pod was Ready
 
 
-def test_invalid_archive_is_refused_with_containerds_message(runtime: Path) -> None:
-    archive = runtime / "empty.tar"
-    archive.touch()
-    with LocalCluster.start("full", provider="node") as cluster:
-        with pytest.raises(LocalClusterError, match=r"empty\.tar cannot be loaded into the node: ctr: "):
-            cluster.load_image(archive)
-        assert machine_exec.run(cluster.folder, "false").returncode == 1
-        kill = machine_exec.run(cluster.folder, "sh", "-c", "kill -TERM $$")
-        assert kill.returncode == -signal.SIGTERM
+def test_invalid_archive_is_refused_with_containerds_message(life: Life) -> None:
+    assert re.search(r"empty\.tar cannot be loaded into the node: ctr: ", life.refusal)
+    assert life.codes == (1, -signal.SIGTERM)
 
 
 def test_refuses_more_than_one_node() -> None:

@@ -56,6 +56,7 @@ class APIUser:
     def __init__(self, config: pykube.KubeConfig, namespace: str, headers: Mapping[str, str] | None = None) -> None:
         self._config = config
         self._client = pykube.HTTPClient(config, timeout=TIMEOUT_SECONDS)
+        self._client.session.trust_env = False  # which looks for proxies and passwords at each request
         self._client.session.headers.update(headers or {})
         self.namespace = namespace
 

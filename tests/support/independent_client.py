@@ -83,6 +83,7 @@ class IndependentClient:
         """Returns a new connection, without compression, which costs the API server more than it saves."""
         client = pykube.HTTPClient(pykube.KubeConfig.from_file(str(self._kubeconfig)), timeout=timeout)
         client.session.headers["Accept-Encoding"] = "identity"
+        client.session.trust_env = False  # which looks for proxies and passwords at each request
         return client
 
     def create(self, item: Object, namespace: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -97,6 +97,11 @@ class LinkRecorder:
     def transitions(self, name: str) -> list[str]:
         """Returns the changes of a link up to now, like `["created", "chosen", "Bound"]`."""
         return [version.transition for version in self.versions(name)]
+
+    def transitions_of(self, names: Iterable[str]) -> dict[str, list[str]]:
+        """Returns the changes of these links up to now."""
+        every = self.all_transitions()
+        return {name: every.get(name, []) for name in names}
 
     def all_transitions(self) -> dict[str, list[str]]:
         """Returns the changes of every link up to now."""

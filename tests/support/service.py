@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -224,6 +224,14 @@ class Service:
     def await_bound(self, name: str) -> dict[str, Any]:
         """Waits until a link is bound, and returns its status."""
         return self.await_link(name, "Bound", "Bound")
+
+    def await_links(self, names: Collection[str], phase: str, reason: str) -> None:
+        """Waits until each of these links has this phase and reason for its present spec."""
+
+        def waiting() -> set[str]:
+            return {*names} - {each["metadata"]["name"] for each in self.links() if has_status(each, phase, reason)}
+
+        self._await(lambda: not waiting(), f"{len(names)} links are {phase} ({reason})", waiting)
 
     def await_moved(self, name: str, previous_pod: int | str) -> dict[str, Any]:
         """Waits until a link moved from a lost pod to another, and returns its status."""

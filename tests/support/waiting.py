@@ -7,17 +7,25 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 
-#: Much is done within milliseconds. The pause doubles up to `POLL_SECONDS`.
+#: Much is done within milliseconds. The pause doubles up to `POLL_SECONDS`, or to what the caller gives.
 _FIRST_PAUSE_SECONDS = 0.025
 
 _STAYS_POLL_SECONDS = 0.2
 _ASYNC_POLL_SECONDS = 0.02
 
 
-def eventually(condition: Callable[[], object], what: str, *, seconds: float = 60.0) -> None:
+def eventually(
+    condition: Callable[[], object], what: str, *, seconds: float = 60.0, poll_seconds: float = POLL_SECONDS
+) -> None:
     """Waits until `condition()` is true.
+
+    Args:
+        condition: What to wait for.
+        what: The same in words.
+        seconds: How long to wait at most.
+        poll_seconds: The longest pause between two calls: less for a moment that passes, more for what takes long.
 
     Raises:
         TimeoutError: The condition was not true in time; the message contains `what`.
@@ -29,7 +37,7 @@ def eventually(condition: Callable[[], object], what: str, *, seconds: float = 6
             raise TimeoutError(f"after {seconds:.0f} s still not: {what}")
         # At least as long as the condition took, so that it occupies the API server at most half of the time.
         time.sleep(max(pause, time.monotonic() - asked_at))
-        asked_at, pause = time.monotonic(), min(2 * pause, POLL_SECONDS)
+        asked_at, pause = time.monotonic(), min(2 * pause, poll_seconds)
 
 
 async def wait_until(condition: Callable[[], object], what: str, *, seconds: float = 20.0) -> None:
@@ -76,8 +84,16 @@ def settled(read: Callable[[], T], what: str, *, seconds: float) -> T:
     return last
 
 
-def stays(condition: Callable[[], object], what: str, *, seconds: float = 3.0) -> None:
+def stays(
+    condition: Callable[[], object], what: str, *, seconds: float = 3.0, poll_seconds: float = _STAYS_POLL_SECONDS
+) -> None:
     """Checks that `condition()` is true for this many seconds, the end included.
+
+    Args:
+        condition: What must stay true.
+        what: The same in words.
+        seconds: How long.
+        poll_seconds: The pause between two calls: `seconds` for what is never true again once it was false.
 
     Raises:
         AssertionError: The condition was false once; the message contains `what`.
@@ -85,5 +101,5 @@ def stays(condition: Callable[[], object], what: str, *, seconds: float = 3.0) -
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         assert condition(), f"it did not stay so: {what}"
-        time.sleep(_STAYS_POLL_SECONDS)
+        time.sleep(max(0.0, min(poll_seconds, deadline - time.monotonic())))
     assert condition(), f"it did not stay so: {what}"
