@@ -19,6 +19,7 @@ SERVICE = os.environ.get("SERVICE", "game")
 STATUSES = {
     ErrorCode.INVALID_PARAMETER: 400,
     ErrorCode.SERVICE_NOT_FOUND: 404,
+    ErrorCode.LINK_LIMIT_REACHED: 429,
     ErrorCode.POD_NOT_AVAILABLE: 503,
     ErrorCode.POD_NOT_FOUND: 503,
     ErrorCode.POD_NOT_ROUTABLE: 503,
@@ -27,7 +28,7 @@ STATUSES = {
 
 
 async def address(request: web.Request) -> web.Response:
-    """Binds the user to a pod at his first request; later requests are answered from the cache."""
+    """Binds the user to a pod at the first request; later requests renew the link, which ends after an hour without."""
     try:
         found = await request.app[DRIVER].bind(request.match_info["uid"], SERVICE, ttl_seconds=3600)
     except StatefulRouteError as error:
@@ -66,4 +67,4 @@ def make_app(driver: ClientDriver | None = None) -> web.Application:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO)
-    web.run_app(make_app(), port=8080)
+    web.run_app(make_app(), port=int(os.environ.get("PORT", "8080")))

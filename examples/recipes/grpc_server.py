@@ -6,13 +6,14 @@ python grpc_server.py     # in a pod of the StatefulSet
 
 import asyncio
 import logging
+import os
 import signal
 
 import grpc
 
-from statefulroute import ServerDriver
+from statefulroute import ServerDriver, ServerInformation
 
-NAMESPACE, SERVICE, PORT = "play", "game", 7777
+PORT = os.environ.get("PORT", "7777")
 
 
 class Rooms(grpc.GenericRpcHandler):
@@ -20,12 +21,12 @@ class Rooms(grpc.GenericRpcHandler):
 
     Args:
         driver: the driver of this pod.
-        pod: the index of this pod.
+        here: the identity of this pod.
     """
 
-    def __init__(self, driver: ServerDriver, pod: int | str) -> None:
+    def __init__(self, driver: ServerDriver, here: ServerInformation) -> None:
         self._driver = driver
-        self._pod = pod
+        self._here = here
         self._users = 0
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -36,7 +37,8 @@ class Rooms(grpc.GenericRpcHandler):
 
     async def _enter(self, _: bytes, context: grpc.aio.ServicerContext) -> bytes:
         uid = dict(context.invocation_metadata() or ()).get("x-uid", "")
-        attempt = await self._driver.try_set_linked_pod(NAMESPACE, uid, SERVICE, self._pod, ttl_seconds=None)
+        here = self._here
+        attempt = await self._driver.try_set_linked_pod(here.namespace, uid, here.service, here.pod)
         if not attempt.won:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{uid} is on pod {attempt.holder}")
         self._users += 1
@@ -48,7 +50,7 @@ async def serve(driver: ServerDriver, address: str, stop: asyncio.Event) -> None
     """Serves until the event is set. The driver drains the pod while users still reach it."""
     async with driver:
         server = grpc.aio.server()
-        server.add_generic_rpc_handlers((Rooms(driver, (await driver.init()).pod),))
+        server.add_generic_rpc_handlers((Rooms(driver, await driver.init()),))
         server.add_insecure_port(address)
         await server.start()
         await stop.wait()
