@@ -16,10 +16,12 @@ from support.rbac import create_account, operator_role, release_role
 from support.waiting import eventually
 
 POLICY = "operator-writes.statefulroute.io"
+BUDGET_POLICY = "operator-budgets.statefulroute.io"
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 #: The annotations that the operator writes, by resource.
+OCCUPIED = {"statefulroute.io/occupied": "true"}
 OF_PODS = {"statefulroute.io/weighted-load": "2.5", DELETION_COST: "7"}
 OF_WORKLOADS = {
     "statefulroute.io/workload-state": "High",
@@ -34,7 +36,7 @@ ANNOTATIONS = (
     "controller.kubernetes.io/pod-deletion-cost of pods; statefulroute.io/workload-state, "
     "statefulroute.io/workload-load, statefulroute.io/workload-time of workloads"
 )
-LABELS = "the operator may not change labels"
+LABELS = "the operator may change only these labels: statefulroute.io/occupied of pods"
 METADATA = "of the metadata of pods and workloads the operator may change only its own annotations and labels"
 FIELDS = "the operator may change only the metadata of pods and workloads"
 
@@ -106,6 +108,11 @@ def denied(resource: str, message: str) -> str:
         f'{name} "game" is forbidden: '
         f"ValidatingAdmissionPolicy '{POLICY}' with binding '{POLICY}' denied request: {message}"
     )
+
+
+def labelled(labels: Mapping[str, str | None] | None) -> dict[str, Any]:
+    """Returns a change of labels."""
+    return {"metadata": {"labels": labels}}
 
 
 def other_role(name: str, verbs: list[str]) -> dict[str, Any]:
@@ -188,6 +195,15 @@ def test_operator_writes_and_removes_its_annotations(users: Users, who: str, res
     assert removed["metadata"]["annotations"].keys().isdisjoint(own)
 
 
+@pytest.mark.parametrize("who", ["operator", "release"])
+def test_operator_marks_occupied_pods_and_removes_the_mark(users: Users, who: str) -> None:
+    user: APIUser = getattr(users, who)
+    marked = user.patch(users.path("pods"), labelled(OCCUPIED)).expect_success()
+    assert marked["metadata"]["labels"].items() >= {"team": "games", **OCCUPIED}.items()
+    removed = user.patch(users.path("pods"), labelled(dict.fromkeys(OCCUPIED))).expect_success()
+    assert removed["metadata"]["labels"].keys().isdisjoint(OCCUPIED)
+
+
 @pytest.mark.parametrize("patch", ["merge", "strategic", "apply"])
 def test_operator_writes_with_any_kind_of_patch(users: Users, patch: str) -> None:
     change = {"apiVersion": "v1", "kind": "Pod", **annotated(OF_PODS)}
@@ -230,6 +246,7 @@ REFUSED_OF_PODS: dict[str, tuple[dict[str, Any], str]] = {
     "a deadline": ({"spec": {"activeDeadlineSeconds": 1}}, FIELDS),
 }
 REFUSED_OF_WORKLOADS: dict[str, tuple[dict[str, Any], str]] = {
+    "the label of pods": (labelled(OCCUPIED), LABELS),
     "an annotation of pods": (annotated(OF_PODS), ANNOTATIONS),
     "the number of replicas": ({"spec": {"replicas": 1}}, FIELDS),
     "the image": ({"spec": {"template": {"spec": IMAGE}}}, FIELDS),
@@ -289,6 +306,81 @@ def test_operator_may_not_patch_a_subresource_of_pods(users: Users, resource: st
     response = users.operator.patch(f"{users.path('pods')}/{subresource}", {}, "strategic")
     assert response.code == 403
     assert f'cannot patch resource "{resource}"' in str(response.error_message)
+
+
+# What it does to let planned disruptions wait for users.
+
+OWN_ROUTE = {"apiVersion": "statefulroute.io/v1alpha1", "kind": "StatefulRoute", "name": "game"}
+
+
+def budget(name: str, *owners: dict[str, Any]) -> dict[str, Any]:
+    """Returns a PodDisruptionBudget."""
+    return {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": name, "ownerReferences": list(owners)},
+        "spec": {"maxUnavailable": 0, "selector": {"matchLabels": {"app": "nothing"}}},
+    }
+
+
+@pytest.fixture
+def own_budget(users: Users) -> dict[str, Any]:
+    """A PodDisruptionBudget that belongs to a route."""
+    route = users.administrator.request("GET", "statefulroutes/game").expect_success()
+    return budget("own", {**OWN_ROUTE, "uid": route["metadata"]["uid"]})
+
+
+def budgets_path(users: Users) -> str:
+    """Returns the path of PodDisruptionBudgets."""
+    return f"/apis/policy/v1/namespaces/{users.administrator.namespace}/poddisruptionbudgets"
+
+
+@pytest.mark.parametrize("who", ["operator", "release"])
+def test_budgets_of_routes_are_created_read_and_deleted(users: Users, own_budget: dict[str, Any], who: str) -> None:
+    path, user = budgets_path(users), getattr(users, who)
+    users.operator.request("POST", path, own_budget).expect_success()
+    assert [each["metadata"]["name"] for each in user.request("GET", path).expect_success()["items"]] == ["own"]
+    user.request("DELETE", f"{path}/own").expect_success()
+
+
+def test_operator_may_neither_create_nor_delete_budgets_of_others(users: Users) -> None:
+    path = budgets_path(users)
+    message = (
+        f"ValidatingAdmissionPolicy '{BUDGET_POLICY}' with binding '{BUDGET_POLICY}' denied request: the operator may "
+        "create and delete only PodDisruptionBudgets that a StatefulRoute owns"
+    )
+    for owners in ((), (OWNER,), ({**OWN_ROUTE, "apiVersion": "example.com/v1", "uid": OWNER["uid"]},)):
+        refused = users.operator.request("POST", path, budget("theirs", *owners))
+        assert refused.code == 403
+        assert message in str(refused.error_message)
+    users.administrator.request("POST", path, budget("theirs")).expect_success()
+    for user in (users.operator, users.release):
+        refused = user.request("DELETE", f"{path}/theirs")
+        assert refused.code == 403
+        assert message in str(refused.error_message)
+    users.others["chief"].request("DELETE", f"{path}/theirs").expect_success()
+
+
+def test_operator_may_not_change_a_budget(users: Users, own_budget: dict[str, Any]) -> None:
+    path = budgets_path(users)
+    users.operator.request("POST", path, own_budget).expect_success()
+    assert "cannot patch resource" in str(users.operator.patch(f"{path}/own", {}).error_message)
+    users.operator.request("DELETE", f"{path}/own").expect_success()
+
+
+@pytest.mark.parametrize("resource", WORKLOADS.values())
+def test_operator_scales_workloads_and_the_release_job_does_not(users: Users, resource: str) -> None:
+    path, change = f"{users.path(resource)}/scale?dryRun=All", {"spec": {"replicas": 2}}
+    assert users.operator.patch(path, change).expect_success()["spec"]["replicas"] == 2
+    assert f'cannot patch resource "{resource}/scale"' in str(users.release.patch(path, change).error_message)
+
+
+def test_operator_neither_evicts_nor_deletes_pods(users: Users) -> None:
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "game"}}
+    path = users.path("pods")
+    refused = users.operator.request("POST", f"{path}/eviction", eviction)
+    assert 'cannot create resource "pods/eviction"' in str(refused.error_message)
+    assert 'cannot delete resource "pods"' in str(users.operator.request("DELETE", path).error_message)
 
 
 # Everybody else.

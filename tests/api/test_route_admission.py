@@ -163,16 +163,20 @@ ACCEPTED = [
     ),
     Accepted("no pods", stateful_route(replicas=0), {"replicas": 0, "disruption": None}),
     Accepted("the largest number of pods", stateful_route(replicas=INT32_MAX), {"replicas": INT32_MAX}),
-    Accepted("closing pods by default", stateful_route(disruption={}), {"disruption": {"deadlineSeconds": 3600}}),
+    Accepted(
+        "closing pods by default",
+        stateful_route(disruption={}),
+        {"disruption": {"deadlineSeconds": 3600, "protect": True}},
+    ),
     Accepted(
         "closing pods that do not wait",
-        stateful_route(disruption={"deadlineSeconds": 0}),
-        {"disruption": {"deadlineSeconds": 0}},
+        stateful_route(disruption={"deadlineSeconds": 0, "protect": False}),
+        {"disruption": {"deadlineSeconds": 0, "protect": False}},
     ),
     Accepted(
         "closing pods that wait longest",
         stateful_route(disruption={"deadlineSeconds": 30 * DAY}),
-        {"disruption": {"deadlineSeconds": 30 * DAY}},
+        {"disruption": {"deadlineSeconds": 30 * DAY, "protect": True}},
     ),
     Accepted(
         "autoscaling by links",

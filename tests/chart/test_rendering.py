@@ -182,17 +182,58 @@ def patched_resources(items: list[dict[str, Any]], name: str) -> set[str]:
     }
 
 
+SCALES = {"statefulsets/scale", "deployments/scale", "replicasets/scale"}
+ANNOTATED = {"pods", "statefulsets", "deployments", "replicasets"}
+
+
 @pytest.mark.parametrize("namespaces", [[], ["play", "work"]], ids=["all namespaces", "some namespaces"])
-@pytest.mark.parametrize("account", ["statefulroute-operator", "statefulroute-release"])
-def test_without_annotations_pods_and_workloads_may_not_be_patched(
-    helm4: Helm, account: str, namespaces: list[str]
+@pytest.mark.parametrize(
+    ("annotates", "plans", "operator", "release", "options"),
+    [
+        (True, True, ANNOTATED | SCALES, ANNOTATED, set()),
+        (True, False, ANNOTATED, ANNOTATED, {"--no-plan-disruptions"}),
+        (False, True, {"pods"} | SCALES, {"pods"}, {"--no-annotate"}),
+        (False, False, set(), set(), {"--no-annotate", "--no-plan-disruptions"}),
+    ],
+)
+def test_only_what_is_switched_on_may_be_patched(  # noqa: PLR0913, PLR0917 - values, and what follows from them
+    helm4: Helm,
+    annotates: bool,
+    plans: bool,
+    operator: set[str],
+    release: set[str],
+    options: set[str],
+    namespaces: list[str],
 ) -> None:
-    items = rendered(helm4, {"watchNamespaces": namespaces})
-    assert patched_resources(items, account) == {"pods", "statefulsets", "deployments", "replicasets"}
-    items = rendered(helm4, {"watchNamespaces": namespaces, "writeAnnotations": False})
-    assert patched_resources(items, account) == set()
-    (operator,) = (container["args"] for container in containers(items) if container["args"][0] == "operator")
-    assert "--no-annotate" in operator
+    values = {"watchNamespaces": namespaces, "writeAnnotations": annotates, "planDisruptions": plans}
+    items = rendered(helm4, values)
+    assert patched_resources(items, "statefulroute-operator") == operator
+    assert patched_resources(items, "statefulroute-release") == release
+    (arguments,) = (container["args"] for container in containers(items) if container["args"][0] == "operator")
+    assert {argument for argument in arguments if argument.startswith("--no-")} == options
+
+
+@pytest.mark.parametrize("namespaces", [[], ["play"]], ids=["all namespaces", "some namespaces"])
+@pytest.mark.parametrize("plans", [True, False])
+def test_budgets_are_written_only_if_disruptions_are_planned_and_nodes_are_seen(
+    helm4: Helm, plans: bool, namespaces: list[str]
+) -> None:
+    items = rendered(helm4, {"planDisruptions": plans, "watchNamespaces": namespaces})
+    granted = {
+        (item["metadata"]["name"], resource, verb)
+        for item in items
+        if item["kind"] in {"ClusterRole", "Role"}
+        for rule in item["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if resource == "poddisruptionbudgets"
+    }
+    operator, release = "statefulroute-operator", "statefulroute-release"
+    expected = {
+        *((operator, "poddisruptionbudgets", verb) for verb in ("list", "create", "delete") if not namespaces),
+        *((release, "poddisruptionbudgets", verb) for verb in ("list", "delete")),
+    }
+    assert granted == (expected if plans else set())
 
 
 def test_digest_takes_precedence_over_tag(helm4: Helm) -> None:

@@ -103,16 +103,18 @@ def test_operator_may_change_nothing_else_of_the_workload(operator: APIUser, pat
 
 
 @pytest.mark.parametrize(
-    ("annotates", "expected"),
+    ("annotates", "plans", "expected"),
     [
         (
             True,
+            True,
             {
-                "operator": {"crews/scale": ["get"], "crews": ["get", "list", "patch", "watch"]},
+                "operator": {"crews/scale": ["get", "patch"], "crews": ["get", "list", "patch", "watch"]},
                 "release": {"crews": ["get", "patch"]},
             },
         ),
         (
+            False,
             False,
             {"operator": {"crews/scale": ["get"], "crews": ["list", "watch"]}, "release": {"crews": ["get"]}},
         ),
@@ -120,9 +122,9 @@ def test_operator_may_change_nothing_else_of_the_workload(operator: APIUser, pat
 )
 @pytest.mark.parametrize("namespaces", [[], ["play"]], ids=["all namespaces", "some namespaces"])
 def test_roles_grant_what_is_used_of_the_kinds(
-    helm4: Helm, annotates: bool, expected: dict[str, dict[str, list[str]]], namespaces: list[str]
+    helm4: Helm, annotates: bool, plans: bool, expected: dict[str, dict[str, list[str]]], namespaces: list[str]
 ) -> None:
-    values = {**KINDS, "writeAnnotations": annotates, "watchNamespaces": namespaces}
+    values = {**KINDS, "writeAnnotations": annotates, "planDisruptions": plans, "watchNamespaces": namespaces}
     granted: dict[str, dict[str, list[str]]] = {}
     for item in documents(helm4.render(values).expect_success().stdout):
         for rule in item["rules"] if item["kind"] in {"ClusterRole", "Role"} else ():

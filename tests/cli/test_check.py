@@ -125,6 +125,23 @@ def test_check_reports_missing_workloads_and_overfull_pods_as_problems(statefulr
     game.kubectl.run("delete", "statefulroute", "lonely").expect_success()
 
 
+def test_check_says_how_to_combine_budgets(statefulroute: Command, game: Service) -> None:
+    spec = {"minAvailable": 1, "selector": {"matchLabels": {"app": "game"}}}
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "theirs"}, "spec": spec}
+    game.kubectl.create(budget)
+    game.edit_route(disruption={})
+    try:
+        game.await_condition("EvictionsGuarded", "False", "AnotherBudget")
+        found = problem(statefulroute)
+        assert found["message"].startswith(f"{game.namespace}/game is not EvictionsGuarded (AnotherBudget): ")
+        assert "PodDisruptionBudget 'theirs' selects the pods as well" in found["message"]
+        assert "{key: statefulroute.io/occupied, operator: DoesNotExist}" in found["remedy"]
+    finally:
+        game.edit_route(disruption=None)
+        game.kubectl.run("delete", "pdb", "theirs").expect_success()
+    game.await_observed()
+
+
 def test_check_reports_a_route_with_as_many_links_as_it_may_have(statefulroute: Command, game: Service) -> None:
     game.link("last", podIndex=0)
     game.await_all_bound(1)

@@ -20,6 +20,7 @@ from support.service import Service
 from support.waiting import eventually
 
 ON_POD = {"statefulroute.io/weighted-load", "controller.kubernetes.io/pod-deletion-cost"}
+OCCUPIED = "statefulroute.io/occupied"
 ON_WORKLOAD = {f"statefulroute.io/workload-{each}" for each in ("state", "load", "time")}
 
 
@@ -39,7 +40,8 @@ def web(operator: OperatorProcess, namespaced_kubectl: Kubectl, independent_clie
 @pytest.fixture(scope="module")
 def annotated(game: Service, web: Service) -> None:
     """Both services have every annotation and finalizer of the operator."""
-    game.edit_route(statePeriodSeconds=1, workloadPeriodSeconds=1)
+    game.edit_route(statePeriodSeconds=1, workloadPeriodSeconds=1, disruption={})
+    game.await_bound(game.link("gerda", podIndex=1))
     for pod in range(3):
         game.report(pod, 30)
     for pod in web.route()["status"]["pods"]:
@@ -47,6 +49,7 @@ def annotated(game: Service, web: Service) -> None:
     web.await_bound(web.link("walter"))
     eventually(lambda: len(annotated_pods(game, ON_POD)) == 3, "the pods of game are annotated")
     eventually(lambda: annotated_pods(web, ON_POD), "the pods of the Deployment are annotated")
+    eventually(lambda: marked_pods(game) == {"game-1"} and budgets(game), "the pods of game are guarded")
     eventually(
         lambda: workload_annotations(game, StatefulSet) and workload_annotations(web, Deployment),
         "the workloads are annotated",
@@ -60,6 +63,18 @@ def annotated_pods(service: Service, names: set[str]) -> dict[str, set[str]]:
         pod["name"]: names & pod.get("annotations", {}).keys() for pod in pods if pod["labels"]["app"] == service.name
     }
     return {name: found for name, found in own.items() if found}
+
+
+def marked_pods(service: Service) -> set[str]:
+    """Returns the pods with the label of occupied pods."""
+    pods = [pod["metadata"] for pod in service.client.all(Pod, service.namespace)]
+    return {pod["name"] for pod in pods if OCCUPIED in pod["labels"]}
+
+
+def budgets(service: Service) -> list[str]:
+    """Returns the names of the PodDisruptionBudgets."""
+    listed = service.kubectl.run("get", "pdb", "--output=name").expect_success().stdout
+    return [name.partition("/")[2] for name in listed.split()]
 
 
 def workload_annotations(service: Service, kind: Any) -> set[str]:
@@ -90,7 +105,7 @@ def test_release_fails_while_the_operator_runs(foreign_finalizer: str, statefulr
     assert error in result.stderr
 
 
-def test_release_removes_finalizers_and_annotations_of_the_operator_only(
+def test_release_removes_only_what_the_operator_has_written(
     foreign_finalizer: str, operator: OperatorProcess, statefulroute: Command, game: Service, web: Service
 ) -> None:
     operator.stop()
@@ -99,8 +114,10 @@ def test_release_removes_finalizers_and_annotations_of_the_operator_only(
     dry_runs = {mode: statefulroute.run_quickly("release", f"--dry-run={mode}").expect_success() for mode in modes}
     assert len(finalizers(game)) == 2
     result = statefulroute.run_quickly("release").expect_success()
-    *routes, summary = result.stdout.splitlines()
+    *routes, budget, summary = result.stdout.splitlines()
     assert routes == [f"statefulroute.statefulroutes/{name} released" for name in ("game", "web")]
+    assert budget == "poddisruptionbudget.policy/game-statefulset-occupied deleted"
+    assert (marked_pods(game), budgets(game)) == (set(), [])
     assert summary.endswith("pods and 2 workloads released")
     for mode, suffix in modes.items():
         assert dry_runs[mode].stdout == "".join(f"{line} {suffix}\n" for line in result.stdout.splitlines())
@@ -121,22 +138,23 @@ def test_release_leaves_out_namespaces_that_are_served(statefulroute: Command, w
     web.client.patch(StatefulRoute, "web", web.namespace, {"metadata": {"finalizers": None}})
 
 
-def test_release_reports_annotations_that_it_may_not_remove(
+def test_release_reports_what_it_may_not_remove(
     statefulroute: Command, namespaced_kubectl: Kubectl, game: Service, tmp_path: Path
 ) -> None:
     for pod in (0, 1):
         game.annotate(pod, {"statefulroute.io/weighted-load": "1"})
     game.kubectl.run("annotate", "statefulset", "game", "statefulroute.io/workload-state=High").expect_success()
-    role = rbac.release_role(annotates=False)
+    role = rbac.release_role(annotates=False, plans_disruptions=False)
     namespaced_kubectl.create(role)
     with create_account(namespaced_kubectl, "release", f"Role/{role['metadata']['name']}"):
         user = APIUser.of(statefulroute.kubeconfig, game.namespace).as_account("release")
         eventually(lambda: not user.request("GET", "statefulroutes").error_message, "it has its rights")
         restricted = Command(user.write_kubeconfig(tmp_path / "kubeconfig"), game.namespace)
         result = restricted.run_quickly("release").expect_success()
-    workload, pods = result.stderr.splitlines()
+    workload, pods, budget = result.stderr.splitlines()
+    assert budget.startswith(f"note: PodDisruptionBudgets of routes in {game.namespace!r} stay: ")
     assert workload.startswith(f"note: StatefulSet {game.namespace}/game keeps its annotations: ")
-    assert pods.startswith(f"note: pods of the StatefulRoute {game.namespace}/game keep their annotations: ")
+    assert pods.startswith(f"note: pods of the StatefulRoute {game.namespace}/game keep their annotations and labels: ")
     assert result.stdout == "0 routes, 0 pods and 0 workloads released\n"
     assert annotated_pods(game, ON_POD).keys() == {"game-0", "game-1"}
 

@@ -1,4 +1,4 @@
-"""Tests an operator that annotates nothing, and has no right to."""
+"""Tests an operator that annotates nothing and plans no disruptions, and has no right to."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -24,7 +24,7 @@ def account(installed: Kubectl) -> Iterator[APIUser]:
     """The user of a ServiceAccount with the operator's role without annotations."""
     if installed.run("get", "--raw", "/apis/rbac.authorization.k8s.io/v1").code:
         pytest.skip("this cluster has no RBAC")
-    role = {**rbac.operator_cluster_role(annotates=False), "metadata": {"name": NAME}}
+    role = {**rbac.operator_cluster_role(annotates=False, plans_disruptions=False), "metadata": {"name": NAME}}
     with ExitStack() as stack:
         namespace = stack.enter_context(fresh_namespace(installed))
         installed.create(role)
@@ -42,7 +42,7 @@ def operator(
 ) -> Iterator[OperatorProcess]:
     """An operator with this account that annotates nothing."""
     kubeconfig = account.write_kubeconfig(tmp_path_factory.mktemp("account") / "kubeconfig")
-    with operator_slot.acquire(kubeconfig, "--no-annotate") as process:
+    with operator_slot.acquire(kubeconfig, "--no-annotate", "--no-plan-disruptions") as process:
         yield process.start()
         process.stop()
 
@@ -53,6 +53,23 @@ def test_account_may_not_patch_pods_and_workloads(account: APIUser) -> None:
     for resource in ("statefulsets", "deployments", "replicasets"):
         path = f"/apis/apps/v1/namespaces/{account.namespace}/{resource}/game"
         assert f'cannot patch resource "{resource}"' in str(account.patch(path, {}).error_message)
+
+
+def test_planned_disruptions_that_are_switched_off_are_reported(operator: OperatorProcess, service: Service) -> None:
+    service.start(replicas=3, disruption={})
+    service.edit_route(replicas=2)
+    message = "planned disruptions are switched off in the operator (--no-plan-disruptions)"
+    for condition in ("Scaled", "EvictionsGuarded"):
+        service.await_condition(condition, "False", "SwitchedOff", message)
+    service.await_bound(service.link("alice"))
+    service.await_status(replicas=3, links=1)
+    assert service.kubectl.run("get", "pdb", "--output=name").expect_success().stdout == ""
+    assert all(
+        "statefulroute.io/occupied" not in pod["metadata"]["labels"]
+        for pod in service.client.all(Pod, service.namespace)
+    )
+    assert "forbidden" not in operator.log_text.lower()
+    assert operator.errors() == []
 
 
 @pytest.mark.parametrize("kind", [StatefulSet, Deployment], ids=lambda kind: kind.kind)

@@ -61,6 +61,10 @@ def test_account_has_no_other_rights(account: Path, installed: Kubectl) -> None:
         "patch statefulsets.apps",
         "get deployments.apps --subresource=scale",
         "get replicasets.apps --subresource=scale",
+        "patch statefulsets.apps --subresource=scale",
+        "patch deployments.apps --subresource=scale",
+        "create poddisruptionbudgets.policy",
+        "delete poddisruptionbudgets.policy",
     ):
         assert restricted.run("auth", "can-i", *allowed.split()).stdout == "yes\n", allowed
     for forbidden in (
@@ -69,8 +73,8 @@ def test_account_has_no_other_rights(account: Path, installed: Kubectl) -> None:
         "update pods",
         "get secrets",
         "delete statefulsets.apps",
-        "patch statefulsets.apps --subresource=scale",
-        "patch deployments.apps --subresource=scale",
+        "create pods --subresource=eviction",
+        "patch poddisruptionbudgets.policy",
         "get replicationcontrollers --subresource=scale",
     ):
         assert restricted.run("auth", "can-i", *forbidden.split()).stdout == "no\n", forbidden

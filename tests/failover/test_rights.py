@@ -57,13 +57,24 @@ def exercise(game: Service) -> None:
     """Makes an operator do everything that it can do."""
     game.start(statePeriodSeconds=1, workloadPeriodSeconds=1)
     bind_expire_and_move(game)
+    game.edit_route(disruption={})
+    eventually(lambda: game.condition("EvictionsGuarded")[0], "its pods are guarded, or it says why they are not")
+    scale(game)
     annotate_loads(game, StatefulSet)
     for kind in OTHER_KINDS:
         other = Service(game.kubectl, game.client, kind.kind.lower())
         other.create_workload(kind.kind)
         other.create_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1)
         other.await_pods(3)
+        scale(other)
         annotate_loads(other, kind)
+
+
+def scale(service: Service) -> None:
+    """Makes an operator scale a workload."""
+    pods = len(service.route_status()["pods"]) + 1
+    service.edit_route(replicas=pods)
+    service.await_pods(pods)
 
 
 def bind_expire_and_move(game: Service) -> None:

@@ -26,11 +26,14 @@ def rbac_rules() -> tuple[Path, str]:
 
 
 def _roles() -> Iterator[tuple[str, dict[str, Any]]]:
-    yield "operator", rbac.operator_cluster_role(annotates=False)
-    yield "operatorInNamespace", rbac.operator_role(annotates=False)
+    yield "operator", rbac.operator_cluster_role(annotates=False, plans_disruptions=False)
+    yield "operatorInNamespace", rbac.operator_role(annotates=False, plans_disruptions=False)
     yield "annotations", {"rules": rbac.annotation_rules()}
+    yield "operatorDisruptions", {"rules": rbac.disruption_rules()}
+    yield "operatorInNamespaceDisruptions", {"rules": rbac.scale_rules()}
+    yield "releaseDisruptions", {"rules": rbac.release_disruption_rules()}
     yield "lease", rbac.lease_role(_LEASE)
-    yield "release", rbac.release_role(annotates=False)
+    yield "release", rbac.release_role(annotates=False, plans_disruptions=False)
     yield "stop", rbac.stop_role(_OPERATOR)
     yield "server", rbac.server_role()
     yield "client", rbac.client_role()

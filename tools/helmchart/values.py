@@ -73,8 +73,8 @@ class AdmissionPolicies(ValueGroup):
     install: bool = Field(
         default=True,
         description="Whether this release installs them: one refuses links to another namespace, one allows a server's "
-        "pod to annotate only itself, one allows the operator to change only its annotations of pods and workloads. "
-        "Exactly one release should.",
+        "pod to annotate only itself, one allows the operator to change only its annotations and its label of pods and "
+        "workloads, one restricts it to PodDisruptionBudgets of routes. Exactly one release should.",
     )
 
 
@@ -187,6 +187,11 @@ class Values(ValueGroup):
         default=True,
         description="Whether the operator annotates pods and workloads with their load and state, and pods of "
         "Deployments with their deletion cost. false grants it no right to patch them.",
+    )
+    plan_disruptions: bool = Field(
+        default=True,
+        description="Whether scale-down and node drain wait for users where routes configure it. false grants no right "
+        "to scale workloads and to write PodDisruptionBudgets.",
     )
     workload_kinds: list[WorkloadKind] = Field(
         [],

@@ -20,6 +20,9 @@ The arguments of the operator; `statefulroute operator --help` explains them.
 {{- if not .Values.writeAnnotations }}
 - --no-annotate
 {{- end }}
+{{- if not .Values.planDisruptions }}
+- --no-plan-disruptions
+{{- end }}
 {{- with .Values.extraArgs }}
 {{ toYaml . }}
 {{- end }}

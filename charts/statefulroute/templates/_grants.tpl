@@ -5,7 +5,7 @@ A role and its binding to an account of the release's namespace. Arguments:
   name       the name of both
   namespace  their namespace; without it, both are cluster-wide
   rules      the named rules of _rules.tpl
-  workloads  whether the account works with workloads, which may be of other kinds, and annotates them
+  workloads  whether the account works with workloads, which may be of other kinds, annotates them, and plans disruptions
   account    the ServiceAccount's name
   hook       the hook event, if they exist only for a hook
 */}}
@@ -20,6 +20,9 @@ rules:
   {{- if .workloads }}
   {{- if .root.Values.writeAnnotations }}
   {{- include "statefulroute.rules.annotations" .root | nindent 2 }}
+  {{- end }}
+  {{- if .root.Values.planDisruptions }}
+  {{- include (printf "statefulroute.rules.%sDisruptions" .rules) .root | nindent 2 }}
   {{- end }}
   {{- with include "statefulroute.workloadKindRules" (list .root .component) | trim }}
   {{- . | nindent 2 }}
@@ -56,6 +59,9 @@ annotations. Arguments: the root and the component.
     - {{ .resource }}/scale
   verbs:
     - get
+    {{- if $root.Values.planDisruptions }}
+    - patch
+    {{- end }}
 - apiGroups:
     - {{ .apiGroup | quote }}
   resources:

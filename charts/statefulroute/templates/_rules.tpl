@@ -170,6 +170,82 @@
     - patch
 {{- end }}
 
+{{- define "statefulroute.rules.operatorDisruptions" -}}
+- apiGroups:
+    - policy.statefulroute.io
+  resources:
+    - operatorwrites
+  verbs:
+    - use
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - statefulsets/scale
+    - deployments/scale
+    - replicasets/scale
+  verbs:
+    - patch
+- apiGroups:
+    - policy
+  resources:
+    - poddisruptionbudgets
+  verbs:
+    - list
+    - create
+    - delete
+{{- end }}
+
+{{- define "statefulroute.rules.operatorInNamespaceDisruptions" -}}
+- apiGroups:
+    - policy.statefulroute.io
+  resources:
+    - operatorwrites
+  verbs:
+    - use
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - patch
+- apiGroups:
+    - apps
+  resources:
+    - statefulsets/scale
+    - deployments/scale
+    - replicasets/scale
+  verbs:
+    - patch
+{{- end }}
+
+{{- define "statefulroute.rules.releaseDisruptions" -}}
+- apiGroups:
+    - policy.statefulroute.io
+  resources:
+    - operatorwrites
+  verbs:
+    - use
+- apiGroups:
+    - ''
+  resources:
+    - pods
+  verbs:
+    - patch
+- apiGroups:
+    - policy
+  resources:
+    - poddisruptionbudgets
+  verbs:
+    - list
+    - delete
+{{- end }}
+
 {{- define "statefulroute.rules.lease" -}}
 - apiGroups:
     - coordination.k8s.io

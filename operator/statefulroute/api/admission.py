@@ -148,6 +148,34 @@ def operator_writes() -> list[dict[str, Any]]:
     )
 
 
+def operator_budgets() -> list[dict[str, Any]]:
+    """Returns the policy that restricts the operator to PodDisruptionBudgets that belong to routes.
+
+    RBAC has no right to the objects of one owner: with `delete` on all budgets, an account can let the pods of any
+    workload be evicted. The policy applies to the same accounts as `operator_writes`.
+    """
+    owned = (
+        "{budget}.metadata.?ownerReferences.orValue([]).exists(owner, "
+        f"owner.kind == {_quoted(STATEFUL_ROUTE.kind)} && owner.apiVersion.startsWith({_quoted(f'{GROUP}/')}))"
+    )
+    return _policy_and_binding(
+        f"operator-budgets.{GROUP}",
+        _match_constraints("policy", "v1", "poddisruptionbudgets", ["CREATE", "DELETE"]),
+        matchConditions=[
+            _IS_SERVICE_ACCOUNT,
+            _named_expression("is-an-operator", _authorizer_check(*OPERATOR_MARK)),
+            # The roles grant neither. An account that may update budgets got that from another role.
+            _named_expression("may-not-change", f"!({_may_write('update')} || {_may_write('patch')})"),
+        ],
+        validations=[
+            _validation(
+                f"request.operation == 'DELETE' ? {owned.format(budget='oldObject')} : {owned.format(budget='object')}",
+                "the operator may create and delete only PodDisruptionBudgets that a StatefulRoute owns",
+            )
+        ],
+    )
+
+
 def _operator_validations() -> list[dict[str, Any]]:
     """Returns the validations of the operator's update of a pod or workload."""
     return [
@@ -158,9 +186,7 @@ def _operator_validations() -> list[dict[str, Any]]:
         ),
         _validation(
             _changes_only("variables.labelsBefore", "variables.labelsAfter", "variables.labels"),
-            f"the operator may change only these labels: {', '.join(POD_LABELS)} of pods"
-            if POD_LABELS
-            else "the operator may not change labels",
+            f"the operator may change only these labels: {', '.join(POD_LABELS)} of pods",
         ),
         # The API server itself changes the last three with every write.
         _validation(
@@ -263,4 +289,5 @@ POLICIES: dict[str, Callable[[], list[dict[str, Any]]]] = {
     "namespace-locality": namespace_locality,
     "own-pod": own_pod,
     "operator-writes": operator_writes,
+    "operator-budgets": operator_budgets,
 }

@@ -1,4 +1,4 @@
-"""The annotations that pods, the operator and Kubernetes exchange."""
+"""The annotations and labels that pods, the operator and Kubernetes exchange."""
 
 from statefulroute.api.group import GROUP
 
@@ -19,6 +19,13 @@ WEIGHTED_LOAD = f"{GROUP}/weighted-load"
 """The weighted load of the pod, as a decimal number; written when it changes by a tenth or more."""
 POD_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 """The number of links of the pod. The ReplicaSet controller deletes the pod with the lowest cost first."""
+
+# A label of a pod, written by the operator.
+
+OCCUPIED_LABEL = f"{GROUP}/occupied"
+"""Marks a pod that keeps users, so that a PodDisruptionBudget refuses its eviction. Other pods do not have it."""
+OCCUPIED = "true"
+"""The value of the label."""
 
 # On a StatefulRoute, written by a user.
 
@@ -48,4 +55,4 @@ SERVED_NAMESPACES = f"{GROUP}/served-namespaces"
 
 POD_ANNOTATIONS = (WEIGHTED_LOAD, POD_DELETION_COST)
 WORKLOAD_ANNOTATIONS = (WORKLOAD_STATE, WORKLOAD_LOAD, WORKLOAD_TIME)
-POD_LABELS: tuple[str, ...] = ()
+POD_LABELS = (OCCUPIED_LABEL,)

@@ -30,29 +30,39 @@ DEFAULT_LEASE_NAMESPACE = "statefulroute-system"
 LEASE_LABELS = {"app.kubernetes.io/name": "statefulroute", "app.kubernetes.io/component": "operator"}
 
 
-def operator_cluster_role(*, annotates: bool = True) -> dict[str, Any]:
+def operator_cluster_role(*, annotates: bool = True, plans_disruptions: bool = True) -> dict[str, Any]:
     """Returns the ClusterRole of an operator that serves the whole cluster.
 
     Args:
         annotates: whether the operator writes annotations on pods and workloads.
+        plans_disruptions: whether the operator scales workloads, and guards pods against evictions.
     """
     # Nodes are cluster-scoped, so an operator that serves only some namespaces does not watch them.
     rules = [*_operator_rules(), _policy_rule("", ["nodes"], _LIST_WATCH)]
-    return _cluster_role("statefulroute-operator", [*rules, *(annotation_rules() if annotates else ())])
+    if annotates:
+        rules += annotation_rules()
+    if plans_disruptions:
+        rules += disruption_rules()
+    return _cluster_role("statefulroute-operator", rules)
 
 
-def operator_role(*, annotates: bool = True) -> dict[str, Any]:
+def operator_role(*, annotates: bool = True, plans_disruptions: bool = True) -> dict[str, Any]:
     """Returns the Role of an operator that serves only some namespaces. Each of them needs the Role.
 
     Args:
         annotates: whether the operator writes annotations on pods and workloads.
+        plans_disruptions: whether the operator scales workloads.
     """
     return _role(
         "statefulroute-operator",
         "For an operator that runs with --watch-namespace, in each namespace that it serves. Apply deploy/admission "
         "first: without its policy operator-writes, this Role allows the operator to change all of these pods and "
         "workloads.",
-        [*_operator_rules(), *(annotation_rules() if annotates else ())],
+        [
+            *_operator_rules(),
+            *(annotation_rules() if annotates else ()),
+            *(scale_rules() if plans_disruptions else ()),
+        ],
     )
 
 
@@ -71,19 +81,24 @@ def lease_role(lease: str = DEFAULT_LEASE_NAME) -> dict[str, Any]:
 
 def release_cluster_role() -> dict[str, Any]:
     """Returns the ClusterRole of `statefulroute release` for all namespaces."""
-    return _cluster_role("statefulroute-release", [*_release_rules(), *annotation_rules()])
+    return _cluster_role("statefulroute-release", [*_release_rules(), *annotation_rules(), *release_disruption_rules()])
 
 
-def release_role(*, annotates: bool = True) -> dict[str, Any]:
+def release_role(*, annotates: bool = True, plans_disruptions: bool = True) -> dict[str, Any]:
     """Returns the Role of `statefulroute release` in one namespace.
 
     Args:
         annotates: whether the operator writes annotations on pods and workloads, which are to be removed.
+        plans_disruptions: whether the operator guards pods against evictions.
     """
     return _role(
         "statefulroute-release",
         "For `statefulroute release`, in each namespace with routes.",
-        [*_release_rules(), *(annotation_rules() if annotates else ())],
+        [
+            *_release_rules(),
+            *(annotation_rules() if annotates else ()),
+            *(release_disruption_rules() if plans_disruptions else ()),
+        ],
     )
 
 
@@ -92,14 +107,46 @@ def annotation_rules() -> list[dict[str, Any]]:
 
     The policy `operator_writes` restricts these patches to annotations and labels of the operator.
     """
-    group, resource, verb = OPERATOR_MARK
     return [
-        _policy_rule(group, [resource], [verb]),
-        _policy_rule("", ["pods"], ["patch"]),
+        *_pod_patch_rules(),
         _policy_rule("apps", ["statefulsets"], ["patch"]),
         # Only the metadata of other workloads is watched: their annotations are read before they are written.
         _policy_rule("apps", ["deployments", "replicasets"], ["get", "patch"]),
     ]
+
+
+def disruption_rules() -> list[dict[str, Any]]:
+    """Returns the rules for planned disruptions of the operator: scale-down and node drain.
+
+    The policy `operator_writes` restricts patches of pods to annotations and labels of the operator, and the policy
+    `operator_budgets` its PodDisruptionBudgets to those of routes.
+    """
+    return [
+        *scale_rules(),
+        # Lets evictions of pods with links be refused, unless another budget selects the pods.
+        _policy_rule("policy", ["poddisruptionbudgets"], ["list", "create", "delete"]),
+    ]
+
+
+def scale_rules() -> list[dict[str, Any]]:
+    """Returns the rules for planned disruptions of an operator that sees no nodes, and guards no pods."""
+    return [
+        # Ranks closing pods by their deletion cost, and marks pods with links by a label.
+        *_pod_patch_rules(),
+        # Sets the number of pods. The API server lets a scale change nothing else of a workload.
+        _policy_rule("apps", [f"{resource}/scale" for resource in WORKLOAD_RESOURCES], ["patch"]),
+    ]
+
+
+def release_disruption_rules() -> list[dict[str, Any]]:
+    """Returns the rules of `statefulroute release` to remove the labels and budgets that guard pods."""
+    return [*_pod_patch_rules(), _policy_rule("policy", ["poddisruptionbudgets"], ["list", "delete"])]
+
+
+def _pod_patch_rules() -> list[dict[str, Any]]:
+    """Returns the rules to patch pods, which the policy `operator_writes` restricts."""
+    group, resource, verb = OPERATOR_MARK
+    return [_policy_rule(group, [resource], [verb]), _policy_rule("", ["pods"], ["patch"])]
 
 
 def stop_role(operator: str) -> dict[str, Any]:

@@ -322,7 +322,8 @@ class StatefulRouteSpec(Model):
     )
     disruption: Disruption | None = Field(
         default=None,
-        description="How long pods that are removed on purpose keep their users.",
+        description="How long pods that are removed on purpose keep their users, and whether evictions wait for users. "
+        "If unset, evictions do not wait.",
     )
     autoscaling: Autoscaling | None = Field(
         default=None,

@@ -119,6 +119,8 @@ class ConditionType(OpenEnum):
     """So many nodes or pods look lost at once that the operator does not act on it."""
     SCALED = "Scaled"
     """The workload has as many pods as `spec.replicas`; present if the route scales its workload."""
+    EVICTIONS_GUARDED = "EvictionsGuarded"
+    """Evictions of pods with links are refused; present if `spec.disruption.protect` is set."""
 
 
 class NotServingReason(StrEnum):
@@ -223,6 +225,8 @@ class ClosingReason(OpenEnum):
     """A value of another version."""
     SCALE_DOWN = "ScaleDown"
     """The workload is scaled down."""
+    NODE_DRAIN = "NodeDrain"
+    """The node of the pod is unschedulable, or tainted because it will be removed."""
 
 
 class RouteReason(StrEnum):
@@ -272,6 +276,16 @@ class RouteReason(StrEnum):
     """Another route scales the same workload."""
     ANOTHER_SCALER = "AnotherScaler"
     """Something else changes the number of pods of the workload, or `spec.replicas`, back again and again."""
+    EVICTIONS_GUARDED = "EvictionsGuarded"
+    """A PodDisruptionBudget guards the pods with links."""
+    ANOTHER_BUDGET = "AnotherBudget"
+    """Another PodDisruptionBudget selects the pods. Two of them would make every eviction fail."""
+    GUARD_REFUSED = "GuardRefused"
+    """The operator is not allowed to write the PodDisruptionBudget or the label of pods."""
+    NODES_NOT_WATCHED = "NodesNotWatched"
+    """The operator serves only some namespaces, and does not see that a node is drained."""
+    SWITCHED_OFF = "SwitchedOff"
+    """Planned disruptions are switched off in the operator (`--no-plan-disruptions`)."""
 
 
 class RouteEventReason(StrEnum):

@@ -31,7 +31,7 @@ _COMMANDS = {
     "undrain": "Let a drained pod take new users again.",
     "set-state": "Set which users a whole service takes.",
     "confirm-loss": "Let the operator move, delete or mark the links of pods that look lost, although there are many.",
-    "release": "Remove the finalizer and annotations of the operator before you uninstall it; links and routes stay.",
+    "release": "Remove what the operator has written before you uninstall it; links and routes stay.",
     "check": "Find problems and how to fix them; the exit code is 1 if there are any.",
     "completion": "Print the completion script of a shell; kubectl completes the plugin without it.",
 }

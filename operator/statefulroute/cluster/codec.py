@@ -14,6 +14,7 @@ import msgspec
 from statefulroute.api.annotations import (
     LAST_APPLIED,
     LOSS_CONFIRMED_AT,
+    OCCUPIED_LABEL,
     POD_DELETION_COST,
     ROUTING_STATE,
     WEIGHTED_LOAD,
@@ -28,12 +29,12 @@ from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.model_reader import read_model
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.label_selector import LabelSelector
 from statefulroute.domain.link import Link, LinkStatus, expire_time
 from statefulroute.domain.load import parse_load_report
 from statefulroute.domain.pod import Endpoint, Node, Owner, Pod, PodAnnotations, ordinal, service_state
 from statefulroute.domain.pod_views import most_restrictive
 from statefulroute.domain.route import Route, Workload, WorkloadAnnotations
-from statefulroute.domain.selector import format_selector
 from statefulroute.domain.times import parse_time
 from statefulroute.domain.validation import find_violation
 
@@ -269,6 +270,8 @@ def _make_pod(pod: _Pod) -> Pod:
     condition = find_condition("Ready", pod.status.conditions)
     is_ready = pod.status.phase == "Running" and condition is not None and condition.status == "True"
     disruption = find_condition("DisruptionTarget", pod.status.conditions)
+    labels: dict[str, str] = metadata.labels or {}
+    is_marked_occupied = labels.pop(OCCUPIED_LABEL, None) is not None
     return Pod(
         namespace=shared_string(metadata.namespace),
         name=metadata.name,
@@ -282,11 +285,12 @@ def _make_pod(pod: _Pod) -> Pod:
         reported_routing_state=_routing_state(annotations),
         index=ordinal(metadata.name),
         owner=Owner(shared_string(controller.kind), controller.name, controller.uid) if controller else None,
-        labels=metadata.labels or _EMPTY,
+        labels=labels or _EMPTY,
         node_name=shared_string(pod.spec.node_name),
         ip=pod.status.pod_ip,
         load_report=parse_load_report(annotations),
         annotations=_parse_pod_annotations(annotations),
+        is_marked_occupied=is_marked_occupied,
         disruption=disruption.reason if disruption is not None and disruption.status == "True" else None,
     )
 
@@ -363,9 +367,31 @@ class _NodeStatus(_CamelStruct):
     conditions: list[ConditionObject] | None = None
 
 
+class _Taint(_CamelStruct):
+    key: str = ""
+
+
+class _NodeSpec(_CamelStruct):
+    unschedulable: bool = False
+    taints: list[_Taint] | None = None
+
+
 class _Node(_CamelStruct, kw_only=True):
     metadata: _Metadata
+    spec: _NodeSpec = msgspec.field(default_factory=_NodeSpec)
     status: _NodeStatus = msgspec.field(default_factory=_NodeStatus)
+
+
+#: The taints of nodes that are about to lose their pods: by `kubectl cordon`, Cluster Autoscaler, and Karpenter since
+#: and before version 1.
+_DRAIN_TAINTS = frozenset(
+    {
+        "node.kubernetes.io/unschedulable",
+        "ToBeDeletedByClusterAutoscaler",
+        "karpenter.sh/disrupted",
+        "karpenter.sh/disruption",
+    }
+)
 
 
 def _make_node(node: _Node) -> Node:
@@ -374,6 +400,7 @@ def _make_node(node: _Node) -> Node:
         name=node.metadata.name,
         resource_version=int(node.metadata.resource_version),
         is_ready=ready is not None and ready.status == "True",
+        is_drained=node.spec.unschedulable or any(taint.key in _DRAIN_TAINTS for taint in node.spec.taints or ()),
     )
 
 
@@ -381,20 +408,9 @@ class _Ordinals(_CamelStruct):
     start: int = 0
 
 
-class _Requirement(_CamelStruct):
-    key: str = ""
-    operator: str = ""
-    values: list[str] | None = None
-
-
-class _LabelSelector(_CamelStruct):
-    match_labels: dict[str, str] | None = None
-    match_expressions: list[_Requirement] | None = None
-
-
 class _StatefulSetSpec(_CamelStruct):
     replicas: int = 1
-    selector: _LabelSelector | None = None
+    selector: LabelSelector = LabelSelector()
     ordinals: _Ordinals | None = None
     service_name: str = ""
 
@@ -412,17 +428,16 @@ def _make_workload(stateful_set: _StatefulSet) -> Workload:
         uid=stateful_set.metadata.uid,
         replicas=stateful_set.spec.replicas,
         first_index=stateful_set.spec.ordinals.start if stateful_set.spec.ordinals else 0,
-        selector_text=shared_string(_selector_text(stateful_set.spec.selector or _LabelSelector())),
+        selector_text=_selector_text(stateful_set.spec.selector),
         service_name=stateful_set.spec.service_name,
         annotations=parse_workload_annotations(stateful_set.metadata.annotations or _EMPTY),
     )
 
 
-def _selector_text(selector: _LabelSelector) -> str:
-    """Returns a label selector as `kubectl get -l` takes it; empty if it is of a later version."""
-    requirements = ((each.key, each.operator, each.values or ()) for each in selector.match_expressions or ())
+def _selector_text(selector: LabelSelector) -> str:
+    """Returns a label selector as `kubectl get -l` takes it; empty if only a later version understands it."""
     try:
-        return format_selector(selector.match_labels or {}, requirements)
+        return shared_string(selector.text)
     except ValueError:
         return ""
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from statefulroute.api.annotations import OCCUPIED, OCCUPIED_LABEL
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, LinkPhase, LossCause, MoveReason
@@ -253,7 +254,7 @@ class RouteWriter:
 
 
 class PodWriter:
-    """Writes the operator's annotations of pods."""
+    """Writes the operator's annotations and label of pods."""
 
     def __init__(self, client: Client, pods: Informer[Pod]) -> None:
         self._client = client
@@ -265,7 +266,18 @@ class PodWriter:
         Raises:
             ClusterError: the request failed, or its result is unknown.
         """
-        body = {"metadata": {"uid": pod.uid, "annotations": annotations}}
+        await self._patch(pod, {"annotations": annotations})
+
+    async def mark_occupied(self, pod: Pod, *, is_occupied: bool) -> None:
+        """Adds the label of occupied pods to a pod, but not to a new pod with the same name, or removes it.
+
+        Raises:
+            ClusterError: the request failed, or its result is unknown.
+        """
+        await self._patch(pod, {"labels": {OCCUPIED_LABEL: OCCUPIED if is_occupied else None}})
+
+    async def _patch(self, pod: Pod, metadata: Mapping[str, Any]) -> None:
+        body = {"metadata": {"uid": pod.uid, **metadata}}
         path = f"/api/v1/namespaces/{pod.namespace}/pods/{pod.name}"
         self._pods.observe(_decode_response(PODS, await self._client.merge_patch(path, msgspec.json.encode(body))))
 

@@ -12,6 +12,7 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient
 from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter
 from statefulroute.controllers.disruption.controller import DisruptionController
+from statefulroute.controllers.disruption.guard import EvictionGuard
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.leadership import Leadership
 from statefulroute.controllers.links.controller import LinkController
@@ -61,7 +62,7 @@ class Components:
         links: the controller of links.
         losses: verifies losses of pods.
         expiry: reconciles temporary links when they expire.
-        disruptions: closes pods that are removed on purpose.
+        disruptions: closes pods that are removed on purpose; None if that is switched off.
         recorder: writes events.
         scheduler: works on routes.
         preparation: prepares the work on routes before this operator leads.
@@ -73,7 +74,7 @@ class Components:
     links: LinkController
     losses: LossVerifier
     expiry: ExpiryController
-    disruptions: DisruptionController
+    disruptions: DisruptionController | None
     recorder: EventRecorder
     scheduler: RouteScheduler
     preparation: RoutePreparation
@@ -99,25 +100,28 @@ def assemble(
     informers.links.cache.listen(counts.link_changed)
     informers.links.cache.listen(metrics.link_changed)
     informers.routes.cache.listen(metrics.route_changed)
-    route_store = RouteStore(informers, counts.of, utc_now)
+    route_store = RouteStore(informers, counts.of, utc_now, plans_disruptions=settings.plans_disruptions)
     counts.listen(route_store.observe_links)
     informers.routes.cache.listen(counts.route_changed)
     recorder = EventRecorder(client, socket.gethostname())
     lost_pods = LostPodTracker(recorder, utc_now)
     route_store.listen(lost_pods.observe)
     route_writer = RouteWriter(client, informers.routes, leadership.identity)
-    disruption_statuses = DisruptionStatuses()
+    disruption_statuses = DisruptionStatuses(is_switched_off=not settings.plans_disruptions)
     disruption_statuses.listen(route_store.status_changed)
-    disruptions = DisruptionController(
-        informers=informers,
-        route_store=route_store,
-        counts=counts,
-        statuses=disruption_statuses,
-        route_writer=route_writer,
-        recorder=recorder,
-        clock=utc_now,
-        annotates=settings.annotates,
-    )
+    guard, disruptions = EvictionGuard(client, informers, route_store), None
+    if settings.plans_disruptions:
+        disruptions = DisruptionController(
+            informers=informers,
+            route_store=route_store,
+            counts=counts,
+            statuses=disruption_statuses,
+            route_writer=route_writer,
+            recorder=recorder,
+            clock=utc_now,
+            guard=guard,
+            annotates=settings.annotates,
+        )
     statuses = RouteStatuses(assessments, lost_pods, disruption_statuses, recorder, utc_now)
     foreign_writes = ForeignWrites(leadership, recorder)
     informers.routes.cache.listen(foreign_writes.route_changed)
@@ -150,6 +154,7 @@ def assemble(
         PodWriter(client, informers.pods),
         utc_now,
         annotates=settings.annotates,
+        guard=guard if settings.plans_disruptions else None,
     )
 
     def forget(key: RouteKey) -> None:
@@ -189,7 +194,7 @@ def assemble(
             informers.routes.cache,
             route_store,
             disruption_statuses,
-            disruptions.autoscaler,
+            None if disruptions is None else disruptions.autoscaler,
             lambda: leadership.is_leader,
         ),
         *timers.collectors,

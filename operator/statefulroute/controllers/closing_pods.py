@@ -13,9 +13,14 @@ _NONE: Mapping[PodKey, Closing] = MappingProxyType({})
 
 
 class ClosingPods:
-    """The closing pods of each workload. A workload without any takes no memory, unless a route plans for it."""
+    """The closing pods of each workload. A workload without any takes no memory, unless a route plans for it.
 
-    def __init__(self) -> None:
+    Args:
+        is_switched_off: whether no pod closes.
+    """
+
+    def __init__(self, *, is_switched_off: bool = False) -> None:
+        self._is_switched_off = is_switched_off
         self._closing: dict[WorkloadKey, Mapping[PodKey, Closing]] = {}
 
     def of(self, workload: WorkloadKey) -> Mapping[PodKey, Closing]:
@@ -39,7 +44,7 @@ class ClosingPods:
     def restore(self, route: Route, now: datetime) -> Mapping[PodKey, Closing]:
         """Returns the closing pods of a route's workload: those of the route's status if there was no plan yet."""
         key = route.workload_key
-        if key not in self._closing and plans_disruptions(route.spec):
+        if key not in self._closing and plans_disruptions(route.spec) and not self._is_switched_off:
             self._closing[key] = {
                 pod.name if pod.index is None else pod.index: Closing(
                     pod.closing.reason, pod.closing.since, pod.closing.deadline, is_over=now >= pod.closing.deadline

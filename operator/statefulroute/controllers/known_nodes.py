@@ -27,9 +27,9 @@ class KnownNodes:
         return None if nodes is None else nodes.get(name) or self._deleted.get(name)
 
     def observe(self, old: Node | None, new: Node | None) -> str | None:
-        """Handles a change of a node; returns its name if its pods may be lost, or are not any more."""
+        """Handles a change of a node; returns its name if that may change whether its pods are lost, or close."""
         node = new or old
-        if node is None or (old and new and old.is_ready == new.is_ready):
+        if node is None or (old and new and (old.is_ready, old.is_drained) == (new.is_ready, new.is_drained)):
             return None
         self._deleted.pop(node.name, None)
         if new is None:

@@ -99,7 +99,9 @@ class Leader:
         links.start()
         self._components.losses.start()
         scheduler.start()
-        self._components.disruptions.start()
+        disruptions = self._components.disruptions
+        if disruptions is not None:
+            disruptions.start()
         kopf_run = KopfRun(self._registry(), self._settings.namespaces, on_start=stop.listen)
         parts = (self._run_kopf(kopf_run), expiry.run(), recorder.run())
         kopf_task, *background = working = [asyncio.create_task(part) for part in parts]
@@ -109,7 +111,9 @@ class Leader:
         for waiting in (stopping, replacing):
             waiting.cancel()
         deadline = asyncio.get_running_loop().call_later(_END_SECONDS, self._kill) if renewing.done() else None
-        await asyncio.gather(links.stop(), scheduler.stop(), self._components.disruptions.stop())
+        await asyncio.gather(links.stop(), scheduler.stop())
+        if disruptions is not None:
+            await disruptions.stop()
         await self._components.losses.stop()
         kopf_run.stop()
         await asyncio.wait([kopf_task])

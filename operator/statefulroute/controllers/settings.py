@@ -19,6 +19,7 @@ class Settings:
             those of all other routes.
         moves_per_second: how many links of lost pods are moved, deleted or marked in a second, over all routes.
         annotates: whether the operator annotates pods and workloads, with their load and state.
+        plans_disruptions: whether scale-down and node drain wait for users where routes configure it.
         keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
         namespaces: the namespaces that the operator works in; none is the whole cluster.
         leader_election: the settings of leader election; None if this operator runs alone.
@@ -31,6 +32,7 @@ class Settings:
     parallel_writes: int = 32
     moves_per_second: int = 200
     annotates: bool = True
+    plans_disruptions: bool = True
     keep_managed_fields: bool = False
     namespaces: tuple[str, ...] = ()
     leader_election: LeaderElectionSettings | None = None

@@ -54,6 +54,7 @@ class RouteStore:
         links_of: returns the live link counts of a route's pods.
         clock: the time of day.
         monotonic: returns monotonic seconds, by which the grace periods of lost pods run.
+        plans_disruptions: whether pods may close. Otherwise, those that a status shows as closing are open.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class RouteStore:
         links_of: Callable[[RouteKey], Mapping[PodKey, int]],
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        plans_disruptions: bool = True,
     ) -> None:
         self._informers = informers
         self._links_of = links_of
@@ -69,7 +72,7 @@ class RouteStore:
         self._workload_routes = WorkloadRoutes()
         self._loads = LoadTracker(self._count_links, clock)
         self._entries = RouteEntries()
-        self._closing = ClosingPods()
+        self._closing = ClosingPods(is_switched_off=not plans_disruptions)
         self._workload_pods = WorkloadPods(informers.pods.cache)
         self._losses = LossTracker(self._invalidate, clock, monotonic)
         self._nodes = KnownNodes(informers)

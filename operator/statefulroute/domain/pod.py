@@ -54,6 +54,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     load_report: LoadReport | UnreadableReport | None = None
     """The load report in the annotations of the pod."""
     annotations: PodAnnotations = PodAnnotations()
+    is_marked_occupied: bool = False
+    """Whether the pod has the label `statefulroute.io/occupied`, as stored. It is none of `labels`."""
     disruption: str | None = None
     """The reason of the condition DisruptionTarget if it is True: the pod is evicted, or deleted with its node."""
 
@@ -64,8 +66,15 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def decision_inputs(self) -> "Pod":
-        """The pod without the fields that no decision depends on: its version, IP, report and annotations."""
-        return msgspec.structs.replace(self, resource_version=0, ip="", load_report=None, annotations=PodAnnotations())
+        """The pod without the fields that no decision depends on: version, IP, report, and what the operator wrote."""
+        return msgspec.structs.replace(
+            self,
+            resource_version=0,
+            ip="",
+            load_report=None,
+            annotations=PodAnnotations(),
+            is_marked_occupied=False,
+        )
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -101,6 +110,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     resource_version: int
     is_ready: bool
+    is_drained: bool = False
+    """Whether the node is about to lose its pods: it is unschedulable, or has a taint of those who remove nodes."""
     is_deleted: bool = False
     """Whether the node was deleted. Its pods remain for a while, and fail."""
     namespace: str = ""

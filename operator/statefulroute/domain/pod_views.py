@@ -37,11 +37,12 @@ class PodRules:
         workload: its workload.
     """
 
-    __slots__ = ("_by_index", "_by_name", "_routing_state", "_workload")
+    __slots__ = ("_by_index", "_by_name", "_closes_on_drain", "_routing_state", "_workload")
 
     def __init__(self, route: Route, workload: Workload) -> None:
         self._routing_state = route.spec.routing_state
         self._workload = workload
+        self._closes_on_drain = route.spec.disruption is not None
         self._by_index, self._by_name = _NO_OVERRIDES, _NO_OVERRIDES
         if route.spec.pods:
             self._by_index = {override.index: override.routing_state for override in route.spec.pods}
@@ -80,6 +81,7 @@ class PodRules:
             workload.host(pod),
             node_loss=_node_loss(node),
             is_shut_down_by_route=is_shut_down_by_route,
+            is_on_drained_node=self._closes_on_drain and node is not None and node.is_drained,
         )
 
 

@@ -237,6 +237,8 @@ class PodView:
     """Why the node of the pod is lost: NodeNotReady or NodeGone; None if it is not."""
     is_shut_down_by_route: bool = False
     """Whether the spec of the route sets the routing state to Shutdown, or the deadline of the closing pod is over."""
+    is_on_drained_node: bool = False
+    """Whether the node of the pod is about to lose its pods, and the route configures what follows."""
 
     @property
     def index(self) -> int | None:

@@ -24,7 +24,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 _INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
 
 
-class _Membership(NamedTuple):
+class Membership(NamedTuple):
     """Requires that the value of a label is in a set, or is not; None in the set is an absent label."""
 
     key: str
@@ -32,7 +32,7 @@ class _Membership(NamedTuple):
     is_in: bool
 
 
-class _Comparison(NamedTuple):
+class Comparison(NamedTuple):
     """Requires that the value of a label is a number above or below a bound."""
 
     key: str
@@ -43,8 +43,8 @@ class _Comparison(NamedTuple):
 class Selector(msgspec.Struct, frozen=True):
     """Selects objects by label. Selectors with the same requirements are equal, even if their texts differ."""
 
-    _memberships: frozenset[_Membership] = frozenset()
-    _comparisons: frozenset[_Comparison] = frozenset()
+    memberships: frozenset[Membership] = frozenset()
+    comparisons: frozenset[Comparison] = frozenset()
 
     @classmethod
     def parse(cls, text: str) -> "Selector":
@@ -58,28 +58,28 @@ class Selector(msgspec.Struct, frozen=True):
         """
         requirements = _Parser(text).requirements()
         return cls(
-            frozenset(each for each in requirements if isinstance(each, _Membership)),
-            frozenset(each for each in requirements if isinstance(each, _Comparison)),
+            frozenset(each for each in requirements if isinstance(each, Membership)),
+            frozenset(each for each in requirements if isinstance(each, Comparison)),
         )
 
     @property
     def is_empty(self) -> bool:
         """Returns whether the selector has no requirements, so that it selects all objects."""
-        return not (self._memberships or self._comparisons)
+        return not (self.memberships or self.comparisons)
 
     @property
     def required_label(self) -> tuple[str, str] | None:
         """Returns a label, with its value, that every selected object has; None if the selector names no such label."""
-        single = (each for each in self._memberships if each.is_in and len(each.values) == 1)
+        single = (each for each in self.memberships if each.is_in and len(each.values) == 1)
         pairs = ((each.key, value) for each in single for value in each.values if value is not None)
         return min(pairs, default=None)
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Returns whether labels meet all requirements. An absent label meets `!=` and `notin`."""
-        for key, values, wanted in self._memberships:
+        for key, values, wanted in self.memberships:
             if (labels.get(key) in values) is not wanted:
                 return False
-        for key, bound, above in self._comparisons:
+        for key, bound, above in self.comparisons:
             number = _int64(labels.get(key, ""))
             if number is None or not (number > bound if above else number < bound):
                 return False
@@ -119,9 +119,9 @@ class _Parser:
         self._tokens = _TOKEN.findall(text)
         self._next = 0
 
-    def requirements(self) -> list[_Membership | _Comparison]:
+    def requirements(self) -> list[Membership | Comparison]:
         """Parses all requirements. An empty text has none, but an empty requirement between commas is an error."""
-        requirements: list[_Membership | _Comparison] = []
+        requirements: list[Membership | Comparison] = []
         if self._current == _END:
             return requirements
         requirements.append(self._requirement())
@@ -132,20 +132,20 @@ class _Parser:
             raise self._unexpected("',' or the end")
         return requirements
 
-    def _requirement(self) -> _Membership | _Comparison:
+    def _requirement(self) -> Membership | Comparison:
         absent = self._current == "!"
         if absent:
             self._take()
         key = self._key()
         if absent or self._current in {",", _END}:
-            return _Membership(key, frozenset({None}), is_in=absent)
+            return Membership(key, frozenset({None}), is_in=absent)
         match operator := self._take():
             case "=" | "==" | "!=":
-                return _Membership(key, frozenset({self._optional_value()}), is_in=operator != "!=")
+                return Membership(key, frozenset({self._optional_value()}), is_in=operator != "!=")
             case "in" | "notin":
-                return _Membership(key, self._values(), is_in=operator == "in")
+                return Membership(key, self._values(), is_in=operator == "in")
             case "<" | ">":
-                return _Comparison(key, self._bound(), is_greater=operator == ">")
+                return Comparison(key, self._bound(), is_greater=operator == ">")
         self._next -= 1
         raise self._unexpected("an operator")
 

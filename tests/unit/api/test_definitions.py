@@ -1,11 +1,12 @@
 """The CRDs, admission policies and RBAC roles."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from statefulroute.api import admission, rbac
-from statefulroute.api.admission import namespace_locality, operator_writes, own_pod
+from statefulroute.api import rbac
+from statefulroute.api.admission import namespace_locality, operator_budgets, operator_writes, own_pod
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
@@ -182,13 +183,37 @@ def test_policy_of_operator_writes_judges_updates_of_pods_and_annotated_workload
     assert len({validation["message"] for validation in policy["spec"]["validations"]}) == 4
 
 
-def test_policy_of_operator_writes_allows_the_labels_of_pods_that_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "POD_LABELS", ("example.com/label",))
+def test_policy_of_operator_writes_allows_the_label_of_pods() -> None:
     spec = operator_writes()[0]["spec"]
     (labels,) = (variable["expression"] for variable in spec["variables"] if variable["name"] == "labels")
-    assert labels == "variables.isPod ? ['example.com/label'] : []"
+    assert labels == "variables.isPod ? ['statefulroute.io/occupied'] : []"
     messages = [validation["message"] for validation in spec["validations"]]
-    assert "the operator may change only these labels: example.com/label of pods" in messages
+    assert "the operator may change only these labels: statefulroute.io/occupied of pods" in messages
+
+
+def test_policy_of_operator_budgets_judges_what_the_roles_grant_and_fails_closed() -> None:
+    policy, binding = operator_budgets()
+    (judged,) = policy["spec"]["matchConstraints"]["resourceRules"]
+    (granted,) = (rule for rule in rbac.disruption_rules() if "poddisruptionbudgets" in rule["resources"])
+    assert (judged["apiGroups"], judged["resources"]) == (granted["apiGroups"], granted["resources"])
+    assert {verb.lower() for verb in judged["operations"]} == set(granted["verbs"]) - {"list"}
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+
+
+@pytest.mark.parametrize("role", [rbac.operator_cluster_role, rbac.operator_role, rbac.release_role])
+def test_roles_without_planned_disruptions_grant_nothing_for_them(role: Callable[..., dict[str, Any]]) -> None:
+    def resources(**options: bool) -> set[str]:
+        return {resource for rule in role(**options)["rules"] for resource in rule["resources"]}
+
+    scales, budgets = "statefulsets/scale", "poddisruptionbudgets"
+    granted = {
+        rbac.operator_cluster_role: {scales, budgets},
+        rbac.operator_role: {scales},  # it sees no nodes, so it guards no pods
+        rbac.release_role: {budgets},
+    }
+    assert resources() & {scales, budgets} == granted[role]
+    assert not resources(plans_disruptions=False) & {scales, budgets}
 
 
 ROLES = {
@@ -228,11 +253,10 @@ def test_roles_of_drivers_name_no_namespace(component: str) -> None:
     assert "namespace" not in ROLES[component]["metadata"]
 
 
-def test_namespaced_operator_role_has_all_rules_except_nodes() -> None:
-    cluster_rules = ROLES["operator"]["rules"]
-    assert [rule for rule in cluster_rules if rule["resources"] != ["nodes"]] == ROLES["operator in a namespace"][
-        "rules"
-    ]
+def test_namespaced_operator_role_has_all_rules_except_nodes_and_what_needs_them() -> None:
+    needs_nodes = (["nodes"], ["poddisruptionbudgets"])
+    rules = [rule for rule in ROLES["operator"]["rules"] if rule["resources"] not in needs_nodes]
+    assert rules == ROLES["operator in a namespace"]["rules"]
 
 
 def test_lease_role_is_restricted_to_one_lease() -> None:

@@ -11,11 +11,13 @@ import pytest
 
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RoutingState
+from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ClusterError, ConflictError, UnreachableError, api_error
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.disruption import controller as controller_module
 from statefulroute.controllers.disruption.controller import DisruptionController
+from statefulroute.controllers.disruption.guard import EvictionGuard
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.pod_summary import summarize_pods
@@ -57,10 +59,13 @@ class ScaledEnvironment(Environment):
             route_writer=cast("RouteWriter", None),
             recorder=cast("EventRecorder", self.recorder),
             clock=lambda: self.now,
+            guard=EvictionGuard(cast("Client", self.scales), self.informers, self.route_store),
         )
 
     def put_route(self, key: RouteKey = GAME, **spec: Any) -> None:
-        """Creates or edits a route; its status stays."""
+        """Creates or edits a route; its status stays. Nothing guards its pods, unless the spec says so."""
+        if "disruption" in spec:
+            spec["disruption"] = {"protect": False, **spec["disruption"]}
         old, version = self.routes.get(*key), next(self.versions)
         status = old.status if old is not None else StatefulRouteStatus()
         self.routes.put(replace(route(version, key, spec=spec), generation=version, status=status))

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from statefulroute.api.annotations import OCCUPIED_LABEL
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.api.vocabulary import (
     ConditionType,
@@ -45,6 +46,12 @@ _ROUTE_FIXES: dict[str, str] = {
     RouteReason.PODS_LOST: "bring the pods back, or confirm the loss: statefulroute confirm-loss ROUTE",
     RouteReason.LOAD_STALE: "find out why these pods do not report: their log, or for HTTP their endpoint",
     RouteReason.NO_LOAD_REPORTED: "find out why no pod reports; if users are spread by their number, none needs to",
+    RouteReason.ANOTHER_BUDGET: "let the other budget leave out pods with links: add "
+    f"{{key: {OCCUPIED_LABEL}, operator: DoesNotExist}} to its selector.matchExpressions, and set minAvailable to a "
+    "number, which counts only the pods that it selects",
+    RouteReason.GUARD_REFUSED: "give the operator the permission that the message names (the chart's planDisruptions)",
+    RouteReason.NODES_NOT_WATCHED: "serve the whole cluster, or set spec.disruption.protect to false",
+    RouteReason.SWITCHED_OFF: "start the operator without --no-plan-disruptions (the chart's planDisruptions)",
 }
 
 _LINK_FIXES: dict[str, str] = {
@@ -165,6 +172,7 @@ async def check_routes(
             *_check_deletion(route, clock()),
             *_check_conditions(route),
             *_check_suspension(route),
+            *_check_guard(route),
             *_check_capacity(route),
             *_check_link_limit(route),
         ]
@@ -228,6 +236,16 @@ def _check_suspension(route: Object) -> Iterator[CheckResult]:
         reason, name = suspended["reason"], namespaced_name(route)
         message = f"{name} is {ConditionType.LOSS_SUSPENDED} ({reason}): {suspended['message']}"
         yield CheckResult(_ROUTES, Level.PROBLEM, message, _ROUTE_FIXES.get(reason, ""), 1, name)
+
+
+def _check_guard(route: Object) -> Iterator[CheckResult]:
+    """Yield that evictions do not wait for users although the route asks for it."""
+    guarded = condition(route, ConditionType.EVICTIONS_GUARDED)
+    fix = _ROUTE_FIXES.get(guarded.get("reason", ""), "")
+    if guarded.get("status") == "False" and guarded["reason"] != RouteReason.WORKLOAD_NOT_FOUND:
+        name = namespaced_name(route)
+        message = f"{name} is not {ConditionType.EVICTIONS_GUARDED} ({guarded['reason']}): {guarded['message']}"
+        yield CheckResult(_ROUTES, Level.PROBLEM, message, fix, 1, name)
 
 
 def _may_be_intended(route: Object, reason: str) -> bool:

@@ -51,6 +51,13 @@ def operator(  # noqa: PLR0913 - an option each
         bool,
         typer.Option("--annotate/--no-annotate", help="Annotate pods and workloads with their load and state."),
     ] = True,
+    plan_disruptions: Annotated[
+        bool,
+        typer.Option(
+            "--plan-disruptions/--no-plan-disruptions",
+            help="Scale workloads and guard pods against evictions where routes configure it.",
+        ),
+    ] = True,
     keep_managed_fields: KeepManagedFields = False,
     bind_address: BindAddressOption = None,
     leader_elect: Annotated[
@@ -97,6 +104,7 @@ def operator(  # noqa: PLR0913 - an option each
         parallel_writes=parallel_writes,
         moves_per_second=moves_per_second,
         annotates=annotate,
+        plans_disruptions=plan_disruptions,
         keep_managed_fields=keep_managed_fields,
         namespaces=tuple(dict.fromkeys(watch_namespace or ())),
         leader_election=LeaderElectionSettings(lease_name, lease_namespace, times) if leader_elect else None,

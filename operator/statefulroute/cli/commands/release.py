@@ -1,23 +1,31 @@
-"""`release`: removes the finalizer and the annotations of the operator, so that deletions do not wait for it."""
+"""`release`: removes what the operator has written, so that neither deletions nor evictions wait for it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Container
+from collections.abc import AsyncIterator, Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
 
-from statefulroute.api.annotations import POD_ANNOTATIONS, WEIGHTED_LOAD, WORKLOAD_ANNOTATIONS
+from statefulroute.api.annotations import (
+    OCCUPIED_LABEL,
+    POD_ANNOTATIONS,
+    POD_LABELS,
+    WEIGHTED_LOAD,
+    WORKLOAD_ANNOTATIONS,
+)
 from statefulroute.api.group import FINALIZER, STATEFUL_ROUTE
+from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.dry_run import DryRun
 from statefulroute.cli.options import DryRunOption, timeout_option
 from statefulroute.cli.output.messages import pluralize, print_change, print_message
 from statefulroute.cli.runner import ClusterOptions, run
+from statefulroute.cluster.budgets import BudgetClient
 from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError
 from statefulroute.cluster.scales import ScaleReader
@@ -50,9 +58,10 @@ def release(
     dry_run: DryRunOption = DryRun.NONE,
     cluster_options: ClusterOptions,
 ) -> None:
-    """Remove the finalizer and annotations of the operator before you uninstall it; links and routes stay.
+    """Remove what the operator has written before you uninstall it; links and routes stay.
 
-    Run it for namespaces that the operator no longer serves, too.
+    It removes its finalizer, annotations, labels and PodDisruptionBudgets. Run it for namespaces that the operator no
+    longer serves, too.
     """
 
     async def work(cluster: Cluster) -> int:
@@ -101,7 +110,7 @@ async def release_all(
     served: Container[str] = (),
     dry_run: DryRun,
 ) -> int:
-    """Remove the finalizer from StatefulRoutes, and annotations from pods and workloads; returns the exit code.
+    """Remove what the operator has written on routes, pods and workloads, and its budgets; returns the exit code.
 
     Args:
         cluster: the cluster and the namespace.
@@ -130,6 +139,8 @@ async def release_all(
         for each in (route.with_observed_workload(), route):
             workloads += 0 if each is None else await _release_workload(writer, scales, each)
         pods += await _release_pods(writer, route)
+    for name in await _release_budgets(writer, items):
+        print_change(f"poddisruptionbudget.policy/{name} deleted", dry_run=dry_run)
     counts = f"{pluralize(routes, 'route')}, {pluralize(pods, 'pod')} and {pluralize(workloads, 'workload')}"
     print_change(f"{counts} released", dry_run=dry_run)
     return 0
@@ -192,7 +203,7 @@ async def _release_workload(cluster: Cluster, scales: ScaleReader, route: Route)
     key = route.workload_key
     try:
         path = await scales.path(key.namespace, key.api_version, key.kind, key.name)
-        return await _remove_annotations(cluster, path, await cluster.get(path), WORKLOAD_ANNOTATIONS)
+        return await _remove_metadata(cluster, path, await cluster.get(path), WORKLOAD_ANNOTATIONS)
     except (NotFoundError, APIError) as error:
         if not isinstance(error, NotFoundError):
             print_message(f"note: {key.kind} {key.namespace}/{key.name} keeps its annotations: {error}", err=True)
@@ -200,32 +211,33 @@ async def _release_workload(cluster: Cluster, scales: ScaleReader, route: Route)
 
 
 async def _release_pods(cluster: Cluster, route: Route) -> int:
-    """Remove the annotations from the pods of a route; returns how many pods had some."""
+    """Remove the annotations and labels from the pods of a route; returns how many pods had some."""
     annotations = POD_ANNOTATIONS if route.has_deletion_cost else (WEIGHTED_LOAD,)
     count = 0
     try:
         async for pod in _pods(cluster, route):
             path = f"/api/v1/namespaces/{route.namespace}/pods/{pod['metadata']['name']}"
             with suppress(NotFoundError):
-                count += await _remove_annotations(cluster, path, pod, annotations)
+                count += await _remove_metadata(cluster, path, pod, annotations, POD_LABELS)
     except APIError as error:
         if error.status != HTTPStatus.FORBIDDEN:
             raise
         pods = f"pods of the StatefulRoute {route.namespace}/{route.name}"
-        print_message(f"note: {pods} keep their annotations: {error}", err=True)
+        print_message(f"note: {pods} keep their annotations and labels: {error}", err=True)
     return count
 
 
 async def _pods(cluster: Cluster, route: Route) -> AsyncIterator[Object]:
     """Yields the pods of a route: those in its status.
 
-    If the status omits some, these are the pods that its workload controls, and all with the operator's own annotation:
-    a controller of another kind may name what it creates for its pods in any way, and all routes are released.
+    If the status omits some, these are the pods that its workload controls, and all with the operator's own annotation
+    or label: a controller of another kind may name what it creates for its pods in any way, and all routes are
+    released.
     """
     pods = f"/api/v1/namespaces/{route.namespace}/pods"
     if omits_pods(route.status):
         async for pod in cluster.objects(pods):
-            if _is_owned(pod, route.workload_name) or WEIGHTED_LOAD in pod["metadata"].get("annotations", {}):
+            if _is_owned(pod, route.workload_name) or _is_marked(pod):
                 yield pod
         return
     for status in route.status.pods:
@@ -243,13 +255,49 @@ def _is_owned(pod: Object, workload: str) -> bool:
     return any(workload in {name, name.rpartition("-")[0]} for name in names)
 
 
-async def _remove_annotations(cluster: Cluster, path: str, item: Object, names: tuple[str, ...]) -> int:
-    """Remove annotations from an object; returns 1 if it had some, else 0."""
-    annotations = item["metadata"].get("annotations", {})
-    if not any(name in annotations for name in names):
+def _is_marked(pod: Object) -> bool:
+    """Returns whether a pod has an annotation or a label that only the operator writes."""
+    metadata = pod["metadata"]
+    return WEIGHTED_LOAD in metadata.get("annotations", {}) or OCCUPIED_LABEL in metadata.get("labels", {})
+
+
+async def _release_budgets(cluster: Cluster, items: Iterable[Object]) -> list[str]:
+    """Delete the PodDisruptionBudgets that belong to routes; returns their names."""
+    budgets, deleted = BudgetClient(cluster.client), list[str]()
+    uids: dict[str, set[str]] = {}
+    for item in filter(_may_have_budget, items):
+        uids.setdefault(item["metadata"]["namespace"], set()).add(item["metadata"]["uid"])
+    for namespace, routes in sorted(uids.items()):
+        try:
+            for budget in await budgets.list(namespace):
+                if any(owner.uid in routes for owner in budget.owners):
+                    await budgets.delete(namespace, budget.name, budget.uid)
+                    deleted.append(budget.name)
+        except APIError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            print_message(f"note: PodDisruptionBudgets of routes in {namespace!r} stay: {error}", err=True)
+    return deleted
+
+
+def _may_have_budget(route: Object) -> bool:
+    """Returns whether a route guards its pods, or did so when its status was written."""
+    conditions = route.get("status", {}).get("conditions", ())
+    return "disruption" in route["spec"] or any(each["type"] == ConditionType.EVICTIONS_GUARDED for each in conditions)
+
+
+async def _remove_metadata(
+    cluster: Cluster, path: str, item: Object, annotations: tuple[str, ...], labels: tuple[str, ...] = ()
+) -> int:
+    """Remove annotations and labels from an object; returns 1 if it had some, else 0."""
+    present = {
+        field: [name for name in names if name in item["metadata"].get(field, {})]
+        for field, names in (("annotations", annotations), ("labels", labels))
+    }
+    changes = {field: dict.fromkeys(names) for field, names in present.items() if names}
+    if not changes:
         return 0
-    body: dict[str, Any] = {"metadata": {"annotations": dict.fromkeys(names)}}
-    await cluster.client.merge_patch(path, msgspec.json.encode(body))
+    await cluster.client.merge_patch(path, msgspec.json.encode({"metadata": changes}))
     return 1
 
 

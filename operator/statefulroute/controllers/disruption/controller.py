@@ -7,6 +7,7 @@ from datetime import datetime
 
 import structlog
 
+from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, is_outage
 from statefulroute.cluster.events import EventRecorder
@@ -16,6 +17,7 @@ from statefulroute.cluster.scales import NotScalableError
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.disruption.autoscaler import Autoscaler
 from statefulroute.controllers.disruption.gathering import FallingLinks, gather_pods
+from statefulroute.controllers.disruption.guard import EvictionGuard
 from statefulroute.controllers.disruption.planners import Planners
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.disruption.unplaced_links import UnplacedLinks
@@ -25,9 +27,14 @@ from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.disruption.contested_scale import ContestedScale
 from statefulroute.domain.disruption.events import closing_events, empty_event, scaled_event
 from statefulroute.domain.disruption.facts import DisruptionFacts
-from statefulroute.domain.disruption.features import plans_disruptions
+from statefulroute.domain.disruption.features import plans_disruptions, protects_pods
 from statefulroute.domain.disruption.plan import Plan, SetReplicas, SetRouteReplicas, plan_disruptions
-from statefulroute.domain.disruption.status import DisruptionStatus, other_planner_status, unplanned_status
+from statefulroute.domain.disruption.status import (
+    DisruptionStatus,
+    other_planner_status,
+    stored_status,
+    unplanned_status,
+)
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.route import Route, RouteView, Workload
 
@@ -99,6 +106,7 @@ class DisruptionController:
         recorder: writes events.
         clock: the time of day.
         annotates: whether the operator writes the deletion costs of pods.
+        guard: guards pods with links against evictions.
     """
 
     def __init__(  # noqa: PLR0913 - all that plans need
@@ -111,6 +119,7 @@ class DisruptionController:
         route_writer: RouteWriter,
         recorder: EventRecorder,
         clock: Clock,
+        guard: EvictionGuard,
         annotates: bool = True,
     ) -> None:
         self._informers = informers
@@ -120,6 +129,9 @@ class DisruptionController:
         self._recorder = recorder
         self._clock = clock
         self._annotates = annotates
+        self._counts = counts
+        self._guard = guard
+        guard.listen(self._add)
         self._planners = Planners(route_store.routes_to)
         self._planned: dict[RouteKey, _Planned] = {}
         self._due_soon: dict[RouteKey, float] = {}
@@ -143,6 +155,7 @@ class DisruptionController:
         await self._turns.stop()
         for key in self._planners.routes():
             self._forget(key)
+        self._guard.clear()
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         if old and new and old.decision_inputs == new.decision_inputs:
@@ -156,12 +169,15 @@ class DisruptionController:
         if old is not None and (new is None or new.is_deleting or not plans_disruptions(new.spec)):
             self._turns.drop(old.key)
             self._forget(old.key)
+        if old is not None and new is not None and self._guard.is_guarding(new.key):
+            self._turns.add(new.key)  # it may not protect its pods any more
 
     def _links_changed(self, route: RouteKey, pod: PodKey) -> None:
-        workload = self._planners.workload_of(route)
-        if workload is None:
+        workload, planner = self._planners.workload_of(route), self._planners.planner_of(route)
+        if workload is None or planner is None:
             return
-        if pod in self._route_store.closing(workload):
+        is_guarded = self._guard.is_guarding(planner) and self._counts.of(route).get(pod, 0) <= 1
+        if is_guarded or pod in self._route_store.closing(workload):
             self._add(route)
         else:
             self._demand_changed(route)
@@ -207,6 +223,12 @@ class DisruptionController:
         """Plans for the workload of a route, and carries out the plan."""
         self._due_soon.pop(key, None)
         view, planner = self._route_store.get(key), self._planners.planner_of(key)
+        if (
+            view is not None
+            and self._guard.is_guarding(key)
+            and not (planner == key and protects_pods(view.route.spec))
+        ):
+            await self._remove_guard(view.route)
         if view is None or planner is None or not plans_disruptions(view.route.spec):
             return
         if planner != key:
@@ -215,6 +237,10 @@ class DisruptionController:
             await self._plan(view, view.workload)
         elif view.missing_workload is not None:
             self._statuses.put(key, unplanned_status(view.route, view.missing_workload))
+
+    async def _remove_guard(self, route: Route) -> None:
+        if not await self._guard.remove(route):
+            self._turns.add_after(route.key, _REFUSED_SECONDS)
 
     async def _plan(self, view: RouteView, workload: Workload) -> None:
         key, now = view.route.key, self._clock()
@@ -226,12 +252,25 @@ class DisruptionController:
         plan = plan_disruptions(facts)
         self._record_changes(view, planned, plan, facts)
         self._route_store.close_pods(view.route.workload_key, plan.closing)
-        self._statuses.put(key, DisruptionStatus(view.route.generation, plan.conditions, plan.desired_replicas))
-        pauses = [] if plan.next_check is None else [max((plan.next_check - now).total_seconds(), _SETTLE_SECONDS)]
+        self._statuses.put(key, self._status(view, plan))
+        checks = [plan.next_check]
+        if protects_pods(view.route.spec):
+            checks.append(await self._guard.apply(view, facts, plan.closing))
+            self._statuses.put(key, self._status(view, plan))
+        pauses = [max((check - now).total_seconds(), _SETTLE_SECONDS) for check in checks if check is not None]
         if plan.actions and (pause := await self._carry_out(view.route, workload, planned, plan)) is not None:
             pauses.append(pause)
         if pauses and key not in self._due_soon:
             self._turns.add_after(key, min(pauses))
+
+    def _status(self, view: RouteView, plan: Plan) -> DisruptionStatus:
+        conditions, guarded = dict(plan.conditions), ConditionType.EVICTIONS_GUARDED
+        if protects_pods(view.route.spec):
+            state = self._guard.state(view.route.key)
+            if state is None:  # it is not known yet what guards the pods
+                state = stored_status(view.route.status).conditions.get(guarded)
+            conditions |= {} if state is None else {guarded: state}
+        return DisruptionStatus(view.route.generation, conditions, plan.desired_replicas)
 
     def _gather(self, view: RouteView, workload: Workload, planned: _Planned, now: datetime) -> DisruptionFacts:
         route = view.route

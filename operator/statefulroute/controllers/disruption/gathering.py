@@ -77,6 +77,7 @@ def _pod_facts(  # noqa: PLR0913 - the parts of a pod
         is_ready=current.is_ready,
         is_ending=pod.is_ending,
         deletion_cost=_deletion_cost(current),
+        is_node_drained=pod.is_on_drained_node,
         closing=closing,
         is_announced=is_announced,
         links_fell_at=fell_at,

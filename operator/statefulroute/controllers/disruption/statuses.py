@@ -3,15 +3,20 @@
 from collections.abc import Callable
 
 from statefulroute.domain.disruption.features import plans_disruptions
-from statefulroute.domain.disruption.status import DisruptionStatus, stored_status
+from statefulroute.domain.disruption.status import DisruptionStatus, stored_status, switched_off_status
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.route import Route
 
 
 class DisruptionStatuses:
-    """What the last plan of each route states."""
+    """What the last plan of each route states.
 
-    def __init__(self) -> None:
+    Args:
+        is_switched_off: whether this operator makes no plans.
+    """
+
+    def __init__(self, *, is_switched_off: bool = False) -> None:
+        self._is_switched_off = is_switched_off
         self._statuses: dict[RouteKey, DisruptionStatus] = {}
         self._listeners: list[Callable[[RouteKey], None]] = []
 
@@ -23,6 +28,8 @@ class DisruptionStatuses:
         """Returns what the last plan of a route states, also one of another process; None if it configures none."""
         if not plans_disruptions(route.spec):
             return None
+        if self._is_switched_off:
+            return switched_off_status(route)
         return self._statuses.get(route.key) or stored_status(route.status)
 
     def put(self, route: RouteKey, status: DisruptionStatus) -> None:

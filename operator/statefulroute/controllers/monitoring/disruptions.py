@@ -23,7 +23,7 @@ class DisruptionMetrics:
         routes: the cache of routes.
         route_store: the views of routes.
         statuses: what the last plans state.
-        autoscaler: counts its decisions.
+        autoscaler: counts its decisions; None if planned disruptions are switched off.
         is_leader: returns whether this process is the one that works on routes.
     """
 
@@ -32,7 +32,7 @@ class DisruptionMetrics:
         routes: Cache[Route],
         route_store: RouteStore,
         statuses: DisruptionStatuses,
-        autoscaler: Autoscaler,
+        autoscaler: Autoscaler | None,
         is_leader: Callable[[], bool],
     ) -> None:
         self._routes = routes
@@ -59,7 +59,7 @@ class DisruptionMetrics:
                 families.desired_replicas.add_metric(route.key, status.desired_replicas)
             for kind, (_, reason, _) in status.conditions.items():
                 families.condition.add_metric((*route.key, kind, reason), 1)
-        if route.spec.autoscaling is not None:
+        if route.spec.autoscaling is not None and self._autoscaler is not None:
             families.add_decisions(route.key, *self._autoscaler.decisions(route.key))
 
 

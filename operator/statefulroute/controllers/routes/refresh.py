@@ -18,8 +18,10 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient, LoadUnreadableError
 from statefulroute.cluster.retry_after import NamespacePauses, retry_pause
 from statefulroute.cluster.writes import PodWriter
+from statefulroute.controllers.disruption.guard import EvictionGuard
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.annotations import is_annotator, pod_annotations
+from statefulroute.domain.disruption.features import protects_pods
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport
@@ -99,6 +101,7 @@ class RouteRefresher:
         writer: annotates pods.
         clock: the time of day.
         annotates: whether pods and workloads are annotated.
+        guard: guards pods against evictions; None if that is switched off.
     """
 
     def __init__(  # noqa: PLR0913 - all that a turn needs
@@ -110,6 +113,7 @@ class RouteRefresher:
         clock: Clock,
         *,
         annotates: bool = True,
+        guard: EvictionGuard | None = None,
     ) -> None:
         self._informers = informers
         self._route_store = route_store
@@ -117,6 +121,7 @@ class RouteRefresher:
         self._writer = writer
         self._clock = clock
         self._annotates = annotates
+        self._guard = guard
         self._polled: dict[RouteKey, frozenset[_PolledPod]] = {}
         """The pods of each route that were polled; of a route whose pods are polled."""
         self._refreshed: dict[RouteKey, WorkloadRef] = {}
@@ -134,6 +139,8 @@ class RouteRefresher:
         previous = route.with_observed_workload() or route.with_workload(self._refreshed.get(route.key))
         is_same = previous.workload_key == route.workload_key
         has_left = is_same or await self._leave_workload(previous)
+        if route.key not in self._refreshed and not protects_pods(route.spec):
+            has_left &= await self._remove_guard(route)  # the route may have been edited while no operator ran
         if has_left:
             self._refreshed[route.key] = route.spec.workload_ref
         if has_left and not is_same:
@@ -200,14 +207,15 @@ class RouteRefresher:
         Returns:
             False if the API server failed, so that another attempt may succeed.
         """
+        is_complete = await self._remove_guard(route)
         if self._is_shared(route):
-            return True
-        workload, is_complete = self._informers.workloads.get(route), True
+            return is_complete
+        workload = self._informers.workloads.get(route)
         if isinstance(workload, Workload) and self._annotates:
             pods = self._route_store.pods_of(workload)
             annotated = [pod for pod in pods if pod.annotations != PodAnnotations()]
             changes = [(pod, dict.fromkeys(POD_ANNOTATIONS)) for pod in annotated]
-            is_complete = await self._write_annotations(route.key, changes)
+            is_complete &= await self._write_annotations(route.key, changes)
             try:
                 await self._informers.workloads.remove_annotations(route, workload, WORKLOAD_ANNOTATIONS)
             except ClusterError as error:
@@ -215,6 +223,10 @@ class RouteRefresher:
                 log.info("the annotations of a workload were not removed", route=route.key, error=str(error))
         self._informers.workloads.forget(route)
         return is_complete
+
+    async def _remove_guard(self, route: Route) -> bool:
+        """Removes what guards the pods of a workload; returns False if the API server failed."""
+        return self._guard is None or not self._guard.is_left(route) or await self._guard.remove(route)
 
     def forget(self, route: RouteKey) -> None:
         """Forgets the last run of a route. Another operator may continue."""

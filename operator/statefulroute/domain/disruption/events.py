@@ -15,6 +15,7 @@ _MAX_NAMED_PODS = 3
 
 _PURPOSES = {
     ClosingReason.SCALE_DOWN: "the workload is scaled down",
+    ClosingReason.NODE_DRAIN: "its node is drained",
 }
 
 

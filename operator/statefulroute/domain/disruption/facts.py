@@ -23,6 +23,7 @@ class PodFacts:
         is_ready: whether the pod is ready.
         is_ending: whether the pod has failed, or terminates.
         deletion_cost: the stored deletion cost of the pod.
+        is_node_drained: whether the node of the pod is unschedulable, or tainted because it will be removed.
         closing: why the pod is closing by the previous plan; None if it is not.
         is_announced: whether the stored status of each route to the workload shows that the pod is closing.
         links_fell_at: when the pod had more links for the last time, as far as that was observed.
@@ -35,6 +36,7 @@ class PodFacts:
     is_ready: bool = True
     is_ending: bool = False
     deletion_cost: int = 0
+    is_node_drained: bool = False
     closing: Closing | None = None
     is_announced: bool = False
     links_fell_at: datetime | None = None

@@ -8,6 +8,11 @@ def scales_workload(spec: StatefulRouteSpec) -> bool:
     return spec.replicas is not None or spec.autoscaling is not None
 
 
+def protects_pods(spec: StatefulRouteSpec) -> bool:
+    """Returns whether evictions of pods with links are refused."""
+    return spec.disruption is not None and spec.disruption.protect
+
+
 def plans_disruptions(spec: StatefulRouteSpec) -> bool:
     """Returns whether pods of the route may close."""
-    return scales_workload(spec)
+    return scales_workload(spec) or spec.disruption is not None

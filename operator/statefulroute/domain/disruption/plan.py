@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from statefulroute.api.limits import CLOSING_PODS_MAX
 from statefulroute.api.vocabulary import ClosingReason, ConditionType
 from statefulroute.domain.conditions import ConditionState
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.closing_pods import close_pods, next_check
 from statefulroute.domain.disruption.facts import DisruptionFacts
+from statefulroute.domain.disruption.node_drain import drained_pods
 from statefulroute.domain.disruption.scale_down import next_replicas, scaled_condition, surplus_pods
 from statefulroute.domain.keys import PodKey
 
@@ -54,10 +56,8 @@ def plan_disruptions(facts: DisruptionFacts) -> Plan:
 
     Nothing is remembered but what the facts contain, so a plan is the same after a restart of the operator.
     """
-    target, reasons = facts.desired_replicas, dict[PodKey, ClosingReason]()
-    if target is not None:
-        reasons |= dict.fromkeys(surplus_pods(facts, target), ClosingReason.SCALE_DOWN)
-    closing = close_pods(facts, reasons)
+    target = facts.desired_replicas
+    closing = close_pods(facts, _reasons(facts, target))
     actions, conditions = list[Action](), dict[ConditionType, ConditionState]()
     if target is not None:
         conditions[ConditionType.SCALED] = scaled_condition(facts, target, closing)
@@ -75,3 +75,10 @@ def _next_recommendation(facts: DisruptionFacts) -> datetime | None:
     if facts.recommendation is None or facts.recommendation.changes_in is None:
         return None
     return facts.now + timedelta(seconds=facts.recommendation.changes_in)
+
+
+def _reasons(facts: DisruptionFacts, target: int | None) -> dict[PodKey, ClosingReason]:
+    """Returns why pods close: not more of them than the status of a route can show."""
+    surplus = () if target is None else surplus_pods(facts, target)
+    drained = [key for key in drained_pods(facts) if key not in surplus][: CLOSING_PODS_MAX - len(surplus)]
+    return dict.fromkeys(surplus, ClosingReason.SCALE_DOWN) | dict.fromkeys(drained, ClosingReason.NODE_DRAIN)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason
 from statefulroute.domain.conditions import ConditionState
-from statefulroute.domain.disruption.features import scales_workload
+from statefulroute.domain.disruption.features import protects_pods, scales_workload
 from statefulroute.domain.route import MissingWorkload, Route
 
 
@@ -26,7 +26,7 @@ class DisruptionStatus:
 
 
 #: The conditions of planned disruptions.
-CONDITION_TYPES = frozenset({ConditionType.SCALED})
+CONDITION_TYPES = frozenset({ConditionType.SCALED, ConditionType.EVICTIONS_GUARDED})
 
 
 def stored_status(status: StatefulRouteStatus) -> DisruptionStatus:
@@ -50,6 +50,12 @@ def other_planner_status(route: Route, planner: str) -> DisruptionStatus:
     return DisruptionStatus(route.generation, _conditions(route, (False, RouteReason.ANOTHER_ROUTE_SCALES, message)))
 
 
+def switched_off_status(route: Route) -> DisruptionStatus:
+    """Returns what the status of a route shows if planned disruptions are switched off in the operator."""
+    message = "planned disruptions are switched off in the operator (--no-plan-disruptions)"
+    return DisruptionStatus(route.generation, _conditions(route, (False, RouteReason.SWITCHED_OFF, message)))
+
+
 def unplanned_status(route: Route, missing: MissingWorkload) -> DisruptionStatus:
     """Returns what the status of a route shows while its workload is missing."""
     conditions = _conditions(route, (False, missing.reason, missing.message))
@@ -57,4 +63,9 @@ def unplanned_status(route: Route, missing: MissingWorkload) -> DisruptionStatus
 
 
 def _conditions(route: Route, state: ConditionState) -> Mapping[ConditionType, ConditionState]:
-    return {ConditionType.SCALED: state} if scales_workload(route.spec) else {}
+    conditions = {}
+    if scales_workload(route.spec):
+        conditions[ConditionType.SCALED] = state
+    if protects_pods(route.spec):
+        conditions[ConditionType.EVICTIONS_GUARDED] = state
+    return conditions
