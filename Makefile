@@ -137,9 +137,13 @@ lock: setup ## Update the locked requirements (versions and hashes)
 ##@ Test
 
 .PHONY: test
-test: setup lint ## Run the checks and every test: unit, API, end to end, chart, gateways (retries failed files once, alone)
+test: setup ## Run the checks and every test: unit, API, end to end, chart, gateways (retries failed files once, alone)
+	@$(MAKE) --no-print-directory --jobs 2 lint test-all
+
+.PHONY: test-all
+test-all: setup ## Run every test, without the checks
 	@$(BIN)/localcluster build
-	@$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder || { test $$? = 1 && $(MAKE) --no-print-directory test-again; }
+	@$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder || { test $$? = 1 && $(MAKE) --no-print-directory test-again; }
 
 .PHONY: test-again
 test-again: setup ## Run the test files with failures again, one at a time
