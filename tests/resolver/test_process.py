@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -22,8 +21,7 @@ from resolver.stub_service import StubService
 from statefulroute.resolver.grpc.ext_proc import SERVICE
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest, ProcessingResponse
 from support.metrics import http_get
-from support.operator_process import PROGRAM
-from support.resolver_process import ANY_PORT, ResolverProcess
+from support.resolver_process import ResolverProcess
 from support.waiting import eventually
 
 
@@ -186,12 +184,13 @@ def test_lookups_fail_while_the_cache_is_older_than_allowed(
         (["--kubeconfig", "/nowhere"], "cannot load the cluster's configuration"),
     ],
 )
-def test_invalid_option_exits_with_a_message(cluster: LocalCluster, options: list[str], message: str) -> None:
-    command = [PROGRAM, "resolver", "--kubeconfig", cluster.kubeconfig, *ANY_PORT, *options]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    assert result.returncode != 0
-    assert message in " ".join(result.stderr.replace("│", " ").split())
-    assert "Traceback" not in result.stderr
+def test_invalid_option_exits_with_a_message(
+    cluster: LocalCluster, options: list[str], message: str, tmp_path: Path
+) -> None:
+    process = ResolverProcess(cluster.kubeconfig, tmp_path / "log", *options)
+    assert process.launch().wait() != 0
+    assert message in " ".join(process.log_text.replace("│", " ").split())
+    assert "Traceback" not in process.log_text
 
 
 def test_http_address_in_use_exits_with_a_message(
