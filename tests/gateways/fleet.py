@@ -44,7 +44,11 @@ _ENVOYS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     EXT_PROC: ("envoy-ext-proc.yaml", {}),
     HOLDING_EXT_AUTHZ: (
         "envoy-ext-authz.yaml",
-        {"timeout: 3s": "timeout: 65s", "max_interval: 3s": "max_interval: 65s"},
+        {
+            "timeout: 3s": "timeout: 65s",
+            "max_interval: 3s": "max_interval: 65s",
+            "max_connections: 1024": "max_connections: 10000",
+        },
     ),
     HOLDING_EXT_AUTHZ_GRPC: ("envoy-ext-authz-grpc.yaml", {"timeout: 3s": "timeout: 65s"}),
     HOLDING_EXT_PROC: ("envoy-ext-proc.yaml", {"message_timeout: 3s": "message_timeout: 65s"}),
