@@ -16,12 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import yaml
 
 from support.api_user import APIUser
-from support.operator_process import NO_AUTHORITIES, PROGRAM
+from support.fork_server import ForkedProcess
+from support.operator_process import NO_AUTHORITIES, start_process
 from support.service import NOT_READY, READY
 
 POLL_SECONDS = 0.1
@@ -176,13 +177,7 @@ class Kubelet:
         arguments = [_PUBLIC.sub(_LOOPBACK, argument) for argument in container["args"]]
         file = self.folder / f"{name}.log"
         with file.open("ab") as log:
-            process = subprocess.Popen(
-                [PROGRAM, *arguments, *self._defaults(arguments)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**environment},
-            )
+            process = start_process([*arguments, *self._defaults(arguments)], environment, log)
         self._servers[uid] = _Server(container["name"], process, file)
         is_ready = False
         while process.poll() is None and uid in self._live_pods and not self._done.wait(POLL_SECONDS):
@@ -206,19 +201,15 @@ class Kubelet:
         code = 0
         environment = self._environment(pod, person)
         for container in [*pod["spec"].get("initContainers", ()), *pod["spec"]["containers"]]:
-            completed = subprocess.run(
-                self._command(container),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                check=False,
-                timeout=COMMAND_SECONDS,
-                env=environment,
-            )
-            code = completed.returncode
+            file = self.folder / f"{pod['metadata']['uid']}-{container['name']}.output"
+            with file.open("wb") as output:
+                process = self._start(container, environment, output)
+            try:
+                code = process.wait(COMMAND_SECONDS)
+            finally:
+                process.kill()
             self.completed.append(
-                CompletedContainer(container["name"], tuple(container["args"]), code, completed.stdout)
+                CompletedContainer(container["name"], tuple(container["args"]), code, file.read_text())
             )
             if code:
                 break
@@ -231,16 +222,18 @@ class Kubelet:
         status = {"phase": "Failed" if code else "Succeeded", "containerStatuses": containers}
         person.patch(f"pods/{pod['metadata']['name']}/status", {"status": status})
 
-    def _command(self, container: Mapping[str, Any]) -> list[str | Path]:
-        """Returns the command of a container, with a resolver's address instead of its Service's."""
-        program: list[str | Path] = [PROGRAM]
-        if "command" in container:
-            python, *rest = container["command"]
-            assert python == "python3"
-            program = [sys.executable, *rest]
+    def _start(
+        self, container: Mapping[str, Any], environment: Mapping[str, str], output: BinaryIO
+    ) -> subprocess.Popen[bytes] | ForkedProcess:
+        """Starts the command of a container, with a resolver's address instead of its Service's."""
         resolvers = [address for each in self._running("resolver") if (address := _address(each.log, _ANSWERS))]
-        arguments = container["args"]
-        return [*program, *(_RESOLVER.sub(f"//{resolvers[0]}", each) if resolvers else each for each in arguments)]
+        arguments = [_RESOLVER.sub(f"//{resolvers[0]}", each) if resolvers else each for each in container["args"]]
+        if "command" not in container:
+            return start_process(arguments, environment, output)
+        python, *rest = container["command"]
+        assert python == "python3"
+        command = [sys.executable, *rest, *arguments]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**environment})
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +241,7 @@ class _Server:
     """A process that runs until its pod is deleted."""
 
     part: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
     log: Path
 
 
