@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         PodNotRoutableError,
         ServiceNotFoundError,
         StatefulRouteError,
+        UserNotHeldError,
     )
     from statefulroute.domain.keys import PodKey
     from statefulroute.domain.operations import Attempt
@@ -41,6 +42,14 @@ if TYPE_CHECKING:
     from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
     from statefulroute.driver.server import ServerDriver
     from statefulroute.driver.tracing import DriverTracing
+    from statefulroute.driver.user_events import (
+        CutOff,
+        LeaveReason,
+        Reconnected,
+        ServerEvent,
+        UserArrived,
+        UserLeft,
+    )
 
 __all__ = [
     "Address",
@@ -48,6 +57,7 @@ __all__ = [
     "ClientDriver",
     "Configuration",
     "ContendedError",
+    "CutOff",
     "DeadlineExceededError",
     "DriverAlreadyRunningError",
     "DriverMetrics",
@@ -59,6 +69,7 @@ __all__ = [
     "ForbiddenError",
     "InternalError",
     "InvalidParameterError",
+    "LeaveReason",
     "LinkChanged",
     "LinkLimitReachedError",
     "LinksFollowed",
@@ -68,14 +79,19 @@ __all__ = [
     "PodNotAvailableError",
     "PodNotFoundError",
     "PodNotRoutableError",
+    "Reconnected",
     "RoutingState",
     "RoutingStateChanged",
     "ServerDriver",
+    "ServerEvent",
     "ServerInformation",
     "ServerParts",
     "ServiceNotFoundError",
     "ServiceState",
     "StatefulRouteError",
+    "UserArrived",
+    "UserLeft",
+    "UserNotHeldError",
     "WorkloadState",
 ]
 
@@ -97,6 +113,14 @@ _NAMES_BY_MODULE = {
     "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
     "statefulroute.driver.server": ("ServerDriver",),
     "statefulroute.driver.tracing": ("DriverTracing",),
+    "statefulroute.driver.user_events": (
+        "CutOff",
+        "LeaveReason",
+        "Reconnected",
+        "ServerEvent",
+        "UserArrived",
+        "UserLeft",
+    ),
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}
 

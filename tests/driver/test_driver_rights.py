@@ -58,9 +58,15 @@ async def test_server_reads_the_links_of_its_namespace_with_its_role(
 ) -> None:
     del in_a_pod
     here = service.namespace
+    settings = Configuration(drain_seconds=0, fence_after_seconds=60)
     async with ServerDriver.from_environment(
-        configuration=Configuration(drain_seconds=0), logger=RecordingLogger()
+        configuration=settings, logger=RecordingLogger(), follow_users=True
     ) as driver:
+        await driver.set_linked_pod(here, "bob", "game", "game-0")
+        assert driver.users() == {"bob"}
+        parts = driver._parts.opened  # noqa: SLF001 - to see an error of the request for the fence
+        assert parts is not None
+        await parts.users._monitor._probe()  # type: ignore[union-attr] # noqa: SLF001
         assert await driver.get_linked_pod(here, "alice", "game") is None
         assert await driver.address_of(here, "alice", "game") is None
         assert await driver.links_of(here, "alice") == {}

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from driver.recording import RecordingClient, RecordingLogger
 from statefulroute import ClientDriver, LinkChanged, LinksFollowed, LinksNotFollowed
-from statefulroute.driver.events import Subscription
+from statefulroute.driver.events import Change, Subscription
 from support.independent_client import PodLink
 from support.service import Service
 from support.waiting import wait_until
@@ -37,7 +37,7 @@ class Limited:
     client: RecordingClient
     game: Service
     pods: dict[str, int]
-    events: Subscription
+    events: Subscription[Change]
 
     @property
     def uids(self) -> list[str]:

@@ -29,6 +29,8 @@ class ErrorCode(StrEnum):
     """The route, or its namespace, has as many links as it may have."""
     POD_NOT_ROUTABLE = "PodNotRoutable"
     """The pod does not serve its users."""
+    USER_NOT_HELD = "UserNotHeld"
+    """The pod of the driver does not hold the user."""
     FORBIDDEN = "Forbidden"
     """The API server does not permit the operation."""
     TIMEOUT = "Timeout"
@@ -115,6 +117,12 @@ class LinkLimitReachedError(StatefulRouteError):
     """The route has as many links as its `spec.links.max` allows, or the namespace as many as a ResourceQuota does."""
 
     code = ErrorCode.LINK_LIMIT_REACHED
+
+
+class UserNotHeldError(StatefulRouteError):
+    """The user is not bound to the pod of the driver, as far as the driver knows."""
+
+    code = ErrorCode.USER_NOT_HELD
 
 
 class ForbiddenError(StatefulRouteError):

@@ -102,7 +102,7 @@ class ClientDriver(ClientServices):
         if counts is not None:
             self._reader = CountingLinkReader(reader, counts.count_cached)
             self._cache.listen(counts.observe_change)
-        self._events = events.EventBroadcaster(self._lifetime.check_place)
+        self._events: events.EventBroadcaster[events.Change] = events.EventBroadcaster(self._lifetime.check_place)
         self._stack = AsyncExitStack()
         self._cache.listen(lambda old, new: self._events.publish(events.link_changes(old, new)))
         self._cache.on_completeness(lambda complete: self._events.publish([events.completeness_change(complete)]))
@@ -383,7 +383,7 @@ class ClientDriver(ClientServices):
 
     # Changes.
 
-    def events(self) -> events.Subscription:
+    def events(self) -> events.Subscription[events.Change]:
         """Returns an async iterator of all changes of routing states and cached links from now on.
 
         It ends when the driver closes. If there are more links than `max_links`, it yields one `LinksNotFollowed`, and

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -18,8 +18,10 @@ from statefulroute.domain.pod import ordinal
 from statefulroute.domain.validation import validate_route
 from statefulroute.driver.first_sync import wait_first_sync
 from statefulroute.driver.link_cache import LinkCache
+from statefulroute.driver.observed_links import ObservedLinks
 from statefulroute.driver.own_service import ROUTE_LABEL
 from statefulroute.driver.parts import ServerInformation, ServerParts
+from statefulroute.driver.pod_users import make_pod_users
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
 from statefulroute.driver.service_reader import RequestedServices
@@ -49,6 +51,8 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
     stack: AsyncExitStack,
     *,
     follow_links: bool,
+    follow_users: bool | Iterable[str] = False,
+    fence_after_seconds: float | None = None,
     deadline_seconds: float,
     keep_managed_fields: bool = False,
     observer: RequestObserver | None = None,
@@ -71,9 +75,13 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
     server = await read_server(client, namespace, name, environment.get("STATEFULROUTE_NAME"))
     routes = await stack.enter_async_context(RouteCache(client, namespace, server.service))
     await wait_first_sync([routes.reflector], deadline_seconds)
-    links = LinkCache(client, namespace, [server.service]) if follow_links else None
-    if links is not None:
-        await stack.enter_async_context(links)
+    users = make_pod_users(client, server, follow_users, fence_after_seconds)
+    if users is not None:
+        await users.open(stack, deadline_seconds)
+    cache = LinkCache(client, namespace, [server.service]) if follow_links else None
+    if cache is not None:
+        await stack.enter_async_context(cache)
+    links = cache if users is None else ObservedLinks(users, cache)
     store = LinkStore(
         client,
         namespace,
@@ -83,7 +91,7 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
         on_write=on_write,
     )
     services = RequestedServices(client, namespace)
-    return ServerParts(store, routes, AnnotationPublisher(client, server), server, services)
+    return ServerParts(store, routes, AnnotationPublisher(client, server), server, services, users)
 
 
 class _Owner(msgspec.Struct):

@@ -1,8 +1,9 @@
-"""The events of a client driver: changes of routing states and links."""
+"""The events of a client driver: changes of routing states and links; and subscriptions to the events of any driver."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 from weakref import WeakSet
 
 from statefulroute.api.vocabulary import RoutingState
@@ -74,6 +75,9 @@ class LinksFollowed:
 Change = RoutingStateChanged | LinkChanged | LinksNotFollowed | LinksFollowed
 Event = Change | EventsLost
 
+#: The type of the events of a driver.
+E = TypeVar("E")
+
 
 def routing_state_changes(old: Route | None, new: Route | None) -> list[RoutingStateChanged]:
     """Returns the changes between two versions of a service."""
@@ -100,7 +104,7 @@ def completeness_change(complete: bool) -> LinksFollowed | LinksNotFollowed:  # 
     return LinksFollowed() if complete else LinksNotFollowed()
 
 
-class Subscription(AsyncIterator[Event]):
+class Subscription(AsyncIterator[E | EventsLost], Generic[E]):
     """The events of one consumer, in order, queued from its creation until its end.
 
     Args:
@@ -109,26 +113,33 @@ class Subscription(AsyncIterator[Event]):
     """
 
     def __init__(self, limit: int = _MAX_QUEUED_EVENTS, check: Callable[[], None] = lambda: None) -> None:
+        self._limit = limit
         self._check = check
-        self._events: asyncio.Queue[Change | None] = asyncio.Queue(limit)
+        self._events: asyncio.Queue[E | None] = asyncio.Queue()
         """None marks the end."""
         self._lost = 0
 
-    def put(self, event: Change) -> None:
+    def put(self, event: E) -> None:
         """Queues an event."""
-        if self._events.full():
+        self._put(event)
+
+    def put_all(self, events: Sequence[E]) -> None:
+        """Queues events that are no fault of a slow consumer, such as the present state: the queue grows by them."""
+        self._limit += len(events)
+        for event in events:
+            self._put(event)
+
+    def end(self) -> None:
+        """Ends the iterator after the queued events."""
+        self._put(None)
+
+    def _put(self, event: E | None) -> None:
+        if self._events.qsize() >= self._limit:
             self._events.get_nowait()
             self._lost += 1
         self._events.put_nowait(event)
 
-    def end(self) -> None:
-        """Ends the iterator after the queued events."""
-        if self._events.full():
-            self._events.get_nowait()
-            self._lost += 1
-        self._events.put_nowait(None)
-
-    async def __anext__(self) -> Event:
+    async def __anext__(self) -> E | EventsLost:
         self._check()
         if self._lost:
             lost, self._lost = self._lost, 0
@@ -140,7 +151,7 @@ class Subscription(AsyncIterator[Event]):
         return event
 
 
-class EventBroadcaster:
+class EventBroadcaster(Generic[E]):
     """Publishes events to subscriptions. Holds them by weak references, so an abandoned one is removed.
 
     Args:
@@ -149,10 +160,10 @@ class EventBroadcaster:
 
     def __init__(self, check: Callable[[], None] = lambda: None) -> None:
         self._check = check
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._subscriptions: WeakSet[Subscription[E]] = WeakSet()
         self._has_ended = False
 
-    def publish(self, events: Iterable[Change]) -> None:
+    def publish(self, events: Iterable[E]) -> None:
         """Queues events in every subscription."""
         if self._subscriptions:
             for event in events:
@@ -166,9 +177,19 @@ class EventBroadcaster:
             subscription.end()
         self._subscriptions.clear()
 
-    def subscribe(self) -> Subscription:
-        """Returns a subscription to all events from now on."""
-        subscription = Subscription(_MAX_QUEUED_EVENTS, self._check)
+    def publish_state(self, events: Sequence[E]) -> None:
+        """Queues the events that lead to the present state in every subscription, however many they are."""
+        for subscription in self._subscriptions:
+            subscription.put_all(events)
+
+    def subscribe(self, state: Sequence[E] = ()) -> Subscription[E]:
+        """Returns a subscription to all events from now on.
+
+        Args:
+            state: the events that lead to the present state, which come first.
+        """
+        subscription: Subscription[E] = Subscription(_MAX_QUEUED_EVENTS, self._check)
+        subscription.put_all(state)
         if self._has_ended:
             subscription.end()
         self._subscriptions.add(subscription)

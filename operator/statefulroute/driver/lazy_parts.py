@@ -37,6 +37,13 @@ class LazyParts:
         self._parts = source if isinstance(source, ServerParts) else None
         self._opening: asyncio.Task[ServerParts] | None = None
         self._stack = AsyncExitStack()
+        self._listeners: list[Callable[[ServerParts], None]] = []
+
+    def on_open(self, listener: Callable[[ServerParts], None]) -> None:
+        """Calls a function with the parts at each opening, before any caller has them; at once if they are open."""
+        self._listeners.append(listener)
+        if self._parts is not None:
+            listener(self._parts)
 
     @property
     def opened(self) -> ServerParts | None:
@@ -82,6 +89,8 @@ class LazyParts:
                     raise
                 self._log.warning("the API server is unavailable: trying again", error=str(error))
             else:
+                for listener in self._listeners:
+                    listener(self._parts)
                 return self._parts
             await asyncio.sleep(_BACKOFF.delay(failures))
             failures += 1

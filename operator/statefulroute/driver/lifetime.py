@@ -41,6 +41,12 @@ def fork_count() -> int:
     return _forks.count
 
 
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancels a task and waits for its end."""
+    task.cancel()
+    await asyncio.wait({task})
+
+
 async def result_of(work: asyncio.Future[R]) -> R:
     """Waits for work that another task may cancel because it closes the driver, and returns the result of the work.
 

@@ -12,6 +12,7 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Attempt
 from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
+from statefulroute.driver.user_events import ServerChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,28 @@ class ServiceReader(Protocol):
         """Returns a pod, or None."""
 
 
+class Users(Protocol):
+    """The users of the server's own pod; `PodUsers` implements it."""
+
+    services: tuple[str, ...]
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the API server has not answered for `fence_after_seconds`."""
+
+    def links(self, service: str) -> list[Link]:
+        """Returns the links of a service to the pod."""
+
+    def get(self, service: str, uid: str) -> Link | None:
+        """Returns the link of a user to the pod, or None."""
+
+    def present(self) -> list[ServerChange]:
+        """Returns the events that lead to the present state."""
+
+    def listen(self, listener: Callable[[ServerChange], None]) -> None:
+        """Calls a function with every event from now on."""
+
+
 class PodPublisher(Protocol):
     """Writes reports to the server's own pod; `AnnotationPublisher` implements it."""
 
@@ -115,6 +138,8 @@ class Configuration:
         listen_host: the address that the load endpoint listens on, if the route's load source is HTTP; empty listens
             on all addresses.
         deadline_seconds: the time limit of an operation, and how long `start` waits for the API server.
+        fence_after_seconds: the time without an answer of the API server after which the driver reports `CutOff`; it
+            asks four to seven times in that time. None never asks. It needs `follow_users`.
     """
 
     state_period_seconds: float = 30.0
@@ -122,6 +147,7 @@ class Configuration:
     drain_seconds: float = 20.0
     listen_host: str = ""
     deadline_seconds: float = 10.0
+    fence_after_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +183,7 @@ class ServerParts:
         pod: writes to the server's own pod.
         server: the identity of the pod.
         services: reads services and pods for `address_of`, and for `links_of` in all services; None disables these.
+        users: the users of the pod, for `users`, `token` and events; None disables these.
     """
 
     links: Links
@@ -164,3 +191,4 @@ class ServerParts:
     pod: PodPublisher
     server: ServerInformation
     services: ServiceReader | None = None
+    users: Users | None = None

@@ -93,3 +93,11 @@ class ReportPublisher:
         await self._endpoint.update(report)
         if report.routing_state is not self._published_routing_state:  # the operator polls rarely
             await pod.publish_routing_state(report.routing_state)
+
+
+def publish_failure(publishing: asyncio.Task[None]) -> dict[str, str]:
+    """Returns the log field for a failed last publication. The pod ends all the same, and Kubernetes reports that."""
+    if not publishing.done():
+        return {"not_published": "the API server did not answer in time"}
+    error = publishing.exception()
+    return {"not_published": str(error) or repr(error)} if error is not None else {}

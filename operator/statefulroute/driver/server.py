@@ -1,8 +1,9 @@
 """The driver of a server pod: reports the pod's load and routing state, and binds users to the pod."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, Self
+from typing import Self
 
 import msgspec
 
@@ -20,14 +21,16 @@ from statefulroute.domain.validation import validate_load
 from statefulroute.driver.deadline import deadline
 from statefulroute.driver.drain import Drain
 from statefulroute.driver.lazy_parts import LazyParts, PartsSource
+from statefulroute.driver.lifetime import cancel
 from statefulroute.driver.metrics import DriverMetrics
 from statefulroute.driver.operation_log import make_logger
 from statefulroute.driver.operations import Operations, observe_request
 from statefulroute.driver.own_service import check_service
 from statefulroute.driver.parts import Configuration, Logger, ServerInformation, ServerParts
 from statefulroute.driver.pod_lock import PodLock
+from statefulroute.driver.report_publisher import publish_failure
 from statefulroute.driver.reporter import Reporter
-from statefulroute.driver.server_links import ServerLinks
+from statefulroute.driver.server_users import ServerUsers
 from statefulroute.driver.tracing import DriverTracing
 
 #: The part of the pod's termination grace period that `stop` leaves to the application.
@@ -41,7 +44,7 @@ _FINAL_PUBLISH_SECONDS = 2.0
 _PATIENCE_SECONDS = 5.0
 
 
-class ServerDriver(ServerLinks):
+class ServerDriver(ServerUsers):
     """Runs inside each pod of a stateful service.
 
     All methods may be called concurrently from many tasks. Every operation logs one line. An operation that takes too
@@ -77,7 +80,7 @@ class ServerDriver(ServerLinks):
             None if metrics is None else metrics.in_namespace(namespace).observe_operation,
             None if tracing is None else tracing.in_namespace(namespace, hash_uids=hash_uids),
         )
-        super().__init__(namespace, LazyParts(parts, self._log), self._configuration.deadline_seconds, operations)
+        super().__init__(namespace, LazyParts(parts, self._log), self._configuration, operations)
         # By a clock that is behind, the load would be stale when it arrives.
         self._reporter = Reporter(self._configuration, lambda: clock().latest, self._log)
         self._is_running = False
@@ -97,6 +100,7 @@ class ServerDriver(ServerLinks):
         logger: Logger | None = None,
         hash_uids: bool = False,
         follow_links: bool = False,
+        follow_users: bool | Iterable[str] = False,
         keep_managed_fields: bool = False,
         metrics: DriverMetrics | None = None,
         tracing: DriverTracing | None = None,
@@ -113,6 +117,8 @@ class ServerDriver(ServerLinks):
             hash_uids: as for the class.
             follow_links: whether to watch the links of the service: a binding then costs one request instead of two,
                 and every pod receives every change of a link.
+            follow_users: whether to watch the links to this pod, for `users`, `token` and events; or the names of
+                further services of the pod whose links to watch, too.
             keep_managed_fields: whether the managedFields of links stay, as for `ClientDriver`.
             metrics: as for the class.
             tracing: as for the class.
@@ -129,6 +135,8 @@ class ServerDriver(ServerLinks):
                 server_parts,
                 namespace,
                 follow_links=follow_links,
+                follow_users=follow_users,
+                fence_after_seconds=configuration.fence_after_seconds,
                 deadline_seconds=configuration.deadline_seconds,
                 keep_managed_fields=keep_managed_fields,
                 observer=None if metrics is None and tracing is None else observe_request,
@@ -197,7 +205,7 @@ class ServerDriver(ServerLinks):
         self._parts.lifetime.check_place()
         for task in (self._starting, self._connecting):
             if task is not None:
-                await _cancel(task)
+                await cancel(task)
         self._connecting = None
         if not self._is_running:
             return
@@ -220,6 +228,7 @@ class ServerDriver(ServerLinks):
             return
         await self.stop(0)
         await self._parts.close()
+        self._end_events()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -297,7 +306,7 @@ class ServerDriver(ServerLinks):
                 await asyncio.wait({connecting}, timeout=self._deadline_seconds)
                 parts = await connecting if connecting.done() else None
             except asyncio.CancelledError:
-                await _cancel(connecting)
+                await cancel(connecting)
                 raise
             if parts is not None:
                 outcome.add(service=parts.server.service, pod=parts.server.pod_name)
@@ -374,7 +383,7 @@ class ServerDriver(ServerLinks):
                 publishing = asyncio.create_task(self._reporter.publish(parts, max(seconds, publish_seconds)))
                 try:
                     await asyncio.wait({publishing}, timeout=publish_seconds)
-                    failure = _publish_failure(publishing)
+                    failure = publish_failure(publishing)
                     await self._drain.wait(is_published=not failure)
                     outcome.add(remaining=self._drain.remaining, **failure)
                 finally:
@@ -383,16 +392,3 @@ class ServerDriver(ServerLinks):
                     self._pod_lock.release()
         finally:
             self._is_running, self._reporter.is_draining, self._stopping, self._drain = False, False, None, None
-
-
-def _publish_failure(publishing: asyncio.Task[None]) -> dict[str, str]:
-    """Returns the log field for a failed last publication. The pod ends all the same, and Kubernetes reports that."""
-    if not publishing.done():
-        return {"not_published": "the API server did not answer in time"}
-    error = publishing.exception()
-    return {"not_published": str(error) or repr(error)} if error is not None else {}
-
-
-async def _cancel(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.wait({task})

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from statefulroute.cluster.cache import Cache
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
-from statefulroute.driver.events import Subscription, link_changes
+from statefulroute.driver.events import Change, Subscription, link_changes
 from statefulroute.resolver.problems import ProblemError, ProblemKind
 
 
@@ -25,7 +25,7 @@ class MoveBroadcaster:
         self._max_of_one_client = max_of_one_client
         self._clients: Counter[str] = Counter()
         """The number of subscriptions of each client that has one."""
-        self._subscriptions: dict[RouteKey, list[Subscription]] = {}
+        self._subscriptions: dict[RouteKey, list[Subscription[Change]]] = {}
         self._has_ended = False
         links.listen(self._link_changed)
 
@@ -34,7 +34,7 @@ class MoveBroadcaster:
         return sum(map(len, self._subscriptions.values()))
 
     @contextmanager
-    def subscribe(self, route: RouteKey, client: str = "") -> Iterator[Subscription]:
+    def subscribe(self, route: RouteKey, client: str = "") -> Iterator[Subscription[Change]]:
         """Subscribes to the moves of a route while the context lasts.
 
         Args:
@@ -57,7 +57,7 @@ class MoveBroadcaster:
                 f"there are {self._max_subscriptions} streams already: use another resolver",
                 5,
             )
-        subscription = Subscription()
+        subscription: Subscription[Change] = Subscription()
         if self._has_ended:
             subscription.end()
         subscriptions = self._subscriptions.setdefault(route, [])

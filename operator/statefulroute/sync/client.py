@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import Self
 
 from statefulroute.domain.address import Address
-from statefulroute.domain.errors import DriverNotOpenError
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.validation import validate_strings
 from statefulroute.driver import client as asynchronous
 from statefulroute.driver.events import Event
-from statefulroute.driver.lifetime import fork_count
 from statefulroute.driver.link_cache import MAX_LINKS
 from statefulroute.driver.metrics import DriverMetrics
 from statefulroute.driver.parts import Logger
 from statefulroute.driver.tracing import DriverTracing
-from statefulroute.sync.loop_thread import DriverInLoop, loop_thread
+from statefulroute.sync.events import iterate
+from statefulroute.sync.loop_thread import DriverInLoop
 
 
 class ClientDriver:
@@ -181,18 +180,4 @@ class ClientDriver:
 
     def events(self) -> Iterator[Event]:
         """Returns a blocking iterator of the changes from now on, as `statefulroute.ClientDriver.events` does."""
-        events = self._driver.read(lambda driver: driver.events())
-        forks = fork_count()
-
-        async def next_event() -> Event | None:
-            return await anext(events, None)
-
-        def iterate() -> Iterator[Event]:
-            while True:
-                if forks != fork_count():
-                    raise DriverNotOpenError("the events belong to the parent of this process: call events() again")
-                if (event := loop_thread.run(next_event())) is None:
-                    return
-                yield event
-
-        return iterate()
+        return iterate(self._driver.read(lambda driver: driver.events()))

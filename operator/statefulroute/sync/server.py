@@ -1,16 +1,20 @@
 """The driver of a server pod with blocking methods."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
 from typing import Self
 
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.domain.address import Address
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.operations import Attempt
+from statefulroute.domain.validation import validate_strings
 from statefulroute.driver import server as asynchronous
 from statefulroute.driver.metrics import DriverMetrics
 from statefulroute.driver.parts import Configuration, Logger, ServerInformation
 from statefulroute.driver.tracing import DriverTracing
+from statefulroute.driver.user_events import ServerEvent
+from statefulroute.sync.events import iterate
 from statefulroute.sync.loop_thread import DriverInLoop
 
 
@@ -35,11 +39,13 @@ class ServerDriver:
         logger: Logger | None = None,
         hash_uids: bool = False,
         follow_links: bool = False,
+        follow_users: bool | Iterable[str] = False,
         keep_managed_fields: bool = False,
         metrics: DriverMetrics | None = None,
         tracing: DriverTracing | None = None,
     ) -> Self:
         """Returns a driver for the pod of this process, as `statefulroute.ServerDriver.from_environment` does."""
+        followed = follow_users if isinstance(follow_users, bool) else validate_strings("follow_users", follow_users)
 
         async def make() -> asynchronous.ServerDriver:
             return asynchronous.ServerDriver.from_environment(
@@ -47,6 +53,7 @@ class ServerDriver:
                 logger=logger,
                 hash_uids=hash_uids,
                 follow_links=follow_links,
+                follow_users=followed,
                 keep_managed_fields=keep_managed_fields,
                 metrics=metrics,
                 tracing=tracing,
@@ -107,6 +114,33 @@ class ServerDriver:
 
     def __exit__(self, *_: object) -> None:
         self._driver.call(lambda driver: driver.__aexit__())
+
+    # The users of the pod.
+
+    def users(self, service: str | None = None) -> set[str]:
+        """Returns the users that are bound to the pod."""
+        return self._driver.read(lambda driver: driver.users(service))
+
+    def token(self, uid: str, service: str | None = None) -> int:
+        """Returns the fencing token of a user that is bound to the pod."""
+        return self._driver.read(lambda driver: driver.token(uid, service))
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the API server has not answered for `fence_after_seconds`."""
+        return self._driver.read(lambda driver: driver.is_cut_off)
+
+    def events(self) -> Iterator[ServerEvent]:
+        """Returns a blocking iterator of users that arrive and leave, as `statefulroute.ServerDriver.events` does."""
+        return iterate(self._driver.read(lambda driver: driver.events()))
+
+    def listen(self, callback: Callable[[ServerEvent], None]) -> None:
+        """Calls a function with each event of `events`, one after another, in a thread, until the driver closes."""
+
+        async def call(event: ServerEvent) -> None:
+            await asyncio.to_thread(callback, event)
+
+        self._driver.read(lambda driver: driver.listen(call))
 
     # The links of users. `timeout` is the time limit of the call in seconds, if it is shorter than the driver's.
 

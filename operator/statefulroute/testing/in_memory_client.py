@@ -4,6 +4,7 @@ import asyncio
 import copy
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Self
@@ -36,9 +37,9 @@ class InMemoryClient(Client):
         self._version = 1
         self._objects: dict[str, dict[str, Object]] = {}
         """The objects by the path of their collection and their name."""
-        self._queues: dict[str, list[asyncio.Queue[bytes]]] = {}
-        self._events: dict[str, list[tuple[int, bytes]]] = {}
-        """The versions and the lines of all events, by collection: a watch starts with those after its version."""
+        self._queues: dict[str, list[asyncio.Queue[_Change]]] = {}
+        self._changes: dict[str, list[_Change]] = {}
+        """All changes, by collection: a watch starts with those after its version."""
         self._observers: set[RequestObserver] = set()
 
     async def __aexit__(self, *_: object) -> None:
@@ -70,7 +71,7 @@ class InMemoryClient(Client):
         namespace = collection.split("/namespaces/")[1].split("/", maxsplit=1)[0]
         created = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         metadata = {"namespace": namespace, "uid": str(uuid4()), "generation": 1, "creationTimestamp": created}
-        return self._store("ADDED", collection, {**item, "metadata": metadata | item["metadata"]})
+        return self._store(collection, {**item, "metadata": metadata | item["metadata"]}, None)
 
     def update(self, collection: str, name: str, change: Mapping[str, Any]) -> Object:
         """Applies a JSON merge patch.
@@ -83,7 +84,10 @@ class InMemoryClient(Client):
         version = change.get("metadata", {}).get("resourceVersion")
         if version is not None and version != item["metadata"]["resourceVersion"]:
             raise ConflictError(HTTPStatus.CONFLICT, "Conflict", f"{name!r} has changed")
-        return self._store("MODIFIED", collection, _merged(item, change))
+        changed = _merged(item, change)
+        if changed.get("spec") != item.get("spec"):
+            changed["metadata"] = {**changed["metadata"], "generation": item["metadata"]["generation"] + 1}
+        return self._store(collection, changed, item)
 
     def remove(self, collection: str, name: str, version: str | None = None) -> None:
         """Deletes an object, if it has the version. Raises as `update` does."""
@@ -91,7 +95,7 @@ class InMemoryClient(Client):
         if version is not None and version != item["metadata"]["resourceVersion"]:
             raise ConflictError(HTTPStatus.CONFLICT, "Conflict", f"{name!r} has changed")
         del self._objects[collection][name]
-        self._store("DELETED", collection, item)
+        self._store(collection, item, item, is_deleted=True)
 
     # The requests of a client.
 
@@ -125,17 +129,17 @@ class InMemoryClient(Client):
     async def watch(self, path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
         """Yields the events of a collection after a version."""
         await self._answer("GET", path, is_watch=True)
-        queue: asyncio.Queue[bytes] = asyncio.Queue()
-        for version, line in self._events.get(path, ()):
-            if version > int(params["resourceVersion"]):
-                queue.put_nowait(line)
+        queue: asyncio.Queue[_Change] = asyncio.Queue()
+        for change in self._changes.get(path, ()):
+            if change.version > int(params["resourceVersion"]):
+                queue.put_nowait(change)
         self._queues.setdefault(path, []).append(queue)
 
         async def lines() -> AsyncIterator[bytes]:
             while True:
-                line = await queue.get()
-                if _is_selected(msgspec.json.decode(line)["object"], params):
-                    yield line
+                event = (await queue.get()).event(params)
+                if event is not None:
+                    yield msgspec.json.encode(event)
 
         try:
             yield lines()
@@ -156,18 +160,43 @@ class InMemoryClient(Client):
             raise NotFoundError(HTTPStatus.NOT_FOUND, "NotFound", f"{name!r} not found")
         return item
 
-    def _store(self, kind: str, collection: str, item: Object) -> Object:
+    def _store(self, collection: str, item: Object, old: Object | None, *, is_deleted: bool = False) -> Object:
         self._version += 1
         item = copy.deepcopy(item)
         item["metadata"]["resourceVersion"] = str(self._version)
-        if kind != "DELETED":
+        if not is_deleted:
             self._objects[collection][item["metadata"]["name"]] = item
-        line = msgspec.json.encode({"type": kind, "object": item})
-        self._events.setdefault(collection, []).append((self._version, line))
+        change = _Change(self._version, old, None if is_deleted else item)
+        self._changes.setdefault(collection, []).append(change)
         for queue in self._queues.get(collection, ()):
-            queue.put_nowait(line)
+            queue.put_nowait(change)
         self._on_write(collection)
         return item
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A change of an object.
+
+    Attributes:
+        version: the resource version of the change.
+        old: the object before; None if it was created.
+        new: the object after; None if it was deleted.
+    """
+
+    version: int
+    old: Object | None
+    new: Object | None
+
+    def event(self, params: Mapping[str, str]) -> Object | None:
+        """Returns the event for a watch, for which an object that it does not select does not exist; or None."""
+        was = self.old is not None and _is_selected(self.old, params)
+        if self.new is not None and _is_selected(self.new, params):
+            return {"type": "MODIFIED" if was else "ADDED", "object": self.new}
+        if self.old is None or not was:
+            return None
+        metadata = {**self.old["metadata"], "resourceVersion": str(self.version)}
+        return {"type": "DELETED", "object": {**self.old, "metadata": metadata}}
 
 
 def _is_collection(path: str) -> bool:
@@ -180,13 +209,15 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _is_selected(item: Object, params: Mapping[str, str]) -> bool:
-    field, _, value = params.get("fieldSelector", "").partition("=")
-    if not field:
-        return True
+    parts = params.get("fieldSelector", "").split(",")
+    return all(_field(item, name) == value for name, _, value in (part.partition("=") for part in parts if part))
+
+
+def _field(item: Object, path: str) -> str:
     found: Any = item
-    for part in field.split("."):
+    for part in path.split("."):
         found = found.get(part, {})
-    return bool(found == value)
+    return "" if found == {} else str(found)
 
 
 def _merged(value: Any, change: Any) -> Any:  # noqa: ANN401 - JSON values

@@ -1,5 +1,6 @@
 """Services and their pods in a namespace that exists only in memory."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from statefulroute.api.annotations import LOAD_STATE, ROUTING_STATE, WAITING_TASKS
@@ -7,8 +8,10 @@ from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.driver.client import ClientDriver
 from statefulroute.driver.metrics import DriverMetrics
+from statefulroute.driver.observed_links import ObservedLinks
 from statefulroute.driver.operations import observe_request
 from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
+from statefulroute.driver.pod_users import make_pod_users
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
 from statefulroute.driver.server import ServerDriver
@@ -89,19 +92,25 @@ class InMemoryCluster:
         pod: int,
         *,
         configuration: Configuration | None = None,
+        follow_users: bool | Iterable[str] = False,
         metrics: DriverMetrics | None = None,
         **options: Any,  # noqa: ANN401
     ) -> ServerDriver:
         """Returns the driver of a server pod, which is not started. The options are those of `ServerDriver`."""
+        configuration = configuration or Configuration()
 
         async def open_parts(stack: Any) -> ServerParts:  # noqa: ANN401 - an exit stack
             server = ServerInformation(namespace=self.namespace, service=service, pod_name=f"{service}-{pod}", pod=pod)
             routes = await stack.enter_async_context(RouteCache(self._client, self.namespace, service))
             await routes.wait_synced()
             on_write = None if metrics is None else metrics.in_namespace(self.namespace).observe_write
-            links = LinkStore(self._client, self.namespace, on_write=on_write)
+            users = make_pod_users(self._client, server, follow_users, configuration.fence_after_seconds)
+            if users is not None:
+                await users.open(stack, configuration.deadline_seconds)
+            observed = None if users is None else ObservedLinks(users)
+            links = LinkStore(self._client, self.namespace, links=observed, on_write=on_write)
             publisher = AnnotationPublisher(self._client, server)
-            return ServerParts(links, routes, publisher, server, RequestedServices(self._client, self.namespace))
+            return ServerParts(links, routes, publisher, server, RequestedServices(self._client, self.namespace), users)
 
         return ServerDriver(self.namespace, open_parts, configuration=configuration, metrics=metrics, **options)
 

@@ -21,7 +21,7 @@ from statefulroute import (
     ServiceNotFoundError,
 )
 from statefulroute.cluster.errors import APIError
-from statefulroute.driver.events import Subscription
+from statefulroute.driver.events import Change, Subscription
 from statefulroute.testing import InMemoryCluster
 from statefulroute.testing.in_memory_client import InMemoryClient
 
@@ -179,11 +179,11 @@ async def test_cancelled_start_of_a_client_is_cancelled(cluster: InMemoryCluster
 def test_close_and_events_name_another_loop_and_a_fork(cluster: InMemoryCluster) -> None:
     driver = cluster.client_driver()
 
-    async def opened() -> Subscription:
+    async def opened() -> Subscription[Change]:
         await driver.start()
         return driver.events()
 
-    async def next_event(events: Subscription) -> None:
+    async def next_event(events: Subscription[Change]) -> None:
         async with asyncio.timeout(1):
             await anext(events)
 

@@ -1,9 +1,6 @@
 """The recipes for web frameworks run, with a cluster in memory."""
 
 import asyncio
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 
 import grpc
 import pytest
@@ -12,17 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from localcluster.ports import free_port
 from statefulroute import Configuration, RoutingState
 from statefulroute.testing import InMemoryCluster
-
-RECIPES = Path(__file__).parents[3] / "examples" / "recipes"
-
-
-def recipe(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, RECIPES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from support.recipes import load_recipe
 
 
 @pytest.fixture
@@ -33,7 +20,7 @@ def cluster() -> InMemoryCluster:
 
 
 async def test_aiohttp_gateway(cluster: InMemoryCluster) -> None:
-    app = recipe("aiohttp_gateway").make_app(cluster.client_driver())
+    app = load_recipe("aiohttp_gateway").make_app(cluster.client_driver())
     async with TestClient(TestServer(app)) as client:
         for uid, endpoint in (("alice", "10.0.0.1:7777"), ("bob", "10.0.0.2:7777"), ("alice", "10.0.0.1:7777")):
             response = await client.get(f"/users/{uid}")
@@ -51,7 +38,7 @@ async def test_aiohttp_gateway(cluster: InMemoryCluster) -> None:
 async def test_grpc_server(cluster: InMemoryCluster) -> None:
     stop, address = asyncio.Event(), f"127.0.0.1:{free_port()}"
     driver = cluster.server_driver("game", 1, configuration=Configuration(drain_seconds=1))
-    serving = asyncio.create_task(recipe("grpc_server").serve(driver, address, stop))
+    serving = asyncio.create_task(load_recipe("grpc_server").serve(driver, address, stop))
     async with cluster.client_driver() as callers, grpc.aio.insecure_channel(address) as channel:
         await callers.link_if_absent("bob", "game", 0)
         enter = channel.unary_unary("/play.Rooms/Enter")

@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from statefulroute.driver.events import Event, EventsLost, LinkChanged, Subscription
+from statefulroute.driver.events import Change, Event, EventsLost, LinkChanged, Subscription
 from statefulroute.resolver.answers import LossAnswer, MoveAnswer
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.http.callers import peer_of
@@ -63,7 +63,7 @@ class MoveStreams:
                 next_event.cancel()
 
 
-async def _next(moves: Subscription) -> Event | None:
+async def _next(moves: Subscription[Change]) -> Event | None:
     return await anext(moves, None)
 
 

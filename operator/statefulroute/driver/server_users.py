@@ -1,0 +1,151 @@
+"""What a server driver knows about the users of its pod: who they are, their tokens, and events."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+
+from statefulroute.domain.errors import DriverNotOpenError, InvalidParameterError, UserNotHeldError
+from statefulroute.domain.validation import validate_uid
+from statefulroute.driver.events import EventBroadcaster, Subscription
+from statefulroute.driver.lazy_parts import LazyParts
+from statefulroute.driver.operations import Operations
+from statefulroute.driver.parts import Configuration, ServerParts, Users
+from statefulroute.driver.server_links import ServerLinks
+from statefulroute.driver.user_events import ServerChange, ServerEvent
+
+#: Takes an event; may be a coroutine function.
+EventCallback = Callable[[ServerEvent], Awaitable[None] | None]
+
+_NOT_FOLLOWED = "must be set: this driver does not follow the users of its pod"
+
+
+class ServerUsers(ServerLinks):
+    """Knows the users of the pod, if it follows them.
+
+    Args:
+        namespace: the pod's namespace.
+        parts: the parts of the driver.
+        configuration: the time limits.
+        operations: runs the operations.
+    """
+
+    def __init__(self, namespace: str, parts: LazyParts, configuration: Configuration, operations: Operations) -> None:
+        super().__init__(namespace, parts, configuration.deadline_seconds, operations)
+        self._has_fence = configuration.fence_after_seconds is not None
+        self._events: EventBroadcaster[ServerChange] = EventBroadcaster(parts.lifetime.check_place)
+        self._callbacks: set[asyncio.Task[None]] = set()
+        parts.on_open(self._follow)
+
+    def users(self, service: str | None = None) -> set[str]:
+        """Returns the users that are bound to the pod, as of the last event of the watch. It sends no request.
+
+        The driver's own bindings count at once. Users whose temporary link has expired do not count.
+
+        Args:
+            service: one of the followed services; None is the pod's own.
+
+        Raises:
+            InvalidParameterError: the driver does not follow the users of the service.
+            DriverNotOpenError: the driver is not open, or has not reached the API server yet.
+        """
+        users, service = self._followed(service)
+        return {link.uid for link in users.links(service)}
+
+    def token(self, uid: str, service: str | None = None) -> int:
+        """Returns the fencing token of a user that is bound to the pod. It sends no request.
+
+        It is the resource version of the newest version of the link that binds the user to this pod. So the token of
+        any later holder is greater, also if the link was deleted and created again: a store that refuses tokens that
+        are smaller than the greatest it has seen refuses the writes of former holders. Take it before the state of the
+        user is read, and send it with each write of that state, because the token of a holder grows.
+
+        Args:
+            uid: the user.
+            service: one of the followed services; None is the pod's own.
+
+        Raises:
+            UserNotHeldError: the user is not bound to this pod, as of the last event of the watch.
+            InvalidParameterError: a parameter is invalid, or the driver does not follow the users of the service.
+            DriverNotOpenError: the driver is not open, or has not reached the API server yet.
+        """
+        users, service = self._followed(service)
+        link = users.get(service, validate_uid(uid))
+        if link is None:
+            raise UserNotHeldError(f"this pod does not hold {uid!r} in {service!r}")
+        return link.resource_version
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the API server has not answered for the configuration's `fence_after_seconds`, if that is set.
+
+        Also True before the driver has read its users for the first time: then it does not know whom the pod holds.
+        """
+        parts = self._parts.opened
+        if parts is None:
+            return self._has_fence
+        return parts.users is not None and parts.users.is_cut_off
+
+    def events(self) -> Subscription[ServerChange]:
+        """Returns an async iterator of users that arrive and leave, and of losses of the API server.
+
+        It begins with a `UserArrived` for each present user, and ends when the driver closes. It misses no change, also
+        if the watch was interrupted. If its consumer is too slow, it yields an `EventsLost`: then compare with `users`.
+
+        Raises:
+            InvalidParameterError: the driver does not follow its users.
+            DriverNotOpenError: the driver belongs to another process or event loop.
+        """
+        self._parts.lifetime.check_place()
+        parts = self._parts.opened
+        if parts is None:
+            return self._events.subscribe()
+        if parts.users is None:
+            raise InvalidParameterError("follow_users", _NOT_FOLLOWED)
+        return self._events.subscribe(parts.users.present())
+
+    def listen(self, callback: EventCallback) -> None:
+        """Calls a function with each event of `events`, one after another, until the driver closes.
+
+        Call it in the event loop of the driver. An exception of the function is passed to the exception handler of the
+        event loop. Raises the errors of `events`.
+
+        Args:
+            callback: takes the event; it may be a coroutine function, and the next event waits for its end.
+        """
+        task = asyncio.get_running_loop().create_task(_call(callback, self.events()))
+        self._callbacks.add(task)
+        task.add_done_callback(self._callbacks.discard)
+
+    def _end_events(self) -> None:
+        """Ends the present iterators and callbacks."""
+        self._events.end()
+        self._events = EventBroadcaster(self._parts.lifetime.check_place)
+
+    def _follow(self, parts: ServerParts) -> None:
+        if parts.users is not None:
+            self._events.publish_state(parts.users.present())
+            parts.users.listen(lambda event: self._events.publish([event]))
+
+    def _followed(self, service: str | None) -> tuple[Users, str]:
+        self._parts.lifetime.check()
+        parts = self._parts.opened
+        if parts is None:
+            raise DriverNotOpenError("the users are not known yet: the driver has not reached the API server")
+        if parts.users is None:
+            raise InvalidParameterError("follow_users", _NOT_FOLLOWED)
+        service = parts.server.service if service is None else service
+        if service not in parts.users.services:
+            followed = ", ".join(parts.users.services)
+            raise InvalidParameterError("service", f"must be one whose users this driver follows: {followed}")
+        return parts.users, service
+
+
+async def _call(callback: EventCallback, events: Subscription[ServerChange]) -> None:
+    async for event in events:
+        try:
+            result = callback(event)
+            if isawaitable(result):
+                await result
+        except Exception as error:  # noqa: BLE001 - the next events must not be missed
+            context = {"message": "a callback for events of the driver has failed", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)

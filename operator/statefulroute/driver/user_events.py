@@ -1,0 +1,120 @@
+"""The events of a server driver: users that arrive at its pod and leave it, and the loss of the API server."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from statefulroute.domain.keys import PodKey
+from statefulroute.domain.link import Link
+from statefulroute.driver.events import EventsLost
+
+
+class LeaveReason(StrEnum):
+    """Why a user is no longer at a pod."""
+
+    UNBOUND = "Unbound"
+    """The link was deleted, or names another pod: `get_linked_pod` returns which."""
+    EXPIRED = "Expired"
+    """The time of the temporary link was over."""
+    MISSED = "Missed"
+    """The driver has missed changes of the link, so the user may have been at another pod. A `UserArrived` follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class UserArrived:
+    """A user is bound to the pod.
+
+    Attributes:
+        service: the service.
+        uid: the user.
+        previous: the pod that held the user before, by the status of the link; None if none did, or if it is unknown.
+    """
+
+    service: str
+    uid: str
+    previous: PodKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserLeft:
+    """A user is no longer bound to the pod.
+
+    Attributes:
+        service: the service.
+        uid: the user.
+        reason: why.
+    """
+
+    service: str
+    uid: str
+    reason: LeaveReason
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """The API server has not answered for longer than `fence_after_seconds`: users may have been moved meanwhile.
+
+    Attributes:
+        seconds: the time since the last request that it has answered.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnected:
+    """The API server answers again, and the users of the pod were read. Events of those that left precede this one.
+
+    Attributes:
+        seconds: the time since the last request that it has answered before.
+    """
+
+    seconds: float
+
+
+UserChange = UserArrived | UserLeft
+ServerChange = UserChange | CutOff | Reconnected
+ServerEvent = ServerChange | EventsLost
+
+
+def user_changes(old: Link | None, new: Link | None, pod: PodKey, now: datetime) -> list[UserChange]:
+    """Returns the changes for a pod between two versions of a link that follow each other in a cache.
+
+    Args:
+        old: the version before; None if the link was not known.
+        new: the version after; None if the link is unknown from now on.
+        pod: the pod.
+        now: the time, which tells whether the link has expired.
+    """
+    link = new or old
+    if link is None:
+        return []
+    changes: list[UserChange] = []
+    was_here, is_here = _holds(old, pod), _holds(new, pod)
+    has_missed = was_here and is_here and _may_have_been_elsewhere(old, new)
+    if was_here and (has_missed or not is_here):
+        changes.append(UserLeft(link.route.name, link.uid, _reason(old, now, has_missed=has_missed)))
+    if new is not None and is_here and (has_missed or not was_here):
+        changes.append(UserArrived(link.route.name, link.uid, None if new.status_pod == pod else new.status_pod))
+    return changes
+
+
+def _holds(link: Link | None, pod: PodKey) -> bool:
+    return link is not None and link.assigned_pod == pod
+
+
+def _may_have_been_elsewhere(old: Link | None, new: Link | None) -> bool:
+    """Returns whether the link may have named another pod between two versions that name the same one.
+
+    Each write of the spec increments the generation: two writes can move a link away and back, one cannot. A renewal is
+    a write of the spec, too, so two missed renewals look the same.
+    """
+    if old is None or new is None:
+        return False
+    return old.creation_timestamp != new.creation_timestamp or not 0 <= new.generation - old.generation <= 1
+
+
+def _reason(old: Link | None, now: datetime, *, has_missed: bool) -> LeaveReason:
+    if has_missed:
+        return LeaveReason.MISSED
+    return LeaveReason.EXPIRED if old is not None and old.has_expired(now) else LeaveReason.UNBOUND
