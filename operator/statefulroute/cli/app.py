@@ -29,6 +29,7 @@ _COMMANDS = {
     "import": "Create the links that `export` has written.",
     "drain": "Stop a pod from taking new users; it keeps the users that it has.",
     "undrain": "Let a drained pod take new users again.",
+    "scale": "Set the number of pods of a service; pods with users are removed when these have left.",
     "set-state": "Set which users a whole service takes.",
     "confirm-loss": "Let the operator move, delete or mark the links of pods that look lost, although there are many.",
     "release": "Remove what the operator has written before you uninstall it; links and routes stay.",

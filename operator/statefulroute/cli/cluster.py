@@ -45,6 +45,10 @@ class CommandError(Exception):
     """A command cannot do its work; the message says why and how to fix it, and the exit code is 1."""
 
 
+class WatchEndedError(CommandError):
+    """The changes of a watch cannot be continued; a new list can."""
+
+
 class _List(msgspec.Struct):
     metadata: ListMetadata
     items: list[Object] | None = None
@@ -211,7 +215,7 @@ class Cluster:
         While the API server does not answer, or is overloaded, the watch is retried.
 
         Raises:
-            CommandError: the API server no longer has all changes since the resource version, or never had it.
+            WatchEndedError: the API server no longer has all changes since the resource version, or never had it.
         """
         is_outage_reported = is_reconnecting = False
         while True:
@@ -219,7 +223,7 @@ class Cluster:
             query = {**(params or {}), "resourceVersion": resource_version, "allowWatchBookmarks": "true"}
             try:
                 if is_reconnecting and await collection_version(self.client, path, params) < int(resource_version):
-                    raise CommandError(_RESTORED)
+                    raise WatchEndedError(_RESTORED)
                 is_reconnecting = True
                 async with self.client.watch(path, query) as lines:
                     is_outage_reported = False
@@ -231,7 +235,7 @@ class Cluster:
                         if event.type != "BOOKMARK":
                             yield event.type, event.object
             except GoneError as error:
-                raise CommandError(_EXPIRED) from error
+                raise WatchEndedError(_EXPIRED) from error
             except ClusterError as error:
                 if not is_outage(error):
                     raise
@@ -250,12 +254,31 @@ class Cluster:
         async for change, item in self.watch(self.path(kind), resource_version, selection):
             yield None if change == "DELETED" else item
 
+    async def follow_object(self, kind: Kind, name: str) -> AsyncIterator[Object | None]:
+        """Yields versions of an object from the present one on; None if it does not exist (any more).
+
+        Unlike `watch_object`, it never ends: when the changes of a watch cannot be continued, it reads the object
+        again, and may skip versions. An outage of the API server is an error only before the first version.
+        """
+        is_started = False
+        while True:
+            try:
+                async for version in self.watch_object(kind, name):
+                    is_started = True
+                    yield version
+            except WatchEndedError:
+                pass
+            except ClusterError as error:
+                if not is_started or not is_outage(error):
+                    raise
+            await asyncio.sleep(_RETRY_SECONDS)
+
 
 _RESTORED = "etcd was restored from a backup, so the output above is out of date: run the command again"
 _EXPIRED = "more has changed than the API server remembers: run the command again"
 
 
-def _watch_error(status: Object) -> CommandError:
+def _watch_error(status: Object) -> WatchEndedError:
     if status.get("code") == _GONE:
-        return CommandError(_EXPIRED)
-    return CommandError(f"the watch has ended: {status.get('message', 'run the command again')}")
+        return WatchEndedError(_EXPIRED)
+    return WatchEndedError(f"the watch has ended: {status.get('message', 'run the command again')}")

@@ -46,6 +46,19 @@ def omitted_pods(route: Object) -> int:
     return max(0, routable - serving)
 
 
+def total_links(pod: Object) -> int:
+    """Returns the number of links of a pod in the status of a route, in all routes to its workload."""
+    links: int = pod.get("links", 0)
+    total: int = pod.get("totalLinks", links)
+    return total
+
+
+def workload_label(route: Object) -> str:
+    """Returns the kind and the name of the workload of a route: `StatefulSet/game`."""
+    reference = route["spec"].get("workloadRef", {})
+    return f"{reference.get('kind', 'StatefulSet')}/{reference.get('name', route['metadata']['name'])}"
+
+
 def is_observed(item: Object) -> bool:
     """Returns whether the status of an object is of the present generation of its spec."""
     observed = item.get("status", {}).get("observedGeneration", 0)

@@ -59,6 +59,17 @@ def test_wider_row_widens_its_column_for_later_rows() -> None:
     assert lines_of(output) == ["UID     POD", "alice   game-0", "alexandra   game-1", "bo          game-2"]
 
 
+@pytest.mark.parametrize("no_header", [True, False])
+def test_optional_column_appears_with_its_first_value(*, no_header: bool) -> None:
+    output = terminal()
+    table = Table(output, ["POD", "CLOSING", "REVISION"], no_header=no_header, optional=2)
+    table.write([["game-0", "-", "-"]])
+    table.write([["game-1", "-", "v2"], ["game-2", "-", "-"]])
+    table.write([["game-3", "-", "-"]])
+    rows = ["POD", "game-0", "POD      REVISION", "game-1   v2", "game-2   -", "game-3   -"]
+    assert lines_of(output) == [row for row in rows if not (no_header and "POD" in row)]
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -113,6 +113,22 @@ async def test_screen_of_several_routes_names_them_and_shows_those_with_problems
         assert "\n".join(await drawn(app, pilot)) == snapshot
 
 
+@pytest.mark.parametrize("columns", [40, 80])
+async def test_screen_shows_closing_pods(state: ScreenState, columns: int) -> None:
+    closing = {"reason": "ScaleDown", "since": "2026-01-01T11:34:00Z", "deadline": "2026-01-01T12:34:00Z"}
+    drained = pod_status("game-2", 12, 900, index=2, routingState="DenyNewCall", closing=closing)
+    state.routes = {("play", "game"): route(*GAME[:2], drained)}
+    app = TopApp(state)
+    async with app.run_test(size=(columns, 24)) as pilot:
+        lines = await drawn(app, pilot)
+        assert max(map(len, lines)) <= columns
+        first = next(number for number, line in enumerate(lines) if line.startswith("game  Ready"))
+        assert lines[first + 1] == f"  {'closing: ' * (columns > 40)}1 ScaleDown (12 links, 34m left)"
+        assert [line.split()[0] for line in lines if "ScaleDown 34m" in line] == ["game-2"]
+        await pilot.resize_terminal(columns, 7)
+        assert any(line.startswith("game  Ready") for line in await drawn(app, pilot))
+
+
 async def test_screen_shows_changed_numbers_pods_and_warnings(state: ScreenState) -> None:
     app = TopApp(state)
     async with app.run_test(size=(80, 24)) as pilot:

@@ -17,6 +17,7 @@ from statefulroute.api.vocabulary import (
 )
 from statefulroute.cli.checks.results import CheckResult, Level
 from statefulroute.cli.cluster import Cluster, Object
+from statefulroute.cli.disruptions import disruption_obstacles
 from statefulroute.cli.objects import (
     condition,
     is_deletion_blocked,
@@ -24,6 +25,7 @@ from statefulroute.cli.objects import (
     link_expire_time,
     namespaced_name,
     omitted_pods,
+    total_links,
 )
 from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.messages import pluralize
@@ -46,6 +48,10 @@ _ROUTE_FIXES: dict[str, str] = {
     RouteReason.PODS_LOST: "bring the pods back, or confirm the loss: statefulroute confirm-loss ROUTE",
     RouteReason.LOAD_STALE: "find out why these pods do not report: their log, or for HTTP their endpoint",
     RouteReason.NO_LOAD_REPORTED: "find out why no pod reports; if users are spread by their number, none needs to",
+    RouteReason.SCALE_REFUSED: "give the operator the permission that the message names, or fix what it names",
+    RouteReason.ANOTHER_ROUTE_SCALES: "remove replicas, autoscaling and disruption from the spec of one of the routes",
+    RouteReason.ANOTHER_SCALER: "remove the other scaler (kubectl get hpa), or let it scale the route, without "
+    "spec.autoscaling, in place of the workload",
     RouteReason.ANOTHER_BUDGET: "let the other budget leave out pods with links: add "
     f"{{key: {OCCUPIED_LABEL}, operator: DoesNotExist}} to its selector.matchExpressions, and set minAvailable to a "
     "number, which counts only the pods that it selects",
@@ -172,7 +178,7 @@ async def check_routes(
             *_check_deletion(route, clock()),
             *_check_conditions(route),
             *_check_suspension(route),
-            *_check_guard(route),
+            *_check_disruptions(route),
             *_check_capacity(route),
             *_check_link_limit(route),
         ]
@@ -238,14 +244,13 @@ def _check_suspension(route: Object) -> Iterator[CheckResult]:
         yield CheckResult(_ROUTES, Level.PROBLEM, message, _ROUTE_FIXES.get(reason, ""), 1, name)
 
 
-def _check_guard(route: Object) -> Iterator[CheckResult]:
-    """Yield that evictions do not wait for users although the route asks for it."""
-    guarded = condition(route, ConditionType.EVICTIONS_GUARDED)
-    fix = _ROUTE_FIXES.get(guarded.get("reason", ""), "")
-    if guarded.get("status") == "False" and guarded["reason"] != RouteReason.WORKLOAD_NOT_FOUND:
-        name = namespaced_name(route)
-        message = f"{name} is not {ConditionType.EVICTIONS_GUARDED} ({guarded['reason']}): {guarded['message']}"
-        yield CheckResult(_ROUTES, Level.PROBLEM, message, fix, 1, name)
+def _check_disruptions(route: Object) -> Iterator[CheckResult]:
+    """Yield the planned disruptions that do not go on, for another reason than that they wait for users."""
+    by_reason = {each["reason"]: each for each in reversed(disruption_obstacles(route))}
+    for obstacle in reversed(by_reason.values()):
+        reason, name = obstacle["reason"], namespaced_name(route)
+        message = f"{name} is not {obstacle['type']} ({reason}): {obstacle['message']}"
+        yield CheckResult(_ROUTES, Level.PROBLEM, message, _ROUTE_FIXES.get(reason, ""), 1, name)
 
 
 def _may_be_intended(route: Object, reason: str) -> bool:
@@ -262,12 +267,12 @@ def _may_be_intended(route: Object, reason: str) -> bool:
 def _check_capacity(route: Object) -> Iterator[CheckResult]:
     limit = route["spec"].get("placement", {}).get("maxLinksPerPod", 0)
     pods = route.get("status", {}).get("pods", ()) if limit else ()
-    overfull = [pod for pod in pods if _total_links(pod) > limit]
+    overfull = [pod for pod in pods if total_links(pod) > limit]
     if overfull:
-        fullest, at_least = max(overfull, key=_total_links), "at least " if omitted_pods(route) else ""
+        fullest, at_least = max(overfull, key=total_links), "at least " if omitted_pods(route) else ""
         message = (
             f"{namespaced_name(route)}: {at_least}{len(overfull)} of its pods carry more links than maxLinksPerPod "
-            f"({limit:,}), for example {fullest['name']} with {_total_links(fullest):,}"
+            f"({limit:,}), for example {fullest['name']} with {total_links(fullest):,}"
         )
         fix = "move users to other pods (statefulroute move), or raise placement.maxLinksPerPod"
         example = f"{route['metadata']['namespace']}/{fullest['name']}"
@@ -283,13 +288,6 @@ def _check_link_limit(route: Object) -> Iterator[CheckResult]:
         )
         fix = "raise links.max, or remove links of invented uids (statefulroute unlink)"
         yield CheckResult(_CAPACITY, Level.PROBLEM, message, fix, 1, name)
-
-
-def _total_links(pod: Object) -> int:
-    """Returns the number of links of a pod in all routes to its workload."""
-    links: int = pod.get("links", 0)
-    total: int = pod.get("totalLinks", links)
-    return total
 
 
 async def check_links(

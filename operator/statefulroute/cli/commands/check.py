@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from statefulroute.cli.checks.installation import check_definitions, check_policies, check_rights
 from statefulroute.cli.checks.leaders import check_leaders
 from statefulroute.cli.checks.results import CheckResult, Level, Report
+from statefulroute.cli.checks.scalers import check_scalers
 from statefulroute.cli.checks.state import OperatorLag, ServingPods, check_links, check_operator, check_routes
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.cluster_command import cluster_command
@@ -33,6 +34,7 @@ async def run_checks(cluster: Cluster, *, as_json: bool) -> int:
         ("policies", check_policies(cluster)),
         ("rights", check_rights(cluster)),
         ("routes", check_routes(cluster, lag, serving)),
+        ("scalers", check_scalers(cluster)),
         ("links", check_links(cluster, lag, serving)),
         ("operator", check_operator(cluster, lag)),
         ("leaders", check_leaders(cluster)),

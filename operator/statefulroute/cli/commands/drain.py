@@ -119,7 +119,7 @@ class _DrainWait:
 
     async def _wait(self) -> None:
         """Wait until the operator counts no users, or if its status does not list the pod, until there are no links."""
-        async for version in self._cluster.watch_object(STATEFUL_ROUTE, self._route):
+        async for version in self._cluster.follow_object(STATEFUL_ROUTE, self._route):
             if version is None:
                 raise CommandError(f"the route {self._route!r} was deleted meanwhile")
             if not is_observed(version) or version["metadata"]["generation"] < self._generation:
@@ -132,7 +132,6 @@ class _DrainWait:
             self._progress.show(users)
             if not users:
                 return
-        raise CommandError(f"the watch of {self._route} has ended; the drain continues")
 
     async def _count_links(self) -> int:
         """Returns the number of links of the pod in the route, and show it."""

@@ -1,15 +1,17 @@
 """`pods`: shows the pods of a service, from the status of its route."""
 
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ServiceState
+from statefulroute.cli.closing_pods import closing_pod
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.cluster_command import cluster_command
-from statefulroute.cli.objects import condition, omitted_pods
+from statefulroute.cli.objects import condition, omitted_pods, total_links
 from statefulroute.cli.options import NoHeaders, OutputOption, Route, SortBy, Watch
 from statefulroute.cli.output.formats import TABLE, Output
 from statefulroute.cli.output.listing import (
@@ -31,11 +33,16 @@ from statefulroute.cli.output.messages import pluralize, print_message
 from statefulroute.cli.output.table import EMPTY, Cell, Row, Table
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, run
+from statefulroute.cluster.clock import utc_now
 from statefulroute.domain.annotations import format_milli
 from statefulroute.domain.load import MILLI
 
 _COLUMNS = ("POD", "STATE", "ROUTING", "LOAD", "LINKS", "FRESHNESS")
 _WIDE_COLUMNS = ("NOT-SERVING", "LOAD-STATE", "WAITING", "REPORTED")
+
+#: The columns that are shown only from the first pod on with a value; the last two only with `-o wide`.
+_OPTIONAL_COLUMNS = ("CLOSING",)
+_WIDE_OPTIONAL_COLUMNS = ("CLOSING", "DEADLINE", "REVISION")
 
 _SERVICE_STATE_STYLES = {
     ServiceState.READY: "good",
@@ -61,6 +68,7 @@ def pods(  # noqa: PLR0913 - an option each
     """Show the pods of a service.
 
     STATE is the state of the pod in Kubernetes, ROUTING which users it takes, and FRESHNESS whether its load is used.
+    CLOSING is shown while pods are about to be removed on purpose: why, and how long they keep their users.
     """
     options = ListOptions(output, watch, no_headers, sort_by)
     run(cluster_options, lambda cluster: show_pods(cluster, Terminal(), route, options))
@@ -135,13 +143,15 @@ class _TableWriter:
     """Writes pods as rows of a table."""
 
     def __init__(self, terminal: Terminal, options: ListOptions) -> None:
-        header = _COLUMNS + (_WIDE_COLUMNS if options.output.is_wide else ())
-        self._shown = len(header)
-        self._table = Table(terminal, header, no_header=options.no_headers)
+        self._is_wide = options.output.is_wide
+        optional = _WIDE_OPTIONAL_COLUMNS if self._is_wide else _OPTIONAL_COLUMNS
+        header = (*_COLUMNS, *(_WIDE_COLUMNS if self._is_wide else ()), *optional)
+        self._table = Table(terminal, header, no_header=options.no_headers, optional=len(optional))
 
     def __call__(self, pods: Sequence[PodObject], route: Object) -> None:
         if pods:
-            self._table.write([_row(pod, route)[: self._shown] for pod in pods])
+            now = utc_now()
+            self._table.write([_row(pod, route, now, is_wide=self._is_wide) for pod in pods])
 
 
 class _DocumentWriter:
@@ -171,20 +181,29 @@ class _DocumentWriter:
         self._terminal.stream.flush()
 
 
-def _row(pod: PodObject, route: Object) -> Row:
-    """Returns the cells of a pod, those of the wide columns last."""
-    service_state, routing_state = pod["serviceState"], pod.get("routingState", EMPTY)
-    return [
+def _row(pod: PodObject, route: Object, now: datetime, *, is_wide: bool) -> Row:
+    """Returns the cells of a pod."""
+    service_state, routing_state, closing = pod["serviceState"], pod.get("routingState", EMPTY), closing_pod(pod)
+    cells = [
         pod["name"],
         Cell(service_state, _SERVICE_STATE_STYLES.get(service_state, "dim" if service_state == GONE else "bad")),
         Cell(routing_state, "" if routing_state == EMPTY else ROUTING_STATE_STYLES.get(routing_state, "bad")),
         _load(pod, route),
         _links(pod, route),
         _freshness(pod),
+    ]
+    closing_cell = Cell(closing.label(now), "warn") if closing else EMPTY
+    if not is_wide:
+        return [*cells, closing_cell]
+    return [
+        *cells,
         pod.get("notServingReason", EMPTY),
         number_label(pod.get("loadState")),
         number_label(pod.get("waitingTasks")),
         pod.get("reportTime", EMPTY),
+        closing_cell,
+        pod.get("closing", {}).get("deadline", EMPTY),
+        pod.get("revision", EMPTY),
     ]
 
 
@@ -201,17 +220,10 @@ def _links(pod: PodObject, route: Object) -> Cell:
     if "links" not in pod:
         return Cell(EMPTY)
     limit = route["spec"].get("placement", {}).get("maxLinksPerPod", 0)
-    maximum = limit or max(map(_total_links, _status_pods(route)), default=0)
-    total = _total_links(pod)
+    maximum = limit or max(map(total_links, _status_pods(route)), default=0)
+    total = total_links(pod)
     fraction = total / max(1, maximum)
     return Cell(links_label(pod["links"], total), load_style(fraction) if limit else "", fraction)
-
-
-def _total_links(pod: PodObject) -> int:
-    """Returns the number of links of a pod in all routes to its workload."""
-    links: int = pod.get("links", 0)
-    total: int = pod.get("totalLinks", links)
-    return total
 
 
 def _freshness(pod: PodObject) -> Cell | str:

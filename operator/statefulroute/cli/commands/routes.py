@@ -9,9 +9,11 @@ import typer
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 from statefulroute.cli import completion
+from statefulroute.cli.closing_pods import closing_pods, summary
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.cluster_command import cluster_command
-from statefulroute.cli.objects import condition, is_deletion_blocked
+from statefulroute.cli.disruptions import disruption_obstacles
+from statefulroute.cli.objects import condition, is_deletion_blocked, workload_label
 from statefulroute.cli.options import NoHeaders, OutputOption, Selector, SortBy, Watch
 from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.formats import TABLE
@@ -57,7 +59,8 @@ def routes(  # noqa: PLR0913 - an option each
 
     STATE is DeletionBlocked if the deletion waits for an operator that does not run.
     LOAD is the mean weighted load of the pods, LINKS how many links are served now of all links, and BEST the pod that
-    gets the next user.
+    gets the next user. DISRUPTION is shown while pods are about to be removed on purpose: why, how many links they
+    still have, and how long they keep them; or why that does not go on.
     """
     if names and selector is not None:
         raise typer.BadParameter("name cannot be provided when a selector is specified")
@@ -124,11 +127,19 @@ def _row(route: Object, now: datetime) -> Row:
         _links(route),
         status.get("bestPodName", EMPTY),
         age(route["metadata"]["creationTimestamp"], now),
-        _workload(route),
+        workload_label(route),
         number_label(spec.get("port")),
         ",".join(spec.get("tags", ())) or EMPTY,
         spec.get("load", {}).get("source", EMPTY),
+        _disruption(route, now),
     ]
+
+
+def _disruption(route: Object, now: datetime) -> Cell | str:
+    """Returns which pods are closing, and why planned disruptions do not go on."""
+    pods, obstacles = closing_pods(route), [each["reason"] for each in disruption_obstacles(route)]
+    parts = ([summary(pods, now)] if pods else []) + [*dict.fromkeys(obstacles)]
+    return Cell(", ".join(parts), "bad" if obstacles else "warn") if parts else EMPTY
 
 
 def _load(route: Object) -> Cell | str:
@@ -150,14 +161,10 @@ def _links(route: Object) -> Cell | str:
     return Cell(label, style or load_style(links / limit), links / limit) if limit else Cell(label, style)
 
 
-def _workload(route: Object) -> str:
-    reference = route["spec"].get("workloadRef", {})
-    return f"{reference.get('kind', 'StatefulSet')}/{reference.get('name', route['metadata']['name'])}"
-
-
 _COLUMNS = Columns(
     names=("NAME", "STATE", "PODS", "WORKLOAD", "LOAD", "LINKS", "BEST", "AGE"),
     wide=("TARGET", "PORT", "TAGS", "LOAD-SOURCE"),
     state=1,
     row=_row,
+    optional=("DISRUPTION",),
 )

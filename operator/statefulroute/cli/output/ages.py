@@ -1,4 +1,4 @@
-"""Formats ages as kubectl does."""
+"""Formats ages and remaining times as kubectl does."""
 
 from datetime import datetime
 
@@ -28,9 +28,16 @@ def age(since: str | None, now: datetime) -> str:
         now: the present time.
     """
     start = parse_time(since)
-    if start is None:
-        return EMPTY
-    seconds = max(0, int((now - start).total_seconds()))
+    return EMPTY if start is None else _label(max(0, int((now - start).total_seconds())))
+
+
+def time_left(end: datetime, now: datetime) -> str:
+    """Returns the time until another one, as an age: `90s`, `34m`; empty if it has come."""
+    seconds = int((end - now).total_seconds())
+    return _label(seconds) if seconds > 0 else ""
+
+
+def _label(seconds: int) -> str:
     for limit, (unit, letter), (subunit, subunit_letter) in _UNITS:
         if seconds < limit:
             rest = seconds % unit // subunit if subunit else 0

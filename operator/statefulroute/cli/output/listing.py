@@ -47,13 +47,15 @@ class Columns:
         names: the columns that are always shown.
         wide: the additional columns of `-o wide`.
         state: the index of the column with the state of an object.
-        row: returns the cells of an object, those of the wide columns last.
+        row: returns the cells of an object, those of the wide and then of the optional columns last.
+        optional: the last columns, which are shown only from the first row on in which they have a value.
     """
 
     names: tuple[str, ...]
     wide: tuple[str, ...]
     state: int
     row: Callable[[Object, datetime], Row]
+    optional: tuple[str, ...] = ()
 
 
 class ListWriter(Protocol):
@@ -78,11 +80,12 @@ class TableWriter:
 
     def __init__(self, terminal: Terminal, columns: Columns, options: ListOptions, *, has_namespaces: bool) -> None:
         self._columns = columns
-        self._shown = len(columns.names) + (len(columns.wide) if options.output.is_wide else 0)
+        self._hidden_wide = 0 if options.output.is_wide else len(columns.wide)
         self._has_namespaces = has_namespaces
-        header = [*columns.names, *columns.wide][: self._shown]
+        header = [*columns.names, *(columns.wide if options.output.is_wide else ()), *columns.optional]
         namespace = ["NAMESPACE"] if has_namespaces else []
-        self._table = Table(terminal, namespace + header, no_header=options.no_headers)
+        optional = len(columns.optional)
+        self._table = Table(terminal, namespace + header, no_header=options.no_headers, optional=optional)
 
     def write(self, items: Sequence[Object], *, gone: bool = False) -> None:
         """Write some objects, with the state `Gone` if they are gone."""
@@ -93,7 +96,9 @@ class TableWriter:
         """End the table: a no-op."""
 
     def _row(self, item: Object, now: datetime, *, gone: bool) -> Row:
-        row = list(self._columns.row(item, now))[: self._shown]
+        row = list(self._columns.row(item, now))
+        names = len(self._columns.names)
+        del row[names : names + self._hidden_wide]
         if gone:
             row[self._columns.state] = GONE
             row = [Cell(cell if isinstance(cell, str) else cell.text, "dim") for cell in row]

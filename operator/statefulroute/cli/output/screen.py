@@ -19,6 +19,7 @@ from statefulroute.cli.output.messages import pluralize
 from statefulroute.cli.output.screen_layout import (
     PodLayout,
     change_lines,
+    closing_status,
     pack,
     pod_layout,
     route_lines,
@@ -179,7 +180,8 @@ class TopApp(App[None]):
         """Show the present state."""
         width, height = self.size
         routes = [*self._state.routes.values()]
-        lines = pack(self._state.header(), width) + route_lines(routes, width, max(1, height // _ROUTES_PART))
+        now = self._state.clock()
+        lines = pack(self._state.header(), width) + route_lines(routes, width, max(1, height // _ROUTES_PART), now)
         self.query_one("#header", Static).update(Text("\n").join(lines))
         self._draw_pods(self.query_one("#pods", DataTable))
         changes = self.query_one("#changes", Static)
@@ -188,7 +190,8 @@ class TopApp(App[None]):
 
     def _draw_pods(self, table: DataTable[Text]) -> None:
         pods = [*self._state.pods()]
-        cells = [_cells(each, has_routes=len(self._state.routes) > 1) for each in pods]
+        now = self._state.clock()
+        cells = [_cells(each, now, has_routes=len(self._state.routes) > 1) for each in pods]
         layout = pod_layout(self.size.width, _widths(cells))
         rows = {
             each.key: _row(texts, layout, self._state.trends.of(each.key), {"LOAD": each.load, "LINKS": each.links})
@@ -222,18 +225,22 @@ def _kind_of(change: LinkChange) -> str:
     return "ended" if change.after == _NOTHING else "moved"
 
 
-def _cells(each: PodOfRoute, *, has_routes: bool) -> dict[str, Text]:
-    """Returns the texts of a pod by column, without bars."""
+def _cells(each: PodOfRoute, now: datetime, *, has_routes: bool) -> dict[str, Text]:
+    """Returns the texts of a pod by column, without bars.
+
+    A closing pod has the reason and the remaining time in place of its routing state.
+    """
     route, pod, load = each.route, each.pod, each.load
     load_color = "dim" if load is None or pod.load_stale else _COLORS[load_style(load)]
     load_text = EMPTY if pod.weighted_load_milli is None else format_milli(pod.weighted_load_milli)
     is_best = route.status.best_pod_name == pod.name
     is_limited = bool(route.spec.placement.max_links_per_pod)
+    closing = closing_status(pod)
     return {
         **({"ROUTE": Text(route.name)} if has_routes else {}),
         "POD": Text(pod.name, "bold" if is_best else ""),
         "STATE": Text(pod.service_state, state_color(pod.service_state)),
-        "ROUTING": Text(pod.routing_state, state_color(pod.routing_state)),
+        "ROUTING": Text(closing.short_label(now) if closing else pod.routing_state, state_color(pod.routing_state)),
         "LOAD": Text(load_text, load_color),
         "LINKS": Text(
             links_label(pod.links, total_links(pod)), _COLORS[load_style(each.links)] if is_limited else "cyan"

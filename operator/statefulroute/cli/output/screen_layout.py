@@ -6,11 +6,14 @@ from datetime import datetime
 
 from rich.text import Text
 
+from statefulroute.api.route_status import PodStatus
 from statefulroute.api.vocabulary import ConditionType, RoutingState
+from statefulroute.cli.closing_pods import ClosingPod, summary
 from statefulroute.cli.link_changes import LinkChange
 from statefulroute.cli.output.messages import pluralize, printable
 from statefulroute.cli.output.table import EMPTY
 from statefulroute.domain.route import Route
+from statefulroute.domain.service import total_links
 
 #: From this width on, a screen is wide: pods have all their columns, and changes their reasons.
 _WIDE = 60
@@ -53,17 +56,43 @@ def pack(segments: Iterable[Text], width: int) -> list[Text]:
     return lines
 
 
-def route_lines(routes: Sequence[Route], width: int, count: int) -> list[Text]:
-    """Returns a line for each route, those that are not Ready first; the last line counts those that do not fit."""
-    ordered = sorted(routes, key=lambda route: (_route_state(route) == RoutingState.READY, route.namespace, route.name))
-    shown = ordered if len(ordered) <= count else ordered[: count - 1]
-    lines = [_first_line(_route_segments(route), width) for route in shown]
-    rest = len(ordered) - len(shown)
+def route_lines(routes: Sequence[Route], width: int, count: int, now: datetime) -> list[Text]:
+    """Returns a line for each route, and one for its closing pods; the last line counts the routes that do not fit.
+
+    Routes that are not Ready come first, then those with closing pods.
+    """
+    ordered = sorted(routes, key=lambda route: (*_route_rank(route), route.namespace, route.name))
+    lines, shown = list[Text](), 0
+    for route in ordered:
+        room = count - len(lines) - (shown + 1 < len(ordered))
+        if room < 1:
+            break
+        lines += _route_block(route, width, now)[:room]
+        shown += 1
+    rest = len(ordered) - shown
     return [*lines, Text(f"and {pluralize(rest, 'more route')}", "dim")] if rest else lines
 
 
-def _first_line(segments: Sequence[Text], width: int) -> Text:
-    return pack(segments, width)[0]
+def _route_rank(route: Route) -> tuple[bool, bool]:
+    return _route_state(route) == RoutingState.READY, not any(pod.closing for pod in route.status.pods)
+
+
+def _route_block(route: Route, width: int, now: datetime) -> list[Text]:
+    """Returns the lines of a route: the second one is only there while pods are closing."""
+    line = pack(_route_segments(route), width)[0]
+    pods = [closing for pod in route.status.pods if (closing := closing_status(pod))]
+    if not pods:
+        return [line]
+    second = Text(f"{_GAP}{'closing: ' if width >= _WIDE else ''}{summary(pods, now)}", "yellow")
+    second.truncate(width, overflow="ellipsis")
+    return [line, second]
+
+
+def closing_status(pod: PodStatus) -> ClosingPod | None:
+    """Returns how a pod closes; None if it does not."""
+    if pod.closing is None:
+        return None
+    return ClosingPod(pod.name, pod.closing.reason, total_links(pod), pod.closing.deadline)
 
 
 def _route_state(route: Route) -> str:

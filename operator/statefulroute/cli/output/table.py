@@ -41,21 +41,35 @@ class Table:
         header: the names of the columns.
         no_header: whether to omit the header line.
         widths: the minimum width of each column, if it is known before the rows are.
+        optional: how many of the last columns are shown only from the first row on in which they have a value.
     """
 
     def __init__(
-        self, terminal: Terminal, header: Sequence[str], *, no_header: bool = False, widths: Sequence[int] = ()
+        self,
+        terminal: Terminal,
+        header: Sequence[str],
+        *,
+        no_header: bool = False,
+        widths: Sequence[int] = (),
+        optional: int = 0,
     ) -> None:
         self._terminal = terminal
         self._header = header
+        self._hidden = {*range(len(header) - optional, len(header))}
         minimums = widths or [0] * len(header)
         self._widths = [max(len(name), minimum) for name, minimum in zip(header, minimums, strict=True)]
         self._bars: set[int] = set()
-        self._has_header = no_header
+        self._has_header = self._no_header = no_header
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Write some rows. A later row that is wider widens its column from then on."""
+        """Write some rows.
+
+        A later row that is wider widens its column from then on. The header is written again if there is a new column.
+        """
         cells = [[_printable_cell(cell) for cell in row] for row in rows]
+        if used := {index for index in self._hidden if any(row[index].text != EMPTY for row in cells)}:
+            self._hidden -= used
+            self._has_header = self._no_header
         for row in cells:
             for index, cell in enumerate(row):
                 self._widths[index] = max(self._widths[index], width(cell.text))
@@ -73,7 +87,8 @@ class Table:
         """Returns the width of the bar of each column; if not all bars fit, only the first columns get one."""
         if not self._terminal.is_terminal:
             return {}
-        text_columns = sum(self._widths) + len(_GAP) * (len(self._widths) - 1)
+        widths = [column for index, column in enumerate(self._widths) if index not in self._hidden]
+        text_columns = sum(widths) + len(_GAP) * (len(widths) - 1)
         indexes = sorted(self._bars)
         for number in range(len(indexes), 0, -1):
             bar_columns = (self._terminal.columns - text_columns) // number - 1  # a space before each bar
@@ -84,6 +99,8 @@ class Table:
     def _write_row(self, row: Sequence[Cell], bars: Mapping[int, int]) -> None:
         parts = []
         for index, (cell, column) in enumerate(zip(row, self._widths, strict=True)):
+            if index in self._hidden:
+                continue
             parts.append(self._terminal.styled(cell.text, cell.style) + " " * (column - width(cell.text)))
             if index in bars:
                 bar = " " * bars[index] if cell.fraction is None else self._terminal.bar(cell.fraction, bars[index])

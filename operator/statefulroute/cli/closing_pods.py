@@ -1,0 +1,83 @@
+"""Reads from the status of a route which pods are closing: they are about to be removed, and wait for their users."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from statefulroute.cli.cluster import Object
+from statefulroute.cli.objects import parse_zoned_time, total_links
+from statefulroute.cli.output.ages import time_left
+from statefulroute.cli.output.messages import pluralize
+
+#: How many pods a message names.
+_MAX_NAMED_PODS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingPod:
+    """A closing pod.
+
+    Attributes:
+        name: the name of the pod.
+        reason: what it is removed for.
+        links: the number of its links in all routes to the workload.
+        deadline: until when it keeps its users.
+    """
+
+    name: str
+    reason: str
+    links: int
+    deadline: datetime
+
+    def label(self, now: datetime) -> str:
+        """Returns why it closes, and how long it keeps its users: `ScaleDown (34m left)`."""
+        return f"{self.reason} ({_left(self.deadline, now)})"
+
+    def short_label(self, now: datetime) -> str:
+        """Returns the same in fewer columns: `ScaleDown 34m`."""
+        return f"{self.reason} {time_left(self.deadline, now) or 'over'}"
+
+
+def closing_pod(pod: Object) -> ClosingPod | None:
+    """Returns how a pod in the status of a route closes; None if it does not."""
+    closing: Mapping[str, str] = pod.get("closing", {})
+    deadline = parse_zoned_time(closing.get("deadline"))
+    if deadline is None:
+        return None
+    return ClosingPod(pod["name"], closing.get("reason", "Unknown"), total_links(pod), deadline)
+
+
+def closing_pods(route: Object) -> list[ClosingPod]:
+    """Returns the closing pods of a route, those with the most links first."""
+    pods = [closing for pod in route.get("status", {}).get("pods", ()) if (closing := closing_pod(pod))]
+    return sorted(pods, key=lambda pod: -pod.links)
+
+
+def summary(pods: Sequence[ClosingPod], now: datetime) -> str:
+    """Returns what closes and why, how many links are left and until when: `2 ScaleDown (12 links, 34m left)`.
+
+    The time is the last deadline of a pod with links.
+    """
+    reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(Counter(pod.reason for pod in pods).items()))
+    links = pluralize(sum(pod.links for pod in pods), "link")
+    occupied = [pod.deadline for pod in pods if pod.links]
+    return f"{reasons} ({links}, {_left(max(occupied), now)})" if occupied else f"{reasons} ({links})"
+
+
+def describe_occupied(pods: Iterable[ClosingPod], now: datetime) -> str:
+    """Returns the closing pods that have links, with these and their times: `game-4 (12 links, 34m left)`.
+
+    It is empty if none of them has links.
+    """
+    occupied = [pod for pod in pods if pod.links]
+    named = ", ".join(
+        f"{pod.name} ({pluralize(pod.links, 'link')}, {_left(pod.deadline, now)})" for pod in occupied[:_MAX_NAMED_PODS]
+    )
+    more = len(occupied) - _MAX_NAMED_PODS
+    return f"{named} and {pluralize(more, 'more pod')}" if more > 0 else named
+
+
+def _left(deadline: datetime, now: datetime) -> str:
+    left = time_left(deadline, now)
+    return f"{left} left" if left else "deadline over"
