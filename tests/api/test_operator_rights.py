@@ -375,10 +375,11 @@ def test_operator_scales_workloads_and_the_release_job_does_not(users: Users, re
     assert f'cannot patch resource "{resource}/scale"' in str(users.release.patch(path, change).error_message)
 
 
-def test_operator_neither_evicts_nor_deletes_pods(users: Users) -> None:
-    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "game"}}
-    path = users.path("pods")
-    refused = users.operator.request("POST", f"{path}/eviction", eviction)
+def test_operator_evicts_pods_and_does_not_delete_them(users: Users) -> None:
+    path, name = users.path("pods"), users.path("pods").rpartition("/")[2]
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name}}
+    users.operator.request("POST", f"{path}/eviction?dryRun=All", eviction).expect_success()
+    refused = users.release.request("POST", f"{path}/eviction?dryRun=All", eviction)
     assert 'cannot create resource "pods/eviction"' in str(refused.error_message)
     assert 'cannot delete resource "pods"' in str(users.operator.request("DELETE", path).error_message)
 

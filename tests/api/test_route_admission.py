@@ -30,6 +30,9 @@ DEFAULTS = {
 }
 
 
+ROLLOUT = {"strategy": "WhenEmpty", "maxUnavailable": 1, "surge": 0, "partition": 0, "paused": False}
+
+
 def without_spec() -> dict[str, Any]:
     route = stateful_route()
     del route["spec"]
@@ -191,6 +194,12 @@ ACCEPTED = [
         stateful_route(placement={"maxLinksPerPod": 1}, autoscaling=by_room(scaleDownAfterSeconds=0)),
         {"autoscaling": by_room(scaleDownAfterSeconds=0)},
     ),
+    Accepted("a rollout by default", stateful_route(rollout={}), {"rollout": ROLLOUT}),
+    Accepted(
+        "a rollout with all settings",
+        stateful_route(replicas=1, rollout={"maxUnavailable": 2, "surge": 1, "partition": 3, "paused": True}),
+        {"rollout": {**ROLLOUT, "maxUnavailable": 2, "surge": 1, "partition": 3, "paused": True}},
+    ),
     Accepted("a name of one digit", stateful_route("0"), DEFAULTS),
     Accepted("the longest name", stateful_route("r" * 63), DEFAULTS),
 ]
@@ -232,6 +241,8 @@ def out_of_bounds(minimum: int, maximum: int, *path: str) -> list[Refused]:
     return rows
 
 
+ROLLOUT_KIND = "rollout requires a StatefulSet: only its pods can be replaced one by one (remove spec.rollout)"
+ROLLOUT_SURGE = "rollout.surge requires replicas or autoscaling: the route must scale the workload to add pods"
 NOT_INT32 = '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.replicas'
 
 
@@ -314,6 +325,29 @@ REFUSED = [
         stateful_route(placement={"maxLinksPerPod": 10}, autoscaling=by_room(scaleDownAfterSeconds=DAY + 1)),
         f"spec.autoscaling.scaleDownAfterSeconds: Invalid value: {DAY + 1}: scaleDownAfterSeconds must be from 0 to "
         f"{DAY}",
+    ),
+    refused(
+        "a rollout of a Deployment",
+        stateful_route(workloadRef={"kind": "Deployment"}, rollout={}),
+        f"spec: Invalid value: {ROLLOUT_KIND}",
+    ),
+    refused(
+        "a surge without replicas",
+        stateful_route(rollout={"surge": 1}),
+        f"spec: Invalid value: {ROLLOUT_SURGE}",
+    ),
+    *(
+        refused(
+            f"a rollout with the {field} {value}",
+            stateful_route(replicas=1, rollout={field: value}),
+            f"spec.rollout.{field}: Invalid value: {value}: {field} must be from {least} to {INT32_MAX}",
+        )
+        for field, value, least in [("maxUnavailable", 0, 1), ("surge", -1, 0), ("partition", -1, 0)]
+    ),
+    refused_by_schema(
+        "a rollout with another strategy",
+        stateful_route(rollout={"strategy": "AtOnce"}),
+        'spec.rollout.strategy: Unsupported value: "AtOnce": supported values: "WhenEmpty"',
     ),
     # The routing states.
     *(

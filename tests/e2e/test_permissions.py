@@ -63,6 +63,7 @@ def test_account_has_no_other_rights(account: Path, installed: Kubectl) -> None:
         "get replicasets.apps --subresource=scale",
         "patch statefulsets.apps --subresource=scale",
         "patch deployments.apps --subresource=scale",
+        "create pods --subresource=eviction",
         "create poddisruptionbudgets.policy",
         "delete poddisruptionbudgets.policy",
     ):
@@ -73,7 +74,6 @@ def test_account_has_no_other_rights(account: Path, installed: Kubectl) -> None:
         "update pods",
         "get secrets",
         "delete statefulsets.apps",
-        "create pods --subresource=eviction",
         "patch poddisruptionbudgets.policy",
         "get replicationcontrollers --subresource=scale",
     ):

@@ -192,6 +192,12 @@
   verbs:
     - patch
 - apiGroups:
+    - ''
+  resources:
+    - pods/eviction
+  verbs:
+    - create
+- apiGroups:
     - policy
   resources:
     - poddisruptionbudgets
@@ -222,6 +228,12 @@
     - replicasets/scale
   verbs:
     - patch
+- apiGroups:
+    - ''
+  resources:
+    - pods/eviction
+  verbs:
+    - create
 {{- end }}
 
 {{- define "statefulroute.rules.releaseDisruptions" -}}

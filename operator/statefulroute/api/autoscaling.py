@@ -3,7 +3,7 @@
 from pydantic import Field, JsonValue
 
 from statefulroute.api.limits import INT32_MAX
-from statefulroute.api.model import Model, validation_rules
+from statefulroute.api.model import Model
 
 _DAY_SECONDS = 86_400
 
@@ -54,11 +54,3 @@ class Autoscaling(Model):
 
 #: The rules of Autoscaling, as the schema of the field.
 AUTOSCALING_RULES: dict[str, JsonValue] = {"x-kubernetes-validations": [_BOUNDS_RULE, _TARGET_RULE]}
-
-#: The rules of StatefulRouteSpec about autoscaling and other fields.
-SPEC_RULES = validation_rules(
-    (
-        "!has(self.autoscaling) || !has(self.autoscaling.freeLinks) || self.placement.maxLinksPerPod > 0",
-        "autoscaling.freeLinks requires placement.maxLinksPerPod: without a limit, there is always room in a pod",
-    ),
-)

@@ -27,8 +27,9 @@ ROUTE_STATUS_MAX_BYTES = 256 * 1024
 #: A status lists at most this many pods; fewer if names are so long that their entries would not fit.
 LISTED_PODS_MAX = 500
 LISTED_PODS_MAX_BYTES = 202 * 1024
-#: The largest encoded entry of a pod without its name, and without why it is closing.
+#: The largest encoded entry of a pod without its name, its revision, and why it is closing; and the largest revision.
 LISTED_POD_MAX_BYTES = 364
+LISTED_REVISION_MAX_BYTES = 78
 #: At most so many pods close at the same time, because the status lists all of them, and how large this is in an entry.
 CLOSING_PODS_MAX = 100
 CLOSING_POD_MAX_BYTES = 112

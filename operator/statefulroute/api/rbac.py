@@ -116,7 +116,7 @@ def annotation_rules() -> list[dict[str, Any]]:
 
 
 def disruption_rules() -> list[dict[str, Any]]:
-    """Returns the rules for planned disruptions of the operator: scale-down and node drain.
+    """Returns the rules for planned disruptions of the operator: scale-down, rollout and node drain.
 
     The policy `operator_writes` restricts patches of pods to annotations and labels of the operator, and the policy
     `operator_budgets` its PodDisruptionBudgets to those of routes.
@@ -135,6 +135,8 @@ def scale_rules() -> list[dict[str, Any]]:
         *_pod_patch_rules(),
         # Sets the number of pods. The API server lets a scale change nothing else of a workload.
         _policy_rule("apps", [f"{resource}/scale" for resource in WORKLOAD_RESOURCES], ["patch"]),
+        # Replaces pods of older revisions. Evictions respect PodDisruptionBudgets.
+        _policy_rule("", ["pods/eviction"], ["create"]),
     ]
 
 

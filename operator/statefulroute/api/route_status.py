@@ -57,6 +57,10 @@ class PodStatus(Model):
         default=None,
         description="When the pod first reported this load. Later reports of the same load do not change it.",
     )
+    revision: str | None = Field(
+        default=None,
+        description="The revision of the workload's template that the pod has; absent if the route has no rollout.",
+    )
     closing: PodClosing | None = Field(
         default=None, description="Why the pod is about to be removed on purpose; absent if it is not."
     )

@@ -4,8 +4,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, JsonValue
 
-from statefulroute.api.autoscaling import AUTOSCALING_RULES, SPEC_RULES, Autoscaling
-from statefulroute.api.disruption import Disruption, Replicas
+from statefulroute.api.autoscaling import AUTOSCALING_RULES, Autoscaling
+from statefulroute.api.disruption import SPEC_RULES, Disruption, Replicas, Rollout
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.limits import (
     API_VERSION_MAX_LENGTH,
@@ -329,6 +329,11 @@ class StatefulRouteSpec(Model):
         default=None,
         description="How the operator sets spec.replicas. If unset, users and other scalers set it.",
         json_schema_extra=AUTOSCALING_RULES,
+    )
+    rollout: Rollout | None = Field(
+        default=None,
+        description="How pods of older revisions are replaced. If unset, the workload replaces them by its own "
+        "strategy.",
     )
 
 

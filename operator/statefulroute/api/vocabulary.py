@@ -121,6 +121,8 @@ class ConditionType(OpenEnum):
     """The workload has as many pods as `spec.replicas`; present if the route scales its workload."""
     EVICTIONS_GUARDED = "EvictionsGuarded"
     """Evictions of pods with links are refused; present if `spec.disruption.protect` is set."""
+    ROLLED_OUT = "RolledOut"
+    """All pods have the latest revision; present if the route has a rollout."""
 
 
 class NotServingReason(StrEnum):
@@ -227,6 +229,8 @@ class ClosingReason(OpenEnum):
     """The workload is scaled down."""
     NODE_DRAIN = "NodeDrain"
     """The node of the pod is unschedulable, or tainted because it will be removed."""
+    ROLLOUT = "Rollout"
+    """The pod has an older revision of the workload's template."""
 
 
 class RouteReason(StrEnum):
@@ -286,6 +290,20 @@ class RouteReason(StrEnum):
     """The operator serves only some namespaces, and does not see that a node is drained."""
     SWITCHED_OFF = "SwitchedOff"
     """Planned disruptions are switched off in the operator (`--no-plan-disruptions`)."""
+    ROLLED_OUT = "RolledOut"
+    """All pods have the latest revision, or are below the partition."""
+    ROLLING_OUT = "RollingOut"
+    """Pods of older revisions are replaced."""
+    PAUSED = "Paused"
+    """The rollout is paused."""
+    UPDATE_STRATEGY_NOT_ON_DELETE = "UpdateStrategyNotOnDelete"
+    """The StatefulSet replaces its pods by itself, because its update strategy is not OnDelete."""
+    NEW_REVISION_NOT_READY = "NewRevisionNotReady"
+    """A pod of the latest revision does not get Ready, so no further pod is replaced."""
+    NO_OTHER_AVAILABLE_POD = "NoOtherAvailablePod"
+    """The last available pod is not closed before another one is available."""
+    EVICTION_REFUSED = "EvictionRefused"
+    """The eviction of an empty pod was refused, for example by a PodDisruptionBudget."""
 
 
 class RouteEventReason(StrEnum):
@@ -313,6 +331,8 @@ class RouteEventReason(StrEnum):
     """A closing pod has links at its deadline, which are handled as those of a lost pod."""
     WORKLOAD_SCALED = "WorkloadScaled"
     """The operator has changed the number of pods of the workload."""
+    POD_REPLACED = "PodReplaced"
+    """A pod of an older revision was evicted, to come back in the latest one."""
     ANOTHER_OPERATOR_WRITES = "AnotherOperatorWrites"
     """Another operator writes the status of the route while this one leads: two operators work on the same routes."""
 
@@ -339,6 +359,15 @@ class PodLostAction(OpenEnum):
     """Moves them to other pods."""
     RELEASE = "Release"
     """Deletes them."""
+
+
+class RolloutStrategy(OpenEnum):
+    """When a pod of an older revision is replaced."""
+
+    UNKNOWN = "Unknown"
+    """A value of another version; no pod is replaced."""
+    WHEN_EMPTY = "WhenEmpty"
+    """When it has no links any more, or its deadline is over."""
 
 
 #: The message for a link that names another namespace, from the admission policy and from the operator.

@@ -408,9 +408,18 @@ class _Ordinals(_CamelStruct):
     start: int = 0
 
 
+class _UpdateStrategy(_CamelStruct):
+    type: str = ""
+
+
+class _StatefulSetStatus(_CamelStruct):
+    update_revision: str = ""
+
+
 class _StatefulSetSpec(_CamelStruct):
     replicas: int = 1
     selector: LabelSelector = LabelSelector()
+    update_strategy: _UpdateStrategy | None = None
     ordinals: _Ordinals | None = None
     service_name: str = ""
 
@@ -418,6 +427,7 @@ class _StatefulSetSpec(_CamelStruct):
 class _StatefulSet(_CamelStruct, kw_only=True):
     metadata: _Metadata
     spec: _StatefulSetSpec
+    status: _StatefulSetStatus | None = None
 
 
 def _make_workload(stateful_set: _StatefulSet) -> Workload:
@@ -429,6 +439,10 @@ def _make_workload(stateful_set: _StatefulSet) -> Workload:
         replicas=stateful_set.spec.replicas,
         first_index=stateful_set.spec.ordinals.start if stateful_set.spec.ordinals else 0,
         selector_text=_selector_text(stateful_set.spec.selector),
+        update_revision=stateful_set.status.update_revision if stateful_set.status else "",
+        update_strategy=shared_string(
+            stateful_set.spec.update_strategy.type if stateful_set.spec.update_strategy else ""
+        ),
         service_name=stateful_set.spec.service_name,
         annotations=parse_workload_annotations(stateful_set.metadata.annotations or _EMPTY),
     )

@@ -8,6 +8,7 @@ from prometheus_client.registry import Collector
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import process_clock, utc_now
 from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.evictions import Evictor
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadClient
 from statefulroute.cluster.writes import LinkWriter, PodWriter, RouteWriter
@@ -117,6 +118,7 @@ def assemble(
             counts=counts,
             statuses=disruption_statuses,
             route_writer=route_writer,
+            evictor=Evictor(client),
             recorder=recorder,
             clock=utc_now,
             guard=guard,

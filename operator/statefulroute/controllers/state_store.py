@@ -24,6 +24,7 @@ from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.loss import AbsentPod, end_cause
 from statefulroute.domain.lost_pods import lost_pod_causes
+from statefulroute.domain.placement import has_tiers
 from statefulroute.domain.placement_index import PlacementIndex
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.route import MissingWorkload, PodView, Route, RouteView, Workload
@@ -341,7 +342,8 @@ class RouteStore:
             entry.end_causes = kept
         index = entry.index
         if index is None or changed is None:
-            index = PlacementIndex(view, now) if len(view.pods) > _MAX_SCANNED_PODS else None
+            is_indexed = len(view.pods) > _MAX_SCANNED_PODS and not has_tiers(view)
+            index = PlacementIndex(view, now) if is_indexed else None
         view = self._losses.evaluate(replace(view, end_causes=entry.end_causes, index=index), changed)
         for listener in self._listeners:
             listener(view)

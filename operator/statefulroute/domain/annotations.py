@@ -56,7 +56,8 @@ def pod_annotations(view: RouteView, pod: PodView, current: PodAnnotations, now:
         if has_changed_significantly(_parse_milli(current.weighted_load), weighted):
             annotations[WEIGHTED_LOAD] = format_milli(weighted)
     if pod.key in view.closing:
-        cost = closing_cost(view.total_link_count(pod.key), view.closing[pod.key])
+        is_announced = any(each.name == pod.pod.name and each.closing for each in view.route.status.pods)
+        cost = closing_cost(view.total_link_count(pod.key), view.closing[pod.key], is_announced=is_announced)
         if view.route.has_deletion_cost and current.deletion_cost != cost:
             annotations[POD_DELETION_COST] = cost
     elif view.route.has_deletion_cost:
@@ -66,9 +67,15 @@ def pod_annotations(view: RouteView, pod: PodView, current: PodAnnotations, now:
     return annotations
 
 
-def closing_cost(links: int, closing: Closing) -> str:
-    """Returns the deletion cost of a closing pod: lower than that of open pods, and lowest if it may be removed."""
-    return _CLOSING_COST if links and not closing.is_over else _REMOVABLE_COST
+def closing_cost(links: int, closing: Closing, *, is_announced: bool) -> str:
+    """Returns the deletion cost of a closing pod: lower than that of open pods, and lowest if it may be removed.
+
+    Args:
+        links: the number of its links.
+        closing: why it is closing.
+        is_announced: whether the stored status shows that it is closing, so that it gets no links any more.
+    """
+    return _REMOVABLE_COST if is_announced and (not links or closing.is_over) else _CLOSING_COST
 
 
 def workload_annotations(assessment: Assessment, current: WorkloadAnnotations, now: datetime) -> dict[str, str | None]:

@@ -5,7 +5,12 @@ from collections.abc import Set as AbstractSet
 from datetime import datetime
 from heapq import nsmallest
 
-from statefulroute.api.limits import LISTED_POD_MAX_BYTES, LISTED_PODS_MAX, LISTED_PODS_MAX_BYTES
+from statefulroute.api.limits import (
+    LISTED_POD_MAX_BYTES,
+    LISTED_PODS_MAX,
+    LISTED_PODS_MAX_BYTES,
+    LISTED_REVISION_MAX_BYTES,
+)
 from statefulroute.api.route_status import OmittedPods
 from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import LoadSource, RoutingState, ServiceState
@@ -33,7 +38,7 @@ def listed_pods(view: RouteView, best: PodView | None, now: datetime) -> Sequenc
         now: the current time.
     """
     pods = view.pods
-    places = listed_places(max((len(pod.pod.name) for pod in pods.values()), default=0))
+    places = listed_places(view.route.spec, max((len(pod.pod.name) for pod in pods.values()), default=0))
     if len(pods) <= places:
         return tuple(pods.values())
     listed_before = {pod.name for pod in view.route.status.pods}
@@ -64,13 +69,15 @@ def omitted_pods(view: RouteView, listed: Collection[PodView], now: datetime) ->
     )
 
 
-def listed_places(longest_name: int) -> int:
+def listed_places(spec: StatefulRouteSpec, longest_name: int) -> int:
     """Returns how many pods can be listed, whatever the values of their fields are.
 
     Args:
+        spec: the spec of the route.
         longest_name: the length of the longest name of a pod.
     """
-    return min(LISTED_PODS_MAX, LISTED_PODS_MAX_BYTES // (LISTED_POD_MAX_BYTES + longest_name))
+    revision = 0 if spec.rollout is None else LISTED_REVISION_MAX_BYTES
+    return min(LISTED_PODS_MAX, LISTED_PODS_MAX_BYTES // (LISTED_POD_MAX_BYTES + longest_name + revision))
 
 
 def drained_pods(spec: StatefulRouteSpec) -> AbstractSet[PodKey]:

@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from statefulroute.api.disruption import Rollout
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import MILLI, Load
-from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.route import PodView, RouteView, Workload
 
 if TYPE_CHECKING:
     from statefulroute.domain.placement_index import PlacementIndex
@@ -21,6 +22,17 @@ def available_pods(view: RouteView) -> list[PodView]:
     """
     pods = [pod for pod in view.pods.values() if pod.is_available and pod.key not in view.lost]
     return [pod for pod in pods if pod.key not in view.withheld_losses] or pods
+
+
+def has_tiers(view: RouteView) -> bool:
+    """Returns whether new users go to some pods only while others have no room: during a rollout.
+
+    Then all pods are compared for each choice, without an index.
+    """
+    rollout, workload = view.route.spec.rollout, view.workload
+    if rollout is None or rollout.paused or workload is None or not workload.update_revision:
+        return False
+    return len({_tier(view, workload, rollout, pod) for pod in view.pods.values()}) > 1
 
 
 def current_index(view: RouteView) -> "PlacementIndex | None":
@@ -106,6 +118,7 @@ def best_pod(view: RouteView, now: datetime) -> PodView | None:
     if (index := current_index(view)) is not None:
         return index.best_pod(now)
     candidates, fresh = _candidates(view, now)
+    candidates = _first_tier(view, candidates)
     pods = _good_set(view, candidates, fresh)
     by_links = any(pod.key not in fresh for pod in pods)
 
@@ -114,6 +127,32 @@ def best_pod(view: RouteView, now: datetime) -> PodView | None:
         return view.total_link_count(pod.key) - counted, pod_sort_key(pod.key)
 
     return min(pods, key=rank, default=None)
+
+
+def _first_tier(view: RouteView, candidates: Sequence[PodView]) -> Sequence[PodView]:
+    """Returns the pods that new users go to during a rollout, if one of them has room."""
+    rollout, workload = view.route.spec.rollout, view.workload
+    if rollout is None or workload is None or not has_tiers(view):
+        return candidates
+    tiers: dict[int, list[PodView]] = {}
+    for pod in candidates:
+        tiers.setdefault(_tier(view, workload, rollout, pod), []).append(pod)
+    with_room = (pods for _, pods in sorted(tiers.items()) if any(has_room(view, pod) for pod in pods))
+    return next(with_room, candidates)
+
+
+def _tier(view: RouteView, workload: Workload, rollout: Rollout, pod: PodView) -> int:
+    """Returns when new users go to a pod during a rollout.
+
+    First are the pods that stay as they are; then those of a surge, because they are removed at the end; and last those
+    of older revisions, because they are replaced.
+    """
+    first, replicas = workload.first_index or 0, view.route.spec.replicas
+    if pod.index is None or pod.index < first + rollout.partition:
+        return 0
+    if pod.pod.revision != workload.update_revision:
+        return 2
+    return 1 if replicas is not None and pod.index >= first + replicas else 0
 
 
 def _candidates(view: RouteView, now: datetime) -> tuple[Sequence[PodView], Mapping[PodKey, Load]]:

@@ -8,6 +8,9 @@ import msgspec
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.domain.load import LoadReport, UnreadableReport
 
+#: The label of a StatefulSet's pod that names its revision of the template.
+REVISION_LABEL = "controller-revision-hash"
+
 
 class Owner(msgspec.Struct, frozen=True, gc=False):
     """The controller of a pod."""
@@ -63,6 +66,11 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def partition(self) -> str:
         """The key by which caches partition objects."""
         return self.namespace
+
+    @property
+    def revision(self) -> str:
+        """The revision of the StatefulSet's template that the pod has; empty if it is not known."""
+        return self.labels.get(REVISION_LABEL, "")
 
     @property
     def decision_inputs(self) -> "Pod":

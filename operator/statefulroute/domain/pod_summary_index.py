@@ -254,7 +254,7 @@ class PodSummaryIndex:
     def _choose_listed(self, best: PodView | None) -> AbstractSet[PodKey]:
         """Returns the pods that are listed, as `listed_pods` does."""
         pods = self._view.pods
-        places = listed_pods.listed_places(max((+self._name_lengths), default=0))
+        places = listed_pods.listed_places(self._view.route.spec, max((+self._name_lengths), default=0))
         if len(pods) <= places:
             return pods.keys()
         chosen: set[PodKey] = set() if best is None else {best.key}

@@ -163,6 +163,10 @@ class Workload:
     selector_text: str = ""
     """The label selector of the workload, for scalers; empty if it is not known."""
     annotations: WorkloadAnnotations = WorkloadAnnotations()
+    update_revision: str = ""
+    """The latest revision of the pod template; empty if it is not known."""
+    update_strategy: str = ""
+    """How a StatefulSet replaces its pods: `RollingUpdate` or `OnDelete`."""
     service_name: str = ""
     """The headless Service that provides the DNS names of the pods; empty if the workload has none."""
 

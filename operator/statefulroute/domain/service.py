@@ -10,8 +10,8 @@ from statefulroute.domain.errors import PodNotFoundError
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.placement import best_pod, is_silence_assumed
-from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import PodView, Route, RouteView
+from statefulroute.domain.pod import REVISION_LABEL, Pod
+from statefulroute.domain.route import PodView, Route, RouteView, Workload
 from statefulroute.domain.unlisted_pods import EndpointLookup, omits_pods, unlisted_pod
 
 #: The workload states of services that are too busy for more users.
@@ -20,6 +20,8 @@ _BUSY_STATES = (WorkloadState.OVERLOADED, WorkloadState.SHUTDOWN)
 
 #: The value of `load.minFreshPercent` with which no pod is silent.
 _NEVER = 100
+
+_NO_LABELS: Mapping[str, str] = {}
 
 #: A condition on the status of a pod.
 PodPredicate = Callable[[PodStatus], bool]
@@ -132,6 +134,7 @@ def _route_view(
             service_state=status.service_state,
             is_ready=is_ready(status),
             index=status.index,
+            labels=_NO_LABELS if status.revision is None else {REVISION_LABEL: status.revision},
         )
         pods[key] = PodView(pod, key, status.routing_state, None)
         counts[key] = total_links(status) + assumed.get(key, 0)
@@ -139,4 +142,28 @@ def _route_view(
             links_at_report = total_links(status) - (status.new_links or 0)
             time = now - stale_age if status.load_stale else now
             loads[key] = Load(LoadReport(status.load_state, status.waiting_tasks or 0, time), links_at_report)
-    return RouteView(route, None, None, pods, counts, loads)
+    return RouteView(route, _workload(route), None, pods, counts, loads)
+
+
+def _workload(route: Route) -> Workload | None:
+    """Returns the workload of a route during a rollout, by which new users go to pods of the latest revision.
+
+    The status does not name the latest revision, but it is that of the pod for the next user, unless a partition keeps
+    pods of others.
+    """
+    rollout, status = route.spec.rollout, route.status
+    if rollout is None or rollout.partition or not status.pods:
+        return None
+    best = next((pod for pod in status.pods if pod.name == status.best_pod_name), None)
+    if best is None or best.revision is None:
+        return None
+    first_index = min((pod.index for pod in status.pods if pod.index is not None), default=0)
+    return Workload(
+        namespace=route.namespace,
+        name=route.workload_name,
+        resource_version=0,
+        uid="",
+        replicas=status.replicas or 0,
+        first_index=first_index,
+        update_revision=best.revision,
+    )

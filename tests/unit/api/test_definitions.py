@@ -206,14 +206,14 @@ def test_roles_without_planned_disruptions_grant_nothing_for_them(role: Callable
     def resources(**options: bool) -> set[str]:
         return {resource for rule in role(**options)["rules"] for resource in rule["resources"]}
 
-    scales, budgets = "statefulsets/scale", "poddisruptionbudgets"
+    scales, evictions, budgets = "statefulsets/scale", "pods/eviction", "poddisruptionbudgets"
     granted = {
-        rbac.operator_cluster_role: {scales, budgets},
-        rbac.operator_role: {scales},  # it sees no nodes, so it guards no pods
+        rbac.operator_cluster_role: {scales, evictions, budgets},
+        rbac.operator_role: {scales, evictions},  # it sees no nodes, so it guards no pods
         rbac.release_role: {budgets},
     }
-    assert resources() & {scales, budgets} == granted[role]
-    assert not resources(plans_disruptions=False) & {scales, budgets}
+    assert resources() & {scales, evictions, budgets} == granted[role]
+    assert not resources(plans_disruptions=False) & {scales, evictions, budgets}
 
 
 ROLES = {

@@ -518,8 +518,10 @@ def test_every_field_of_a_stateful_set_is_decoded() -> None:
         "template": {},
         "ordinals": {"start": 5},
         "selector": {"matchLabels": {"app": "game"}, "matchExpressions": expressions},
+        "updateStrategy": {"type": "OnDelete"},
     }
-    body = {"metadata": metadata("game", 8, annotations=annotations), "spec": spec}
+    status = {"updateRevision": "game-b", "currentRevision": "game-a"}
+    body = {"metadata": metadata("game", 8, annotations=annotations), "spec": spec, "status": status}
     assert STATEFUL_SETS.decode(json.dumps(body).encode()) == Workload(
         namespace="games",
         name="game",
@@ -527,6 +529,8 @@ def test_every_field_of_a_stateful_set_is_decoded() -> None:
         uid="uid-of-game",
         replicas=0,
         first_index=5,
+        update_revision="game-b",
+        update_strategy="OnDelete",
         selector_text="app=game,!canary,room,tier in (a,b),zone notin (x)",
         service_name="heads",
         annotations=WorkloadAnnotations("High", "3.7"),

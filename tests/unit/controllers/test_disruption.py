@@ -14,12 +14,14 @@ from statefulroute.api.vocabulary import ConditionType, RoutingState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ClusterError, ConflictError, UnreachableError, api_error
 from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.evictions import Evictor
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.disruption import controller as controller_module
 from statefulroute.controllers.disruption.controller import DisruptionController
 from statefulroute.controllers.disruption.guard import EvictionGuard
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.pod import REVISION_LABEL
 from statefulroute.domain.pod_summary import summarize_pods
 from unit.controllers.environment import GAME, Environment, eventually, idle, link, pod, route, workload
 
@@ -28,7 +30,7 @@ OTHER = RouteKey("games", "other")
 
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_SETTLE_SECONDS", "_RETRY_SECONDS", "_REFUSED_SECONDS", "_UNSEEN_SECONDS"):
+    for name in ("_SETTLE_SECONDS", "_RETRY_SECONDS", "_REFUSED_SECONDS", "_UNSEEN_SECONDS", "_CONFLICT_SECONDS"):
         monkeypatch.setattr(controller_module, name, 0.005)
 
 
@@ -43,6 +45,9 @@ class ScaledEnvironment(Environment):
         self.failures: list[ClusterError] = []
         self.scales.merge_patch = self.patch_scale  # type: ignore[method-assign]
         self.statuses = DisruptionStatuses()
+        self.evicted: list[str] = []
+        """The names of the pods that were evicted."""
+        self.evictor = cast("Evictor", self)
         self.disruptions = self.new_process()
         self.put_route(**{"replicas": 3} | spec)
         self.workloads.put(workload(next(self.versions)))
@@ -57,6 +62,7 @@ class ScaledEnvironment(Environment):
             counts=self.counts,
             statuses=self.statuses,
             route_writer=cast("RouteWriter", None),
+            evictor=self.evictor,
             recorder=cast("EventRecorder", self.recorder),
             clock=lambda: self.now,
             guard=EvictionGuard(cast("Client", self.scales), self.informers, self.route_store),
@@ -86,6 +92,23 @@ class ScaledEnvironment(Environment):
             self.pods.delete("games", f"game-{index}", next(self.versions))
         return msgspec.json.encode({"metadata": {"resourceVersion": str(version)}})
 
+    async def evict(self, namespace: str, name: str, uid: str) -> None:
+        """Evicts a pod, which comes back in the latest revision."""
+        current, pod_of_game = self.workloads.get("games", "game"), self.pods.get(namespace, name)
+        assert current is not None
+        assert pod_of_game is not None
+        assert uid == pod_of_game.uid
+        if self.failures:
+            raise self.failures.pop(0)
+        self.evicted.append(name)
+        version, index = next(self.versions), int(name.removeprefix("game-"))
+        self.pods.put(pod(version, index, uid=f"uid-{version}", labels={REVISION_LABEL: current.update_revision}))
+
+    def roll_out(self) -> None:
+        """Changes the template of the StatefulSet, whose pods have an older revision."""
+        version = next(self.versions)
+        self.workloads.put(workload(version, update_revision=f"v{version}", update_strategy="OnDelete"))
+
     def store_status(self, key: RouteKey = GAME) -> None:
         """Writes the status of a route."""
         view = self.route_store.get(key)
@@ -104,7 +127,15 @@ class ScaledEnvironment(Environment):
         """Returns the reason of the condition Scaled."""
         current = self.routes.get(*key)
         status = None if current is None else self.statuses.of(current)
-        return status.conditions[ConditionType.SCALED][1] if status and status.conditions else None
+        state = None if status is None else status.conditions.get(ConditionType.SCALED)
+        return None if state is None else state[1]
+
+    def rolled_out_reason(self) -> str | None:
+        """Returns the reason of the condition RolledOut."""
+        current = self.routes.get(*GAME)
+        status = None if current is None else self.statuses.of(current)
+        state = None if status is None else status.conditions.get(ConditionType.ROLLED_OUT)
+        return None if state is None else state[1]
 
     def bind(self, user: str, index: int, key: RouteKey = GAME) -> None:
         self.links.put(link(next(self.versions), user, key, pod=index))
@@ -117,7 +148,7 @@ class ScaledEnvironment(Environment):
 async def planning(environment: ScaledEnvironment) -> AsyncIterator[None]:
     """Plans meanwhile."""
     environment.disruptions.start()
-    await eventually(environment.scaled_reason)
+    await eventually(lambda: environment.scaled_reason() or environment.rolled_out_reason())
     yield
     await environment.disruptions.stop()
 
@@ -190,6 +221,56 @@ async def test_a_write_that_fails_is_repeated(failure: ClusterError, reason: str
         await eventually(lambda: environment.scaled == [5])
         await eventually(lambda: environment.scaled_reason() == "Scaled")
     assert ("ScaleRefused" in reasons) is (reason == "ScaleRefused")
+
+
+async def test_pods_of_an_older_revision_are_replaced_one_by_one() -> None:
+    environment = ScaledEnvironment(rollout={}, replicas=None)
+    environment.bind("alice", 1)
+    for index in range(3):
+        environment.pods.put(pod(next(environment.versions), index, uid=f"uid-{index}", labels={REVISION_LABEL: "v1"}))
+    async with planning(environment):
+        environment.roll_out()
+        for index in (2, 1):
+            await eventually(lambda index=index: environment.closing == {index})
+            environment.store_status()
+            if index == 1:
+                await eventually(lambda: environment.rolled_out_reason() == "WaitingForUsers")
+                environment.leave("alice")
+        await eventually(lambda: environment.closing == {0})
+        assert environment.evicted == ["game-2", "game-1"]
+        environment.put_route(rollout={"paused": True})
+        await eventually(lambda: environment.closing == set())
+        environment.put_route(rollout={})
+        await eventually(lambda: environment.closing == {0})
+        environment.store_status()
+        await eventually(lambda: environment.rolled_out_reason() == "RolledOut")
+    assert environment.evicted == ["game-2", "game-1", "game-0"]
+    assert environment.recorder.recorded.count("PodReplaced") == 3
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_shown"),
+    [
+        pytest.param(api_error(429, "TooManyRequests", "a budget"), True, id="a PodDisruptionBudget refuses it"),
+        pytest.param(api_error(403, "Forbidden", "no"), True, id="a right is missing"),
+        pytest.param(api_error(409, "Conflict", "another pod"), False, id="the pod was replaced"),
+        pytest.param(api_error(404, "NotFound", "gone"), False, id="the pod is gone"),
+        pytest.param(UnreachableError("no answer"), False, id="the API server does not answer"),
+    ],
+)
+async def test_an_eviction_that_fails_is_repeated(failure: ClusterError, is_shown: bool) -> None:
+    environment, reasons = ScaledEnvironment(rollout={}, replicas=None), set[str | None]()
+    for index in range(3):
+        environment.pods.put(pod(next(environment.versions), index, uid=f"uid-{index}", labels={REVISION_LABEL: "v1"}))
+    environment.statuses.listen(lambda _: reasons.add(environment.rolled_out_reason()))
+    environment.failures.append(failure)
+    async with planning(environment):
+        environment.roll_out()
+        await eventually(lambda: environment.closing == {2})
+        environment.store_status()
+        await eventually(lambda: environment.evicted == ["game-2"])
+        await eventually(lambda: environment.closing == {1})
+    assert ("EvictionRefused" in reasons) is is_shown
 
 
 async def test_one_route_plans_for_a_workload_and_counts_the_links_of_all() -> None:

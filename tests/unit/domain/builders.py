@@ -61,7 +61,7 @@ def plan_of(link: Link, route_view: RouteView | None) -> Plan:
 
 def named_pod(name: str, state: ServiceState = ServiceState.READY, **more: Any) -> Pod:
     """Returns a pod of the Deployment `game`."""
-    return pod(ordinal(name), state, name=name, labels={"app": "game"}, **more)
+    return pod(ordinal(name), state, **{"name": name, "labels": {"app": "game"}, **more})
 
 
 def route(status: StatefulRouteStatus | None = None, **spec: Any) -> Route:

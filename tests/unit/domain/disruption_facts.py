@@ -43,11 +43,13 @@ def facts(*pods: PodFacts, replicas: int, now: datetime = NOON, first: int | Non
         replicas: the number of pods that the workload has now.
         now: the current time.
         first: the index of the first pod.
-        more: `spec_replicas`, which is `replicas` of the spec, other fields of the spec, and fields of the facts.
+        more: `spec_replicas`, which is `replicas` of the spec, other fields of the spec, and
+            fields of the facts and of the workload.
     """
     kind: Mapping[str, Any] = {} if first is not None else {"workloadRef": {"kind": "Deployment"}}
-    names = {"can_rank_pods", "scale_refusal"}
+    names = {"can_rank_pods", "scale_refusal", "eviction_refusals"}
     fields = {name: more.pop(name) for name in names & more.keys()}
+    revision = {name: more.pop(name) for name in ("update_revision", "update_strategy") if name in more}
     desired = {"replicas": more.pop("spec_replicas")} if "spec_replicas" in more else {}
     return DisruptionFacts(
         route_name="game",
@@ -59,6 +61,7 @@ def facts(*pods: PodFacts, replicas: int, now: datetime = NOON, first: int | Non
             uid="set",
             replicas=replicas,
             first_index=first,
+            **revision,
             selector=None if first is not None else Selector.parse("app=game"),
         ),
         pods={each.key: each for each in pods},

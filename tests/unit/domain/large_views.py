@@ -18,6 +18,7 @@ from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.status import CONDITION_TYPES, DisruptionStatus
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
+from statefulroute.domain.pod import REVISION_LABEL
 from statefulroute.domain.route import RouteView
 from statefulroute.domain.route_status import route_status
 from unit.domain.builders import NOON, STALE, deployment, load, named_pod, pod, route, view, workload
@@ -40,7 +41,7 @@ def big_view(
     return view(*pods, workload=workload(number), **fields)  # type: ignore[arg-type]
 
 
-def worst_status(number: int, name_length: int) -> StatefulRouteStatus:
+def worst_status(number: int, name_length: int, *, has_rollout: bool = False) -> StatefulRouteStatus:
     """Returns the largest status of a route with this number of pods with names of this length."""
     lost = LostPodStatus(
         index=INT32_MAX,
@@ -51,7 +52,7 @@ def worst_status(number: int, name_length: int) -> StatefulRouteStatus:
     )
     lost_pods: dict[PodKey, LostPodStatus] = dict.fromkeys(range(LOST_PODS_MAX * 2), lost)
     assessment = Assessment(WorkloadState.OVERLOADED, INT32_MAX)
-    view = _worst_view(number, name_length)
+    view = _worst_view(number, name_length, **({"rollout": {}} if has_rollout else {}))
     closing = Closing(max(ClosingReason, key=len), NOON, NOON)
     closing_pods = dict.fromkeys([*view.pods][-CLOSING_PODS_MAX:], closing)
     view = replace(view, closing=closing_pods)
@@ -62,7 +63,7 @@ def worst_status(number: int, name_length: int) -> StatefulRouteStatus:
     return status.model_copy(update={"operator": "o" * 300})
 
 
-def _worst_view(number: int, name_length: int) -> RouteView:
+def _worst_view(number: int, name_length: int, **spec: object) -> RouteView:
     """Returns the view of a route whose pods have long names, reasons and messages, and all fields."""
     pods = [
         named_pod(
@@ -71,6 +72,7 @@ def _worst_view(number: int, name_length: int) -> RouteView:
             reported_routing_state=RoutingState.DENY_NEW_CALL,
             not_ready_reason="<" * 128,
             is_ready=index % 2 == 0,
+            **({"labels": {"app": "game", REVISION_LABEL: "r" * 63}} if spec else {}),
         )
         for index in range(number)
     ]
@@ -78,7 +80,7 @@ def _worst_view(number: int, name_length: int) -> RouteView:
     huge = Load(load(INT32_MAX, INT32_MAX, age=STALE).report, INT32_MAX)
     return view(
         *pods,
-        route=route(workloadRef={"apiVersion": "<" * 10_000, "kind": "<" * 10_000, "name": _LONG_NAME}),
+        route=route(**spec, workloadRef={"apiVersion": "<" * 10_000, "kind": "<" * 10_000, "name": _LONG_NAME}),
         workload=deployment(number),
         link_counts=dict.fromkeys(keys, _LINKS),
         other_link_counts=[dict.fromkeys(keys, _LINKS)],

@@ -17,9 +17,11 @@ from statefulroute.api.annotations import (
     WORKLOAD_TIME,
 )
 from statefulroute.api.limits import INT32_MAX
-from statefulroute.api.vocabulary import WorkloadState
+from statefulroute.api.route_status import PodClosing, PodStatus, StatefulRouteStatus
+from statefulroute.api.vocabulary import ClosingReason, RoutingState, ServiceState, WorkloadState
 from statefulroute.domain.annotations import format_milli, is_annotator, pod_annotations, workload_annotations
 from statefulroute.domain.assessment import Assessment
+from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import PodAnnotations
 from statefulroute.domain.route import Route, WorkloadAnnotations
@@ -128,6 +130,40 @@ def test_weighted_load_is_annotated_if_fresh_and_significantly_changed(
 def test_deletion_cost_of_a_pod_is_its_number_of_links(previous: str | None, links: int, written: str | None) -> None:
     annotations = annotations_for(DEPLOYMENT, PodAnnotations(deletion_cost=previous), links=links)
     assert annotations == ({} if written is None else {POD_DELETION_COST: written})
+
+
+@pytest.mark.parametrize(
+    ("links", "is_listed", "is_over", "written"),
+    [
+        pytest.param(5, True, False, "-1", id="it waits for its users"),
+        pytest.param(0, False, False, "-1", id="clients do not know it yet"),
+        pytest.param(0, True, False, "-2", id="it may be removed"),
+        pytest.param(5, True, True, "-2", id="its deadline is over"),
+    ],
+)
+def test_deletion_cost_of_a_closing_pod_is_lower_than_that_of_others(
+    links: int, is_listed: bool, is_over: bool, written: str
+) -> None:
+    closing = Closing(ClosingReason.SCALE_DOWN, NOON, NOON, is_over)
+    shown = PodClosing(reason=closing.reason, since=NOON, deadline=NOON)
+    listed = PodStatus(
+        name="game-x",
+        service_state=ServiceState.READY,
+        routing_state=RoutingState.DENY_NEW_CALL,
+        links=links,
+        closing=shown,
+    )
+    current = replace(DEPLOYMENT, status=StatefulRouteStatus(pods=(listed,) if is_listed else ()))
+    route_view = view(
+        named_pod("game-x"),
+        route=current,
+        workload=deployment(1),
+        link_counts={"game-x": links} if links else {},
+        closing={"game-x": closing},
+    )
+    pod_view = route_view.pods["game-x"]
+    assert pod_annotations(route_view, pod_view, PodAnnotations(), NOON) == {POD_DELETION_COST: written}
+    assert pod_annotations(route_view, pod_view, PodAnnotations(deletion_cost=written), NOON) == {}
 
 
 def test_deletion_cost_counts_the_links_of_all_routes_to_the_workload() -> None:

@@ -14,6 +14,7 @@ from statefulroute.api.limits import (
     CLOSING_POD_MAX_BYTES,
     LISTED_POD_MAX_BYTES,
     LISTED_PODS_MAX,
+    LISTED_REVISION_MAX_BYTES,
     NOT_SERVING_REASON_MAX_BYTES,
     ROUTE_MESSAGE_MAX_BYTES,
     ROUTE_STATUS_MAX_BYTES,
@@ -196,22 +197,27 @@ def test_the_entry_of_a_pod_without_its_name_has_a_limit() -> None:
         total_links=INT32_MAX,
         new_links=-INT32_MAX,
         report_time=NOON,
+        revision="r" * 63,
         closing=PodClosing(reason=max(ClosingReason, key=len), since=NOON, deadline=NOON),
     )
     assert PodStatus.model_fields.keys() == pod_status.model_fields_set
     alone, twice = (stored_size(StatefulRouteStatus(pods=(pod_status,) * number)) for number in (1, 2))
-    assert twice - alone <= LISTED_POD_MAX_BYTES + CLOSING_POD_MAX_BYTES
-    pod_status = pod_status.model_copy(update={"closing": None})
+    assert twice - alone <= LISTED_POD_MAX_BYTES + LISTED_REVISION_MAX_BYTES + CLOSING_POD_MAX_BYTES
+    pod_status = pod_status.model_copy(update={"closing": None, "revision": None})
     alone, twice = (stored_size(StatefulRouteStatus(pods=(pod_status,) * number)) for number in (1, 2))
     assert twice - alone <= LISTED_POD_MAX_BYTES
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.sampled_from([0, 1, 320, 499, 500, 501, 2_000, 10_000]), st.sampled_from([6, 20, 49, 50, 63, 253]))
-def test_status_of_any_number_of_pods_is_small(number: int, name_length: int) -> None:
-    status = worst_status(number, name_length)
+@given(
+    st.sampled_from([0, 1, 320, 499, 500, 501, 2_000, 10_000]),
+    st.sampled_from([6, 20, 49, 50, 63, 253]),
+    st.booleans(),
+)
+def test_status_of_any_number_of_pods_is_small(number: int, name_length: int, has_rollout: bool) -> None:
+    status = worst_status(number, name_length, has_rollout=has_rollout)
     assert stored_size(status) <= ROUTE_STATUS_MAX_BYTES
-    assert len(status.pods) >= min(number, 320)
+    assert len(status.pods) >= min(number, 290 if has_rollout else 320)
 
 
 def test_messages_of_conditions_are_truncated() -> None:

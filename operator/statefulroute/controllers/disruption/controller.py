@@ -9,8 +9,9 @@ import structlog
 
 from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cluster.clock import Clock
-from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, is_outage
+from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, is_outage
 from statefulroute.cluster.events import EventRecorder
+from statefulroute.cluster.evictions import Evictor
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.cluster.scales import NotScalableError
@@ -25,10 +26,17 @@ from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.routes.turns import RouteTurns
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.disruption.contested_scale import ContestedScale
-from statefulroute.domain.disruption.events import closing_events, empty_event, scaled_event
+from statefulroute.domain.disruption.events import closing_events, empty_event, replaced_event, scaled_event
 from statefulroute.domain.disruption.facts import DisruptionFacts
 from statefulroute.domain.disruption.features import plans_disruptions, protects_pods
-from statefulroute.domain.disruption.plan import Plan, SetReplicas, SetRouteReplicas, plan_disruptions
+from statefulroute.domain.disruption.plan import (
+    Action,
+    EvictPod,
+    Plan,
+    SetReplicas,
+    SetRouteReplicas,
+    plan_disruptions,
+)
 from statefulroute.domain.disruption.status import (
     DisruptionStatus,
     other_planner_status,
@@ -46,8 +54,11 @@ _ROUTES = 16
 #: How soon a plan follows a change, at least, and for how many pods a second of routes that change all the time.
 _SETTLE_SECONDS, _PODS_A_SECOND = 0.05, 5_000
 
-#: How soon a write is repeated that failed, was refused, or whose effect is not seen.
-_RETRY_SECONDS, _REFUSED_SECONDS, _UNSEEN_SECONDS = 1.0, 15.0, 5.0
+#: How soon a write is repeated that failed, was refused, or whose effect is not seen; and one of a changed workload.
+_RETRY_SECONDS, _REFUSED_SECONDS, _UNSEEN_SECONDS, _CONFLICT_SECONDS = 1.0, 15.0, 5.0, 0.2
+
+#: The key of the change of the number of pods, among the UIDs of pods that are evicted.
+_SCALE = ""
 
 #: How soon a plan follows the one before, at least, if only the number of links has changed, for which pods are added.
 _DEMAND_SECONDS = 1.0
@@ -62,7 +73,9 @@ class _Planned:
         occupied: the closing pods that had links by the last plan.
         written_version: the version of the workload after the last write.
         scale_refusal: why the API server refused the last change of the number of pods.
-        retry_at: before when no write is repeated, by the clock of the event loop.
+        eviction_refusals: why the API server refused the last eviction of pods.
+        retry_at: before when a write is not repeated, by the clock of the event loop: that of a number of pods (the
+            empty key), and the evictions of pods by their UIDs.
         planned_at: when the last plan was made, by this clock.
         route_scale: whether something else sets `spec.replicas`, too.
         workload_scale: whether something else scales the workload, too.
@@ -73,7 +86,8 @@ class _Planned:
     occupied: Mapping[PodKey, str] = field(default_factory=dict)
     written_version: int = 0
     scale_refusal: str | None = None
-    retry_at: float = 0.0
+    eviction_refusals: dict[PodKey, str] = field(default_factory=dict)
+    retry_at: dict[str, float] = field(default_factory=dict)
     planned_at: float = 0.0
     route_scale: ContestedScale = field(default_factory=ContestedScale)
     workload_scale: ContestedScale = field(default_factory=ContestedScale)
@@ -103,6 +117,7 @@ class DisruptionController:
         counts: the number of links of each pod.
         statuses: what the plans state.
         route_writer: writes the numbers of pods of routes with autoscaling.
+        evictor: evicts pods.
         recorder: writes events.
         clock: the time of day.
         annotates: whether the operator writes the deletion costs of pods.
@@ -117,6 +132,7 @@ class DisruptionController:
         counts: LinkCounts,
         statuses: DisruptionStatuses,
         route_writer: RouteWriter,
+        evictor: Evictor,
         recorder: EventRecorder,
         clock: Clock,
         guard: EvictionGuard,
@@ -126,6 +142,7 @@ class DisruptionController:
         self._route_store = route_store
         self._statuses = statuses
         self._route_writer = route_writer
+        self._evictor = evictor
         self._recorder = recorder
         self._clock = clock
         self._annotates = annotates
@@ -246,10 +263,14 @@ class DisruptionController:
         key, now = view.route.key, self._clock()
         planned = self._planned.setdefault(key, _Planned())
         if planned.generation != view.route.generation:
-            planned.generation, planned.retry_at, planned.scale_refusal = view.route.generation, 0.0, None
+            planned.generation, planned.scale_refusal = view.route.generation, None
+            planned.retry_at.clear()
+            planned.eviction_refusals.clear()
         planned.planned_at = asyncio.get_running_loop().time()
         facts = self._gather(view, workload, planned, now)
         plan = plan_disruptions(facts)
+        evicted = {action.key for action in plan.actions if isinstance(action, EvictPod)}
+        planned.eviction_refusals = {pod: why for pod, why in planned.eviction_refusals.items() if pod in evicted}
         self._record_changes(view, planned, plan, facts)
         self._route_store.close_pods(view.route.workload_key, plan.closing)
         self._statuses.put(key, self._status(view, plan))
@@ -258,8 +279,8 @@ class DisruptionController:
             checks.append(await self._guard.apply(view, facts, plan.closing))
             self._statuses.put(key, self._status(view, plan))
         pauses = [max((check - now).total_seconds(), _SETTLE_SECONDS) for check in checks if check is not None]
-        if plan.actions and (pause := await self._carry_out(view.route, workload, planned, plan)) is not None:
-            pauses.append(pause)
+        if plan.actions:
+            pauses.append(max(await self._carry_out(view.route, workload, planned, plan), _SETTLE_SECONDS))
         if pauses and key not in self._due_soon:
             self._turns.add_after(key, min(pauses))
 
@@ -289,6 +310,7 @@ class DisruptionController:
             recommendation=self.autoscaler.recommend(route, routes, pods, replicas),
             is_route_contested=planned.route_scale.is_contested,
             is_workload_contested=planned.workload_scale.is_contested,
+            eviction_refusals=dict(planned.eviction_refusals),
         )
 
     def _record_changes(self, view: RouteView, planned: _Planned, plan: Plan, facts: DisruptionFacts) -> None:
@@ -300,24 +322,34 @@ class DisruptionController:
         self._recorder.record(empty_event(view.route, empty), view.route.uid)
         planned.occupied = occupied
 
-    async def _carry_out(self, route: Route, workload: Workload, planned: _Planned, plan: Plan) -> float | None:
-        """Carries out the actions of a plan; returns the seconds until the next one; None if changes announce it."""
-        now = asyncio.get_running_loop().time()
+    async def _carry_out(self, route: Route, workload: Workload, planned: _Planned, plan: Plan) -> float:
+        """Carries out the actions of a plan; returns the seconds until the next one."""
         if workload.resource_version < planned.written_version:
             return _UNSEEN_SECONDS
-        if now < planned.retry_at:
-            return planned.retry_at - now
+        now, refused = asyncio.get_running_loop().time(), (planned.scale_refusal, dict(planned.eviction_refusals))
+        planned.retry_at = {key: at for key, at in planned.retry_at.items() if at > now}
         for action in plan.actions:
-            match action:
-                case SetRouteReplicas(replicas):
-                    if (pause := await self._scale_route(route, workload, planned, replicas)) is not None:
-                        return pause
-                case SetReplicas(replicas):
-                    return planned.workload_scale.pause(now) or await self._scale(route, workload, planned, replicas)
-        return None
+            key = action.uid if isinstance(action, EvictPod) else _SCALE
+            if key not in planned.retry_at:
+                pause = await self._write(route, workload, planned, action)
+                if pause > 0:
+                    planned.retry_at[key] = now + pause
+        if refused != (planned.scale_refusal, planned.eviction_refusals):
+            return _SETTLE_SECONDS
+        return min(planned.retry_at.values(), default=now + _UNSEEN_SECONDS) - now
 
-    async def _scale_route(self, route: Route, workload: Workload, planned: _Planned, replicas: int) -> float | None:
-        """Sets `spec.replicas` of a route; returns the seconds until the next plan; None if it was set."""
+    async def _write(self, route: Route, workload: Workload, planned: _Planned, action: Action) -> float:
+        """Carries out an action; returns the seconds until that is repeated if nothing changes, 0 if it is not."""
+        match action:
+            case SetRouteReplicas(replicas):
+                return await self._scale_route(route, workload, planned, replicas)
+            case SetReplicas(replicas):
+                return await self._scale(route, workload, planned, replicas)
+            case EvictPod():
+                return await self._evict(route, planned, action)
+
+    async def _scale_route(self, route: Route, workload: Workload, planned: _Planned, replicas: int) -> float:
+        """Sets `spec.replicas` of a route; returns the seconds until that is repeated; 0 if it was set."""
         now = asyncio.get_running_loop().time()
         if pause := planned.route_scale.pause(now):
             return pause
@@ -325,34 +357,53 @@ class DisruptionController:
         try:
             await self._route_writer.set_replicas(route, replicas)
         except ConflictError:
-            return _RETRY_SECONDS
+            return _CONFLICT_SECONDS
         except ClusterError as error:
             return self._scale_failed(route, planned, error)
         planned.route_scale = planned.route_scale.wrote(replicas, now)
         self.autoscaler.scaled(route.key, before, replicas)
         log.info("a route was scaled", route=route.key, before=before, after=replicas)
-        return None
+        return 0.0
 
     async def _scale(self, route: Route, workload: Workload, planned: _Planned, replicas: int) -> float:
-        """Sets the number of pods of a workload; returns the seconds until the next plan."""
+        """Sets the number of pods of a workload; returns the seconds until that is repeated; 0 if it was set."""
         now = asyncio.get_running_loop().time()
+        if pause := planned.workload_scale.pause(now):
+            return pause
         try:
             planned.written_version = await self._informers.workloads.set_replicas(route, workload, replicas)
         except ConflictError:
-            return _RETRY_SECONDS
+            return _CONFLICT_SECONDS
         except ClusterError as error:
             return self._scale_failed(route, planned, error)
         planned.workload_scale = planned.workload_scale.wrote(replicas, now)
+        planned.scale_refusal = None
         self._recorder.record(scaled_event(route, workload.replicas, replicas), route.uid)
-        was_refused, planned.scale_refusal = planned.scale_refusal is not None, None
-        return _SETTLE_SECONDS if was_refused else _UNSEEN_SECONDS
+        return 0.0
 
-    def _scale_failed(self, route: Route, planned: _Planned, error: ClusterError) -> float:
-        """Handles a failed write of a number of pods; returns the seconds until the next plan."""
+    @staticmethod
+    def _scale_failed(route: Route, planned: _Planned, error: ClusterError) -> float:
+        """Handles a failed write of a number of pods; returns the seconds until that is repeated."""
         log.warning("a workload was not scaled: trying again", route=route.key, error=str(error))
-        refusal, pause = None, retry_pause(_RETRY_SECONDS, error.retry_after_seconds)
-        if isinstance(error, NotScalableError | APIError) and not is_outage(error):
-            refusal, pause = str(error), _REFUSED_SECONDS
-        planned.retry_at = asyncio.get_running_loop().time() + pause
-        has_changed, planned.scale_refusal = refusal != planned.scale_refusal, refusal
-        return _SETTLE_SECONDS if has_changed else pause
+        planned.scale_refusal = str(error) if _is_refused(error) else None
+        return retry_pause(_REFUSED_SECONDS if _is_refused(error) else _RETRY_SECONDS, error.retry_after_seconds)
+
+    async def _evict(self, route: Route, planned: _Planned, pod: EvictPod) -> float:
+        """Evicts a pod; returns the seconds until that is repeated if nothing changes."""
+        try:
+            await self._evictor.evict(route.namespace, pod.name, pod.uid)
+        except (ConflictError, NotFoundError):  # the watch shows it soon
+            return _UNSEEN_SECONDS
+        except ClusterError as error:
+            log.warning("a pod was not evicted: trying again", route=route.key, pod=pod.name, error=str(error))
+            if isinstance(error, NotScalableError | APIError):
+                planned.eviction_refusals[pod.key] = str(error)
+            return retry_pause(_REFUSED_SECONDS if _is_refused(error) else _UNSEEN_SECONDS, error.retry_after_seconds)
+        planned.eviction_refusals.pop(pod.key, None)
+        self._recorder.record(replaced_event(route, pod.name), route.uid)
+        return _UNSEEN_SECONDS
+
+
+def _is_refused(error: ClusterError) -> bool:
+    """Returns whether the API server refused a request, and would refuse it again."""
+    return isinstance(error, NotScalableError | APIError) and not is_outage(error)

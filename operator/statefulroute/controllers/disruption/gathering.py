@@ -76,6 +76,7 @@ def _pod_facts(  # noqa: PLR0913 - the parts of a pod
         links=links,
         is_ready=current.is_ready,
         is_ending=pod.is_ending,
+        revision=current.revision,
         deletion_cost=_deletion_cost(current),
         is_node_drained=pod.is_on_drained_node,
         closing=closing,

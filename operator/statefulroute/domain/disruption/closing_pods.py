@@ -1,6 +1,6 @@
 """Closing pods: since when and until when they close, and when they may be removed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from statefulroute.api.disruption import Disruption
@@ -8,12 +8,16 @@ from statefulroute.api.vocabulary import ClosingReason, PodLostAction
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.keys import PodKey
+from statefulroute.domain.times import format_rfc3339
 
 #: After the deadline, a pod with links is removed if the number of its links has not fallen for so long.
 STALLED_AFTER = timedelta(seconds=30)
 
 #: How often the stored deletion costs of pods are compared while pods wait for them.
 _COST_CHECK = timedelta(seconds=1)
+
+#: How many closing pods a message names.
+_MAX_NAMED_PODS = 3
 
 _DEFAULTS = Disruption()
 
@@ -70,6 +74,18 @@ def next_check(facts: DisruptionFacts, closing: Mapping[PodKey, Closing]) -> dat
 def occupied(facts: DisruptionFacts, pods: Iterable[PodKey]) -> list[PodFacts]:
     """Returns those of some pods that have links."""
     return [facts.pods[key] for key in pods if key in facts.pods and facts.pods[key].links]
+
+
+def describe_occupied(pods: Sequence[PodFacts], closing: Mapping[PodKey, Closing]) -> str:
+    """Returns pods with their links and deadlines, for a message."""
+    named = ", ".join(_describe(pod, closing) for pod in pods[:_MAX_NAMED_PODS])
+    return f"{named} and {len(pods) - _MAX_NAMED_PODS} more pods" if len(pods) > _MAX_NAMED_PODS else named
+
+
+def _describe(pod: PodFacts, closing: Mapping[PodKey, Closing]) -> str:
+    links = f"{pod.links} link{'' if pod.links == 1 else 's'}"
+    until = f", until {format_rfc3339(closing[pod.key].deadline)}" if pod.key in closing else ""
+    return f"{pod.name} ({links}{until})"
 
 
 def _is_given_up(facts: DisruptionFacts, pod: PodFacts, closed: Closing) -> bool:

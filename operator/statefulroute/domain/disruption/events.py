@@ -16,6 +16,7 @@ _MAX_NAMED_PODS = 3
 _PURPOSES = {
     ClosingReason.SCALE_DOWN: "the workload is scaled down",
     ClosingReason.NODE_DRAIN: "its node is drained",
+    ClosingReason.ROLLOUT: "of an older revision",
 }
 
 
@@ -59,6 +60,13 @@ def scaled_event(route: Route, before: int, after: int) -> Event:
     workload = f"{route.spec.workload_ref.kind} {route.workload_name!r}"
     note = f"the {workload} was scaled from {before} to {after} pod{'' if after == 1 else 's'}"
     return _event(route, RouteEventReason.WORKLOAD_SCALED, note)
+
+
+def replaced_event(route: Route, name: str) -> Event:
+    """Returns the event of a pod of an older revision that was evicted."""
+    return _event(
+        route, RouteEventReason.POD_REPLACED, f"pod {name!r} was evicted: it comes back in the latest revision"
+    )
 
 
 def _links(keys: Iterable[PodKey], pods: Mapping[PodKey, PodFacts]) -> str:

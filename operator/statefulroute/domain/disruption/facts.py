@@ -1,7 +1,7 @@
 """What a plan depends on: a route, its workload, and its pods at one moment."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from statefulroute.api.statefulroute import StatefulRouteSpec
@@ -22,6 +22,7 @@ class PodFacts:
         links: the number of its links in all routes to the workload.
         is_ready: whether the pod is ready.
         is_ending: whether the pod has failed, or terminates.
+        revision: the revision of the workload's template that the pod has; empty if it is not known.
         deletion_cost: the stored deletion cost of the pod.
         is_node_drained: whether the node of the pod is unschedulable, or tainted because it will be removed.
         closing: why the pod is closing by the previous plan; None if it is not.
@@ -35,6 +36,7 @@ class PodFacts:
     links: int = 0
     is_ready: bool = True
     is_ending: bool = False
+    revision: str = ""
     deletion_cost: int = 0
     is_node_drained: bool = False
     closing: Closing | None = None
@@ -62,6 +64,7 @@ class DisruptionFacts:
         recommendation: how many pods the route has to have by its autoscaling; None without autoscaling.
         is_route_contested: whether something else changes `spec.replicas` back again and again.
         is_workload_contested: whether something else changes the number of pods of the workload back again and again.
+        eviction_refusals: why the API server refused the last eviction of pods.
     """
 
     route_name: str
@@ -71,6 +74,7 @@ class DisruptionFacts:
     now: datetime
     can_rank_pods: bool = False
     scale_refusal: str | None = None
+    eviction_refusals: Mapping[PodKey, str] = field(default_factory=dict)
     recommendation: Recommendation | None = None
     is_route_contested: bool = False
     is_workload_contested: bool = False

@@ -15,4 +15,4 @@ def protects_pods(spec: StatefulRouteSpec) -> bool:
 
 def plans_disruptions(spec: StatefulRouteSpec) -> bool:
     """Returns whether pods of the route may close."""
-    return scales_workload(spec) or spec.disruption is not None
+    return scales_workload(spec) or spec.rollout is not None or spec.disruption is not None

@@ -11,6 +11,7 @@ from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.closing_pods import close_pods, next_check
 from statefulroute.domain.disruption.facts import DisruptionFacts
 from statefulroute.domain.disruption.node_drain import drained_pods
+from statefulroute.domain.disruption.rollout import outdated_pods, pods_to_evict, rolled_out_condition, surge
 from statefulroute.domain.disruption.scale_down import next_replicas, scaled_condition, surplus_pods
 from statefulroute.domain.keys import PodKey
 
@@ -29,7 +30,16 @@ class SetRouteReplicas:
     replicas: int
 
 
-Action = SetReplicas | SetRouteReplicas
+@dataclass(frozen=True, slots=True)
+class EvictPod:
+    """Evicts a pod, which comes back in the latest revision."""
+
+    key: PodKey
+    name: str
+    uid: str
+
+
+Action = SetReplicas | SetRouteReplicas | EvictPod
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +66,33 @@ def plan_disruptions(facts: DisruptionFacts) -> Plan:
 
     Nothing is remembered but what the facts contain, so a plan is the same after a restart of the operator.
     """
-    target = facts.desired_replicas
-    closing = close_pods(facts, _reasons(facts, target))
+    target, rollout = facts.desired_replicas, facts.spec.rollout
+    desired = facts.workload.replicas if target is None else target
+    closing = close_pods(facts, _reasons(facts, target, desired))
     actions, conditions = list[Action](), dict[ConditionType, ConditionState]()
     if target is not None:
-        conditions[ConditionType.SCALED] = scaled_condition(facts, target, closing)
+        total = target + surge(facts)
+        conditions[ConditionType.SCALED] = scaled_condition(facts, total, closing)
         if target != facts.spec.replicas:
             actions.append(SetRouteReplicas(target))
-        if (replicas := next_replicas(facts, target, closing)) != facts.workload.replicas:
+        if (replicas := next_replicas(facts, total, closing)) != facts.workload.replicas:
             actions.append(SetReplicas(replicas))
+    actions += [EvictPod(pod.key, pod.name, pod.uid) for pod in pods_to_evict(facts, closing)]
+    if rollout is not None:
+        conditions[ConditionType.ROLLED_OUT] = rolled_out_condition(facts, rollout, desired, closing)
     times = (next_check(facts, closing), _next_recommendation(facts))
     first = min((time for time in times if time is not None), default=None)
     return Plan(closing, actions, conditions, target, first)
+
+
+def _reasons(facts: DisruptionFacts, target: int | None, desired: int) -> Mapping[PodKey, ClosingReason]:
+    """Returns why pods close: not more of them than the status of a route can show."""
+    surplus = [] if target is None else surplus_pods(facts, target + surge(facts))
+    reasons = dict.fromkeys(surplus, ClosingReason.SCALE_DOWN)
+    drained = [key for key in drained_pods(facts) if key not in reasons]
+    reasons |= dict.fromkeys(drained[: CLOSING_PODS_MAX - len(reasons)], ClosingReason.NODE_DRAIN)
+    outdated = outdated_pods(facts, desired, reasons)
+    return reasons | dict.fromkeys(outdated[: CLOSING_PODS_MAX - len(reasons)], ClosingReason.ROLLOUT)
 
 
 def _next_recommendation(facts: DisruptionFacts) -> datetime | None:
@@ -75,10 +100,3 @@ def _next_recommendation(facts: DisruptionFacts) -> datetime | None:
     if facts.recommendation is None or facts.recommendation.changes_in is None:
         return None
     return facts.now + timedelta(seconds=facts.recommendation.changes_in)
-
-
-def _reasons(facts: DisruptionFacts, target: int | None) -> dict[PodKey, ClosingReason]:
-    """Returns why pods close: not more of them than the status of a route can show."""
-    surplus = () if target is None else surplus_pods(facts, target)
-    drained = [key for key in drained_pods(facts) if key not in surplus][: CLOSING_PODS_MAX - len(surplus)]
-    return dict.fromkeys(surplus, ClosingReason.SCALE_DOWN) | dict.fromkeys(drained, ClosingReason.NODE_DRAIN)

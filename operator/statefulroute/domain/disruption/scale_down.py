@@ -7,13 +7,9 @@ from statefulroute.api.limits import CLOSING_PODS_MAX
 from statefulroute.api.vocabulary import RouteReason
 from statefulroute.domain.conditions import ConditionState
 from statefulroute.domain.disruption.closing import Closing
-from statefulroute.domain.disruption.closing_pods import may_remove, occupied
+from statefulroute.domain.disruption.closing_pods import describe_occupied, may_remove, occupied
 from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.keys import PodKey, pod_sort_key
-from statefulroute.domain.times import format_rfc3339
-
-#: How many closing pods the message of a condition names.
-_MAX_NAMED_PODS = 3
 
 _ROUTE_CONTESTED = (
     "something else sets spec.replicas of the route again and again after the operator, for example a "
@@ -113,9 +109,8 @@ def scaled_condition(facts: DisruptionFacts, target: int, closing: Mapping[PodKe
     waiting = occupied(facts, surplus_pods(facts, target))
     if not waiting:
         return False, RouteReason.SCALING, start
-    named = ", ".join(_describe(pod, closing) for pod in waiting[:_MAX_NAMED_PODS])
-    more = f" and {len(waiting) - _MAX_NAMED_PODS} more pods" if len(waiting) > _MAX_NAMED_PODS else ""
-    return False, RouteReason.WAITING_FOR_USERS, f"{start}, and waits for the users of {named}{more}"
+    users = describe_occupied(waiting, closing)
+    return False, RouteReason.WAITING_FOR_USERS, f"{start}, and waits for the users of {users}"
 
 
 def _number(pods: int) -> str:
@@ -133,9 +128,3 @@ def _scaling_problem(facts: DisruptionFacts, target: int) -> ConditionState | No
     if facts.is_workload_contested:
         return False, RouteReason.ANOTHER_SCALER, _WORKLOAD_CONTESTED.format(kind, facts.route_name)
     return None
-
-
-def _describe(pod: PodFacts, closing: Mapping[PodKey, Closing]) -> str:
-    links = f"{pod.links} link{'' if pod.links == 1 else 's'}"
-    until = f", until {format_rfc3339(closing[pod.key].deadline)}" if pod.key in closing else ""
-    return f"{pod.name} ({links}{until})"

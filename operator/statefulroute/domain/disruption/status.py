@@ -26,7 +26,7 @@ class DisruptionStatus:
 
 
 #: The conditions of planned disruptions.
-CONDITION_TYPES = frozenset({ConditionType.SCALED, ConditionType.EVICTIONS_GUARDED})
+CONDITION_TYPES = frozenset({ConditionType.SCALED, ConditionType.ROLLED_OUT, ConditionType.EVICTIONS_GUARDED})
 
 
 def stored_status(status: StatefulRouteStatus) -> DisruptionStatus:
@@ -66,6 +66,8 @@ def _conditions(route: Route, state: ConditionState) -> Mapping[ConditionType, C
     conditions = {}
     if scales_workload(route.spec):
         conditions[ConditionType.SCALED] = state
+    if route.spec.rollout is not None:
+        conditions[ConditionType.ROLLED_OUT] = state
     if protects_pods(route.spec):
         conditions[ConditionType.EVICTIONS_GUARDED] = state
     return conditions

@@ -1,0 +1,48 @@
+"""Evicts pods by the Eviction API, which respects PodDisruptionBudgets."""
+
+from http import HTTPStatus
+from urllib.parse import quote
+
+import msgspec
+
+from statefulroute.cluster.client import Client
+from statefulroute.cluster.errors import APIError
+from statefulroute.cluster.scales import ForbiddenError
+
+
+class Evictor:
+    """Evicts pods.
+
+    Args:
+        client: the client for the API server.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def evict(self, namespace: str, name: str, uid: str) -> None:
+        """Evicts a pod, but not a new one with the same name.
+
+        Raises:
+            ConflictError: another pod has the name by now.
+            NotFoundError: the pod does not exist.
+            ForbiddenError: the operator may not evict it; the message names the missing permission.
+            APIError: the API server refused it: with 429, a PodDisruptionBudget does not allow it now.
+            UnreachableError: it did not answer; whether the pod is evicted is not known.
+        """
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+            "deleteOptions": {"preconditions": {"uid": uid}},
+        }
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(name)}/eviction"
+        try:
+            await self._client.post(path, msgspec.json.encode(body))
+        except APIError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            raise ForbiddenError(
+                "the operator may not create pods/eviction in the core group: allow it in a ClusterRole that is bound "
+                "to the operator"
+            ) from error
