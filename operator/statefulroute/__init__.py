@@ -48,7 +48,9 @@ if TYPE_CHECKING:
         Reconnected,
         ServerEvent,
         UserArrived,
+        UserLeaving,
         UserLeft,
+        UserStaying,
     )
 
 __all__ = [
@@ -90,8 +92,10 @@ __all__ = [
     "ServiceState",
     "StatefulRouteError",
     "UserArrived",
+    "UserLeaving",
     "UserLeft",
     "UserNotHeldError",
+    "UserStaying",
     "WorkloadState",
 ]
 
@@ -119,7 +123,9 @@ _NAMES_BY_MODULE = {
         "Reconnected",
         "ServerEvent",
         "UserArrived",
+        "UserLeaving",
         "UserLeft",
+        "UserStaying",
     ),
 }
 _MODULE_BY_NAME = {name: module for module, names in _NAMES_BY_MODULE.items() for name in names}

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from statefulroute import (
     UserArrived,
     UserLeft,
     UserNotHeldError,
+    UserStaying,
     sync,
 )
 from support.clients import closing_connections
@@ -85,6 +87,24 @@ async def test_users_of_a_pod_of_a_stateful_set(
         await driver.set_linked_pod(here, "alice", "game", 0)
         assert first < second < driver.token("alice")
         assert driver.users() == {"alice"}
+
+
+async def test_users_of_a_pod_that_is_to_be_removed(
+    in_a_pod: pytest.MonkeyPatch, cluster: LocalCluster, users: Service
+) -> None:
+    await asyncio.to_thread(users.link, "alice", podIndex=2)
+    async with driver_of(in_a_pod, "game-2", cluster.kubeconfig) as driver:
+        events = driver.events()
+        await take(events)
+        try:
+            await asyncio.to_thread(users.edit_route, replicas=2)
+            [leaving] = await take(events)
+            assert (leaving.uid, leaving.to) == ("alice", None)
+            assert leaving.deadline > datetime.now(UTC)
+        finally:
+            await asyncio.to_thread(users.edit_route, replicas=3)
+        assert await take(events) == [UserStaying("game", "alice")]
+        await asyncio.to_thread(users.edit_route, replicas=None)
 
 
 async def test_users_of_a_pod_with_a_name(in_a_pod: pytest.MonkeyPatch, cluster: LocalCluster, users: Service) -> None:

@@ -1,13 +1,14 @@
 """What a server driver knows about the users of its pod: who they are, their tokens, and events."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 
 from statefulroute.domain.errors import DriverNotOpenError, InvalidParameterError, UserNotHeldError
 from statefulroute.domain.validation import validate_uid
 from statefulroute.driver.events import EventBroadcaster, Subscription
 from statefulroute.driver.lazy_parts import LazyParts
+from statefulroute.driver.leaving import LeavingUsers
 from statefulroute.driver.operations import Operations
 from statefulroute.driver.parts import Configuration, ServerParts, Users
 from statefulroute.driver.server_links import ServerLinks
@@ -34,6 +35,8 @@ class ServerUsers(ServerLinks):
         self._has_fence = configuration.fence_after_seconds is not None
         self._events: EventBroadcaster[ServerChange] = EventBroadcaster(parts.lifetime.check_place)
         self._callbacks: set[asyncio.Task[None]] = set()
+        self._leaving: LeavingUsers | None = None
+        """The events of the users of the open parts."""
         parts.on_open(self._follow)
 
     def users(self, service: str | None = None) -> set[str]:
@@ -86,7 +89,7 @@ class ServerUsers(ServerLinks):
         return parts.users is not None and parts.users.is_cut_off
 
     def events(self) -> Subscription[ServerChange]:
-        """Returns an async iterator of users that arrive and leave, and of losses of the API server.
+        """Returns an async iterator of users that arrive and leave, or are about to, and of losses of the API server.
 
         It begins with a `UserArrived` for each present user, and ends when the driver closes. It misses no change, also
         if the watch was interrupted. If its consumer is too slow, it yields an `EventsLost`: then compare with `users`.
@@ -99,9 +102,9 @@ class ServerUsers(ServerLinks):
         parts = self._parts.opened
         if parts is None:
             return self._events.subscribe()
-        if parts.users is None:
+        if self._leaving is None:
             raise InvalidParameterError("follow_users", _NOT_FOLLOWED)
-        return self._events.subscribe(parts.users.present())
+        return self._events.subscribe(self._leaving.present())
 
     def listen(self, callback: EventCallback) -> None:
         """Calls a function with each event of `events`, one after another, until the driver closes.
@@ -123,8 +126,14 @@ class ServerUsers(ServerLinks):
 
     def _follow(self, parts: ServerParts) -> None:
         if parts.users is not None:
-            self._events.publish_state(parts.users.present())
-            parts.users.listen(lambda event: self._events.publish([event]))
+            self._leaving = LeavingUsers(parts.users, parts.routes, parts.server, self._publish)
+            self._publish(self._leaving.present(), is_state=True)
+
+    def _publish(self, events: Sequence[ServerChange], *, is_state: bool = False) -> None:
+        if is_state:
+            self._events.publish_state(events)
+        else:
+            self._events.publish(events)
 
     def _followed(self, service: str | None) -> tuple[Users, str]:
         self._parts.lifetime.check()

@@ -36,6 +36,36 @@ class UserArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class UserLeaving:
+    """The pod is closing, and the user will be moved to another pod. Repeated if the deadline changes.
+
+    Attributes:
+        service: the service.
+        uid: the user.
+        to: the other pod; None if it is not known yet.
+        deadline: until when the pod keeps the user.
+    """
+
+    service: str
+    uid: str
+    to: PodKey | None
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class UserStaying:
+    """The pod is no longer closing: a user for whom there was a `UserLeaving` stays.
+
+    Attributes:
+        service: the service.
+        uid: the user.
+    """
+
+    service: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class UserLeft:
     """A user is no longer bound to the pod.
 
@@ -72,7 +102,7 @@ class Reconnected:
     seconds: float
 
 
-UserChange = UserArrived | UserLeft
+UserChange = UserArrived | UserLeaving | UserStaying | UserLeft
 ServerChange = UserChange | CutOff | Reconnected
 ServerEvent = ServerChange | EventsLost
 

@@ -1,11 +1,13 @@
 """Services and their pods in a namespace that exists only in memory."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from statefulroute.api.annotations import LOAD_STATE, ROUTING_STATE, WAITING_TASKS
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.cluster.link_store import LinkStore
+from statefulroute.domain.times import format_rfc3339
 from statefulroute.driver.client import ClientDriver
 from statefulroute.driver.metrics import DriverMetrics
 from statefulroute.driver.observed_links import ObservedLinks
@@ -38,6 +40,8 @@ class InMemoryCluster:
         self._routes = f"/apis/{API_VERSION}/namespaces/{namespace}/{STATEFUL_ROUTE.plural}"
         self._pods = f"/api/v1/namespaces/{namespace}/pods"
         self._sizes: dict[str, int] = {}
+        self._deadlines: dict[tuple[str, int], datetime | None] = {}
+        """The deadlines of closing pods, by service and index."""
 
     # The cluster.
 
@@ -67,6 +71,11 @@ class InMemoryCluster:
         condition = {"type": "Ready", "status": str(is_ready), "lastTransitionTime": _TRANSITION}
         status = {"phase": "Running", "podIP": f"10.0.0.{pod + 1}", "conditions": [condition]}
         self._client.update(self._pods, f"{service}-{pod}", {"status": status})
+
+    def set_closing(self, service: str, pod: int, deadline: datetime | None) -> None:
+        """Lets a pod keep its users until a time, as before a scale-down; None ends that."""
+        self._deadlines[service, pod] = deadline
+        self._written(self._pods)
 
     def set_available(self, *, is_available: bool) -> None:
         """Changes whether the API server responds to requests. Watches that are open go on."""
@@ -128,14 +137,14 @@ class InMemoryCluster:
         bound = list(self.links(service).values())
         pods = {item["metadata"]["name"]: item for item in self._client.objects(self._pods)}
         listed = [
-            _pod_status(item, index, bound.count(index))
+            _pod_status(item, index, bound.count(index), self._deadlines.get((service, index)))
             for index in range(self._sizes[service])
             if (item := pods.get(f"{service}-{index}")) is not None
         ]
         return {"routingState": "Ready", "workloadState": "Normal", "links": len(bound), "pods": listed}
 
 
-def _pod_status(pod: Object, index: int, links: int) -> Object:
+def _pod_status(pod: Object, index: int, links: int, deadline: datetime | None) -> Object:
     annotations = pod["metadata"].get("annotations", {})
     is_ready = pod["status"]["conditions"][0]["status"] == "True"
     status = {
@@ -146,6 +155,8 @@ def _pod_status(pod: Object, index: int, links: int) -> Object:
         "links": links,
         "totalLinks": links,
     }
+    if deadline is not None:
+        status["closing"] = {"reason": "ScaleDown", "since": _TRANSITION, "deadline": format_rfc3339(deadline)}
     if LOAD_STATE in annotations:
         status |= {"loadState": int(annotations[LOAD_STATE]), "waitingTasks": int(annotations[WAITING_TASKS])}
     return status

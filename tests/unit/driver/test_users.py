@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,8 +20,10 @@ from statefulroute import (
     ServerDriver,
     ServerEvent,
     UserArrived,
+    UserLeaving,
     UserLeft,
     UserNotHeldError,
+    UserStaying,
 )
 from statefulroute.cluster.errors import GoneError
 from statefulroute.driver.parts import ServerInformation
@@ -125,6 +128,27 @@ async def _open(users: Any) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         await users.open(stack, 5)
         yield
+
+
+async def test_users_of_a_closing_pod_are_about_to_leave(cluster: InMemoryCluster) -> None:
+    deadlines = [datetime(2026, 1, 1, hour, tzinfo=UTC) for hour in (1, 2)]
+    async with server(cluster, 0, STEADY, "chat") as here, server(cluster, 1) as there:
+        await here.set_linked_pod(HERE, "alice", "chat", 0)
+        events, others = here.events(), there.events()
+        assert await take(events, 1) == [UserArrived("chat", "alice", None)]
+        for deadline in deadlines:
+            cluster.set_closing("game", 0, deadline)
+            assert await take(events, 1) == [UserLeaving("chat", "alice", None, deadline)]
+        arrival = [UserArrived("game", "bob", None), UserLeaving("game", "bob", None, deadlines[1])]
+        await here.set_linked_pod(HERE, "bob", "game", 0)
+        assert await take(events, 2) == arrival
+        assert (await take(here.events(), 4))[:2] == arrival
+        await here.remove_linked_pod(HERE, "bob", "game")
+        assert await take(events, 1) == [UserLeft("game", "bob", LeaveReason.UNBOUND)]
+        cluster.set_closing("game", 0, None)
+        assert await take(events, 1) == [UserStaying("chat", "alice")]
+        await there.set_linked_pod(HERE, "carol", "game", 1)
+        assert await take(others, 1) == [UserArrived("game", "carol", None)]
 
 
 async def test_token_of_any_later_holder_is_greater(cluster: InMemoryCluster) -> None:
