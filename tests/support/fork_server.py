@@ -47,6 +47,9 @@ class ForkedProcess:
         self.pid = int(self._results.readline())
         self.returncode: int | None = None
 
+    def __del__(self) -> None:
+        self._results.close()
+
     def poll(self) -> int | None:
         """Returns the exit code, negative for a signal; None while it runs."""
         return self._read_code(0)
@@ -87,7 +90,8 @@ class ForkServer:
 
     def __init__(self) -> None:
         self._socket, server = socket.socketpair()
-        command = [sys.executable, str(Path(__file__)), str(server.fileno())]
+        # With -P, the folder of this file is not searched for modules.
+        command = [sys.executable, "-P", str(Path(__file__)), str(server.fileno())]
         self._process = subprocess.Popen(command, pass_fds=[server.fileno()], stdin=subprocess.DEVNULL)
         server.close()
         atexit.register(self._stop)
