@@ -341,9 +341,10 @@ class RouteStore:
             kept = {pod: cause for pod, cause in entry.end_causes.items() if pod in view.pods or view.link_count(pod)}
             entry.end_causes = kept
         index = entry.index
-        if index is None or changed is None:
-            is_indexed = len(view.pods) > _MAX_SCANNED_PODS and not has_tiers(view)
-            index = PlacementIndex(view, now) if is_indexed else None
+        if has_tiers(view):
+            index = None
+        elif index is None or changed is None:
+            index = PlacementIndex(view, now) if len(view.pods) > _MAX_SCANNED_PODS else None
         view = self._losses.evaluate(replace(view, end_causes=entry.end_causes, index=index), changed)
         for listener in self._listeners:
             listener(view)

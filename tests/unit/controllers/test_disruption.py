@@ -21,6 +21,7 @@ from statefulroute.controllers.disruption.controller import DisruptionController
 from statefulroute.controllers.disruption.guard import EvictionGuard
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.placement import best_pod
 from statefulroute.domain.pod import REVISION_LABEL
 from statefulroute.domain.pod_summary import summarize_pods
 from unit.controllers.environment import GAME, Environment, eventually, idle, link, pod, route, workload
@@ -325,3 +326,30 @@ async def test_routes_without_planned_disruptions_are_not_planned() -> None:
     assert environment.scaled_reason() is None
     assert environment.statuses.of(cast("Any", environment.routes.get(*GAME))) is None
     await environment.disruptions.stop()
+
+
+async def test_new_users_go_to_the_first_replaced_pod_of_many_pods() -> None:
+    environment = ScaledEnvironment(rollout={}, replicas=None)
+
+    def replace_pod(index: int, revision: str) -> None:
+        version = next(environment.versions)
+        environment.pods.put(pod(version, index, uid=f"uid-{version}", labels={REVISION_LABEL: revision}))
+
+    def best() -> tuple[int | None, bool]:
+        """Returns the index of the pod for the next user, and whether an index has chosen it."""
+        view = environment.route_store.get(GAME)
+        assert view is not None
+        chosen = best_pod(view, environment.now)
+        assert chosen is not None
+        return chosen.index, view.index is not None
+
+    fields = {"replicas": 6, "update_revision": "v2", "update_strategy": "OnDelete"}
+    environment.workloads.put(workload(next(environment.versions), **fields))
+    for index in range(6):
+        replace_pod(index, "v1")
+    assert best() == (0, True)
+    replace_pod(5, "v2")
+    assert best() == (5, False)
+    for index in range(5):
+        replace_pod(index, "v2")
+    assert best() == (0, True)
