@@ -1,7 +1,7 @@
 """Server drivers know the users of their pods, with a cluster in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -33,7 +33,7 @@ from statefulroute.testing import InMemoryCluster
 HERE = "play"
 LINKS = "/apis/statefulroute.io/v1alpha1/namespaces/play/podlinks"
 STEADY = Configuration(drain_seconds=0)
-FENCED = Configuration(drain_seconds=0, fence_after_seconds=0.2)
+FENCED = Configuration(drain_seconds=0, fence_after_seconds=1.0)
 
 
 @pytest.fixture
@@ -176,19 +176,15 @@ async def test_expired_link_is_not_held(cluster: InMemoryCluster) -> None:
             here.token("alice")
 
 
-async def test_users_that_came_and_went_while_the_watch_was_interrupted(
-    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def interruption_of_watches(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch, end: Callable[[], Awaitable[None]]
+) -> asyncio.Event:
+    """Returns an event that interrupts the present watches of links: they deliver nothing more, and end in a way."""
     client = cluster._client  # noqa: SLF001
-    interrupted = asyncio.Event()
-    whole = client.watch
+    interrupted, whole = asyncio.Event(), client.watch
 
     @asynccontextmanager
     async def watch(path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
-        if not path.endswith("podlinks"):
-            async with whole(path, params) as lines:
-                yield lines
-            return
         async with whole(path, params) as lines:
 
             async def until_interrupted() -> AsyncIterator[bytes]:
@@ -201,11 +197,21 @@ async def test_users_that_came_and_went_while_the_watch_was_interrupted(
                         break
                     yield line.result()
                 monkeypatch.undo()
-                raise GoneError(410, "Expired", "too old resource version")
+                await end()
 
-            yield until_interrupted()
+            yield until_interrupted() if path == LINKS else lines
 
     monkeypatch.setattr(client, "watch", watch)
+    return interrupted
+
+
+async def test_users_that_came_and_went_while_the_watch_was_interrupted(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def expire() -> None:
+        raise GoneError(410, "Expired", "too old resource version")
+
+    interrupted = interruption_of_watches(cluster, monkeypatch, expire)
     async with server(cluster, 0) as here, server(cluster, 1) as there:
         for uid in ("stays", "goes", "returns"):
             await there.set_linked_pod(HERE, uid, "game", 0)
@@ -300,6 +306,27 @@ async def test_invalid_options(cluster: InMemoryCluster, follow_users: Any, seco
     )
     with pytest.raises(InvalidParameterError, match=message):
         await driver.init()
+
+
+async def test_links_are_read_again_after_a_loss_if_their_watch_is_dead_and_silent(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    interrupted = interruption_of_watches(cluster, monkeypatch, hang)
+    async with server(cluster, 0, FENCED) as here:
+        await here.set_linked_pod(HERE, "alice", "game", 0)
+        events = here.events()
+        await take(events, 1)
+        interrupted.set()
+        cluster.set_available(is_available=False)
+        assert isinstance((await take(events, 1))[0], CutOff)
+        cluster._client.remove(LINKS, "game.alice")  # noqa: SLF001
+        cluster.set_available(is_available=True)
+        left, end = await take(events, 2)
+        assert left == UserLeft("game", "alice", LeaveReason.UNBOUND)
+        assert isinstance(end, Reconnected)
 
 
 async def test_cut_off_pod_learns_of_it_and_of_its_users_afterwards(cluster: InMemoryCluster) -> None:
