@@ -51,8 +51,9 @@ def test_closing_pods_that_come_back_are_needed_beside_the_others() -> None:
     assert needed(by_links(), 51, leaving=50, returning=1) == (3, 3)
 
 
-def test_pod_with_more_links_than_allowed_takes_no_room_from_others() -> None:
-    assert needed(by_room(10), 15, 0, limit=10) == (2, 2)
+def test_pod_with_more_links_than_allowed_takes_no_room_from_others_until_it_closes() -> None:
+    assert needed(by_room(10), 15, 0, limit=10) == (2, 3)
+    assert needed(by_room(10), 0, limit=10, leaving=15) == (1, 3)
 
 
 def test_limit_of_a_pod_counts_where_it_is_lower_than_the_links_per_pod() -> None:
@@ -104,7 +105,6 @@ def test_pods_that_stay_are_enough_when_the_links_of_closing_pods_move_to_them(
     links: list[int], leaving: int, waiting: int, autoscaling: Autoscaling
 ) -> None:
     limit = 10
-    links = [min(each, limit) for each in links]
     kept = needed(autoscaling, *links, limit=limit, leaving=leaving, waiting=waiting)[1]
     assert needed(autoscaling, *links, limit=limit, waiting=waiting + leaving)[0] <= kept
 

@@ -52,14 +52,13 @@ def needed_replicas(autoscaling: Autoscaling, max_links_per_pod: int, demand: De
     """
     if demand.is_empty and not autoscaling.min_replicas:
         return NeededReplicas(0, 0)
-    present = sum(demand.links)
+    present = total = sum(demand.links)
     if autoscaling.free_links is not None and max_links_per_pod:
         # A pod with more links than allowed has no free place, not fewer than none.
-        present = sum(min(links, max_links_per_pod) for links in demand.links) + autoscaling.free_links
-    needed = present + demand.waiting
-    places = _links_per_pod(autoscaling, max_links_per_pod)
-    at_least = _ceil(needed, places) + demand.returning
-    at_most = max(at_least, _ceil(needed + demand.leaving, places))
+        present = sum(min(links, max_links_per_pod) for links in demand.links)
+    more, places = demand.waiting + (autoscaling.free_links or 0), _links_per_pod(autoscaling, max_links_per_pod)
+    at_least = _ceil(present + more, places) + demand.returning
+    at_most = max(at_least, _ceil(total + more + demand.leaving, places))
     return NeededReplicas(_limit(autoscaling, at_least), _limit(autoscaling, at_most))
 
 
