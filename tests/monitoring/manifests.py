@@ -29,6 +29,13 @@ def alert_queries() -> Iterator[str]:
     return (rule["expr"] for rule in RULES)
 
 
+def scaler_queries() -> Iterator[str]:
+    """Yields the queries by which other scalers count links, of any namespace."""
+    scaled_object = yaml.safe_load((ROOT / "deploy/autoscaling/keda.yaml").read_text(encoding="utf-8"))
+    queries = (trigger["metadata"]["query"] for trigger in scaled_object["spec"]["triggers"])
+    return (query.replace('namespace="play"', 'namespace=~".*"') for query in queries)
+
+
 def variable_queries() -> Iterator[str]:
     """Yields the queries of the dashboard's variables."""
     for variable in DASHBOARD["templating"]["list"]:

@@ -16,8 +16,6 @@ _MAX_REQUEST_SPANS = 100
 
 _FIRST_ERROR = 400
 
-_METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
-
 #: `error.type` of a request without a response.
 _UNREACHABLE = "unreachable"
 
@@ -84,11 +82,7 @@ class DriverTracing:
             f"{verb} {resource}",
             context,
             self._trace.SpanKind.CLIENT,
-            {
-                "http.request.method": _METHODS.get(verb, "GET"),
-                "statefulroute.verb": verb,
-                "statefulroute.resource": resource,
-            },
+            {"statefulroute.verb": verb, "statefulroute.resource": resource},
             start_time=request.ended_at - int(seconds * 1e9),
         )
         if code is not None:
