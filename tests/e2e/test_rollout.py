@@ -49,7 +49,7 @@ def leave(service: Service, *links: str) -> None:
 
 
 def test_pods_are_replaced_one_by_one_when_their_users_have_left(service: Service, recorder: LinkRecorder) -> None:
-    start(service, 3)
+    start(service, 3, disruption={})  # evictions of pods with links are refused
     links = service.link_each({f"user-{pod}": {"podIndex": pod} for pod in range(3)})
     service.await_all_bound(3)
     change_template(service, "2")
