@@ -190,8 +190,8 @@ class Values(ValueGroup):
     )
     plan_disruptions: bool = Field(
         default=True,
-        description="Whether scale-down and node drain wait for users where routes configure it. false grants no right "
-        "to scale workloads and to write PodDisruptionBudgets.",
+        description="Whether the operator scales workloads, and lets scale-down and node drain wait for users, where "
+        "routes configure it. false grants no right to scale workloads and to write PodDisruptionBudgets.",
     )
     workload_kinds: list[WorkloadKind] = Field(
         [],

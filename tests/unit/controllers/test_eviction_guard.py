@@ -1,5 +1,6 @@
 """What guards pods with links against evictions: which requests are sent, and what the condition states."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any, cast
@@ -206,6 +207,32 @@ async def test_refusal_is_stated_until_the_request_succeeds(
     environment.guard.clear()
 
 
+async def test_refusal_of_a_label_that_is_not_needed_any_more_is_not_stated() -> None:
+    environment = GuardEnvironment()
+    environment.links.put(link(30, pod=1))
+    environment.server.failures["PATCH"] = FORBIDDEN
+    await environment.apply()
+    assert environment.state == (False, RouteReason.GUARD_REFUSED)
+    environment.links.delete(GAME, "game.alice", 40)
+    await environment.apply()
+    assert environment.state == GUARDED
+    environment.guard.clear()
+
+
+async def test_another_process_finds_nothing_to_write() -> None:
+    environment = GuardEnvironment()
+    environment.links.put(link(30, pod=1))
+    await environment.apply()
+    environment.guard.clear()
+    environment.server.written()
+    environment.guard = EvictionGuard(
+        cast("Client", environment.server), environment.informers, environment.route_store
+    )
+    await environment.apply()
+    assert (environment.server.written(), environment.state) == ([], GUARDED)
+    environment.guard.clear()
+
+
 async def test_outage_of_the_api_server_is_no_refusal() -> None:
     environment = GuardEnvironment()
     environment.server.failures["POST"] = UnreachableError("no answer")
@@ -242,7 +269,7 @@ async def test_unchanged_budgets_cause_no_work(monkeypatch: pytest.MonkeyPatch) 
     assert environment.changed == []
     environment.guard.forget(GAME)
     reads = environment.server.reads
-    await idle()
+    await asyncio.sleep(0.05)  # some periods
     assert environment.server.reads == reads
 
 

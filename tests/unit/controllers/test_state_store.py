@@ -275,3 +275,18 @@ def test_node_concerns_only_the_routes_that_have_a_pod_on_it(
     environment.routes.delete("games", "route-1", 60)
     nodes.put(Node(name="node-1", resource_version=61, is_ready=True))
     assert len(asked) == 1
+
+
+def test_drain_of_a_node_is_shown_by_the_routes_that_configure_it(environment: Environment) -> None:
+    assert environment.informers.nodes is not None
+    nodes, configured, other = environment.informers.nodes.cache, RouteKey("games", "game"), RouteKey("games", "other")
+    nodes.put(Node(name="node-1", resource_version=40, is_ready=True))
+    environment.routes.put(route(41, configured, spec={"disruption": {}}))
+    environment.routes.put(route(42, other, spec={"workloadRef": {"name": "game"}}))
+    environment.workloads.put(workload(43))
+    environment.pods.put(pod(44, node_name="node-1"))
+    before = view_of(environment, other).pods[0]
+    for version, is_drained in ((50, True), (51, False)):
+        nodes.put(Node(name="node-1", resource_version=version, is_ready=True, is_drained=is_drained))
+        assert view_of(environment, configured).pods[0].is_on_drained_node is is_drained
+        assert view_of(environment, other).pods[0] == before

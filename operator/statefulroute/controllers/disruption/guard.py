@@ -229,9 +229,9 @@ class EvictionGuard:
 
     async def _write_marks(self, route: RouteKey, changes: Sequence[tuple[Pod, bool]], guarded: _Guarded) -> bool:
         """Writes labels of pods; returns False if some of them have to be written again."""
+        guarded.mark_refusal = None
         if not changes:
             return True
-        guarded.mark_refusal = None
         return all(await asyncio.gather(*(self._write_mark(route, *change, guarded) for change in changes)))
 
     async def _write_mark(self, route: RouteKey, pod: Pod, is_occupied: bool, guarded: _Guarded) -> bool:  # noqa: FBT001
