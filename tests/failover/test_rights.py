@@ -60,6 +60,7 @@ def exercise(game: Service) -> None:
     game.edit_route(disruption={})
     eventually(lambda: game.condition("EvictionsGuarded")[0], "its pods are guarded, or it says why they are not")
     scale(game)
+    roll_out(game)
     annotate_loads(game, StatefulSet)
     for kind in OTHER_KINDS:
         other = Service(game.kubectl, game.client, kind.kind.lower())
@@ -75,6 +76,24 @@ def scale(service: Service) -> None:
     pods = len(service.route_status()["pods"]) + 1
     service.edit_route(replicas=pods)
     service.await_pods(pods)
+
+
+def roll_out(game: Service) -> None:
+    """Makes an operator evict a pod, which has lost its users while it was closing."""
+    game.client.patch(
+        StatefulSet, "game", game.namespace, {"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": None}}}
+    )
+    game.edit_route(rollout={"partition": 2})
+    game.await_condition("RolledOut", "True")
+    user = game.link("erika", podIndex=2)
+    game.await_bound(user)
+    metadata = {"annotations": {"example.com/version": "2"}}
+    game.client.patch(StatefulSet, "game", game.namespace, {"spec": {"template": {"metadata": metadata}}})
+    game.await_closing(2, "Rollout")
+    game.kubectl.run("delete", "podlink", user).expect_success()
+    eventually(lambda: "PodReplaced" in [event["reason"] for event in game.events("StatefulRoute")], "it is replaced")
+    game.await_condition("RolledOut", "True")
+    game.await_pods(3)
 
 
 def bind_expire_and_move(game: Service) -> None:
