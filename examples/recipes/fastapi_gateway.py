@@ -14,6 +14,7 @@ from prometheus_client import make_asgi_app
 from statefulroute import ClientDriver, DriverMetrics, ErrorCode, StatefulRouteError
 
 SERVICE = os.environ.get("SERVICE", "game")
+METRICS = DriverMetrics()  # once in a process
 
 #: The HTTP statuses of errors that the caller can do something about.
 STATUSES = {
@@ -30,7 +31,7 @@ STATUSES = {
 @asynccontextmanager
 async def run_driver(app: FastAPI) -> AsyncIterator[None]:
     """Opens the driver in the event loop of the worker; each worker has its own."""
-    driver = await ClientDriver.connect(os.environ.get("NAMESPACE"), services=[SERVICE], metrics=DriverMetrics())
+    driver = await ClientDriver.connect(os.environ.get("NAMESPACE"), services=[SERVICE], metrics=METRICS)
     async with driver:
         app.state.driver = driver
         yield

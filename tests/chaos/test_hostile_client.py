@@ -19,7 +19,7 @@ from support.waiting import eventually
 
 log = logging.getLogger(__name__)
 
-NUMBER = scaled(500, 50_000)
+NUMBER = scaled(300, 50_000)
 
 #: The maximum time to bind a user of another service, also when the flood uses all CPUs.
 BOUND_SECONDS = 10.0

@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 log = logging.getLogger(__name__)
 
-NUMBER = scaled(5_000, 100_000)
+NUMBER = scaled(2_000, 100_000)
 PODS = 3
 
 #: The limit that is promised for 100,000 links.

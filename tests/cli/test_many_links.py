@@ -18,7 +18,7 @@ from support.namespaces import fresh_namespace
 from support.objects import pod_link
 from support.scale import scaled
 
-NUMBER = scaled(daily=2_000, full=100_000)
+NUMBER = scaled(daily=1_200, full=100_000)
 
 MAX_BYTES = 150 * 2**20
 

@@ -45,13 +45,20 @@ def users(game: Service) -> Iterator[Service]:
 
 @asynccontextmanager
 async def driver_of(
-    environment: pytest.MonkeyPatch, pod: str, kubeconfig: Path, configuration: Configuration = STEADY
+    environment: pytest.MonkeyPatch,
+    pod: str,
+    kubeconfig: Path,
+    configuration: Configuration = STEADY,
+    *,
+    follow_links: bool = False,
 ) -> AsyncIterator[ServerDriver]:
     """Runs the driver of a pod that reaches the API server by a kubeconfig."""
     environment.setenv("POD_NAME", pod)
     environment.setenv("KUBECONFIG", str(kubeconfig))
     async with closing_connections():
-        driver = ServerDriver.from_environment(configuration=configuration, logger=RecordingLogger(), follow_users=True)
+        driver = ServerDriver.from_environment(
+            configuration=configuration, logger=RecordingLogger(), follow_links=follow_links, follow_users=True
+        )
         async with driver:
             yield driver
 
@@ -65,12 +72,13 @@ def bind(service: Service, uid: str, pod: int) -> None:
     service.client.patch(PodLink, f"game.{uid}", service.namespace, {"spec": {"podIndex": pod}})
 
 
+@pytest.mark.parametrize("follow_links", [False, True], ids=["its users", "all links, too"])
 async def test_users_of_a_pod_of_a_stateful_set(
-    in_a_pod: pytest.MonkeyPatch, cluster: LocalCluster, users: Service
+    in_a_pod: pytest.MonkeyPatch, cluster: LocalCluster, users: Service, *, follow_links: bool
 ) -> None:
     here = users.namespace
     await asyncio.to_thread(lambda: users.await_bound(users.link("alice", podIndex=0)))
-    async with driver_of(in_a_pod, "game-0", cluster.kubeconfig) as driver:
+    async with driver_of(in_a_pod, "game-0", cluster.kubeconfig, follow_links=follow_links) as driver:
         events = driver.events()
         assert await take(events) == [UserArrived("game", "alice", None)]
         first = driver.token("alice")

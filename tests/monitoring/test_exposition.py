@@ -22,17 +22,9 @@ RESOLVER_PREFIX = f"{PREFIX}resolver_"
 #: The number is independent of the number of links.
 SERIES_OF_A_ROUTE = 22
 
-#: The metrics that only routes with planned disruptions have.
-OF_DISRUPTIONS = {
-    f"{PREFIX}{name}"
-    for name in (
-        "autoscaling_decisions",
-        "closing_pods",
-        "desired_replicas",
-        "disruption_condition",
-        "overdue_pods",
-    )
-}
+#: How many more there are with autoscaling, and with a rollout beside it.
+SERIES_OF_AUTOSCALING = 8
+SERIES_OF_A_ROLLOUT = 1
 
 #: Labels that Prometheus adds to samples.
 SCRAPE_LABELS = frozenset({"job", "instance", "namespace", "pod"})
@@ -111,14 +103,14 @@ class ProcessMetrics:
 
 @pytest.fixture(scope="module")
 def operator_metrics(monitored_operator: MonitoredOperator, game: Service) -> ProcessMetrics:
-    """The metrics of an operator that has bound a link, knows the load of the pods, and scales a route with a limit."""
+    """The metrics of an operator that has bound a link, knows the load of the pods, and scales a route."""
     game.await_bound(game.link("alice"))
-    game.edit_route(
-        links={"max": 100}, autoscaling={"minReplicas": 3, "maxReplicas": 3, "linksPerPod": 100}, rollout={}
-    )
+    autoscaling = {"minReplicas": 3, "maxReplicas": 3, "linksPerPod": 100}
+    game.edit_route(links={"max": 100}, autoscaling=autoscaling, rollout={})
     monitored_operator.await_value(3, f"{PREFIX}desired_replicas")
     monitored_operator.await_value(1, f"{PREFIX}disruption_condition", type="Scaled", reason="Scaled")
-    monitored_operator.await_value(1, f"{PREFIX}disruption_condition", type="RolledOut")
+    strategy = "UpdateStrategyNotOnDelete"
+    monitored_operator.await_value(1, f"{PREFIX}disruption_condition", type="RolledOut", reason=strategy)
     monitored_operator.await_value(100, f"{PREFIX}links_limit")
     for pod in range(3):
         game.report(pod, load_state=2)
@@ -173,12 +165,14 @@ def test_a_route_has_the_documented_number_of_series_and_a_pod_has_three(
         sample
         for family in operator_metrics.families
         for sample in family.samples
-        if sample.labels.get("route") == "game" and family.name not in OF_DISRUPTIONS
+        if sample.labels.get("route") == "game"
     ]
     by_pod = Counter(sample.labels.get("pod") for sample in samples)
-    limit = 1
-    assert by_pod == {"game-0": 3, "game-1": 3, "game-2": 3, "": 1, None: SERIES_OF_A_ROUTE - 1 + limit}
-    assert f"A route has {SERIES_OF_A_ROUTE} series, and 3 a pod" in _page()
+    more = 1 + SERIES_OF_AUTOSCALING + SERIES_OF_A_ROLLOUT
+    assert by_pod == {"game-0": 3, "game-1": 3, "game-2": 3, "": 1, None: SERIES_OF_A_ROUTE - 1 + more}
+    words = " ".join(_page().split())
+    assert f"A route has {SERIES_OF_A_ROUTE} series, and 3 a pod; one more with `links.max`" in words
+    assert f"{SERIES_OF_AUTOSCALING} more with `autoscaling`" in words
 
 
 def test_each_metric_of_the_operator_is_documented(operator_metrics: ProcessMetrics) -> None:

@@ -3,9 +3,13 @@
 import asyncio
 import math
 import random
+import time
 from collections.abc import Awaitable, Callable
 
+from statefulroute.cluster.field_logger import get_logger
 from statefulroute.driver.user_events import CutOff, Reconnected
+
+log = get_logger(__name__)
 
 #: Parts of the limit: the time between requests, the time limit of each, and the pause after one that has failed.
 _PERIOD, _TIMEOUT, _RETRY = 0.25, 0.25, 0.05
@@ -23,6 +27,7 @@ class ContactMonitor:
         probe: sends a small request; raises an error if it fails.
         read_again: reads everything that may have changed after a loss of contact; returns the seconds since it began.
         notify: takes the events.
+        clock: returns monotonic seconds; not the time of the event loop, which may stand still while a callback runs.
     """
 
     def __init__(
@@ -31,11 +36,15 @@ class ContactMonitor:
         probe: Callable[[], Awaitable[object]],
         read_again: Callable[[], Awaitable[float]],
         notify: Callable[[CutOff | Reconnected], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit = limit_seconds
         self._probe = probe
         self._read_again = read_again
         self._notify = notify
+        self._clock = clock
+        self._error = "no answer"
+        """Why the last request was not answered."""
         self._contact_at = -math.inf
         self._is_cut_off = False
 
@@ -47,23 +56,25 @@ class ContactMonitor:
     @property
     def seconds(self) -> float:
         """The time since the last contact."""
-        return asyncio.get_running_loop().time() - self._contact_at
+        return self._clock() - self._contact_at
 
     def record_contact(self, seconds: float) -> None:
         """Records that a request was answered which was sent a time ago, in seconds."""
-        self._contact_at = asyncio.get_running_loop().time() - seconds
+        self._contact_at = self._clock() - seconds
 
     async def run(self) -> None:
         """Watches until it is cancelled. A contact must be recorded before."""
         while True:
             await self._wait_for_silence()
             self._is_cut_off, lost_at = True, self._contact_at
+            log.warning("the API server does not answer", seconds=round(self.seconds, 1), error=self._error)
             self._notify(CutOff(self.seconds))
             while not await self._try_probe():  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(min(_MAX_RETRY_SECONDS, _RETRY * self._limit))
             self.record_contact(await self._read_again())
             self._is_cut_off = False
-            self._notify(Reconnected(asyncio.get_running_loop().time() - lost_at))
+            log.info("the API server answers again", seconds=round(self._clock() - lost_at, 1))
+            self._notify(Reconnected(self._clock() - lost_at))
 
     async def _wait_for_silence(self) -> None:
         """Sends requests until none was answered for the limit."""
@@ -76,11 +87,12 @@ class ContactMonitor:
 
     async def _try_probe(self, seconds: float = math.inf) -> bool:
         """Sends a request; returns whether it was answered in time, which is at most the given one."""
-        started_at = asyncio.get_running_loop().time()
+        started_at = self._clock()
         try:
             async with asyncio.timeout(min(_TIMEOUT * self._limit, seconds)):
                 await self._probe()
-        except Exception:  # noqa: BLE001 - the monitor must survive: without it, no loss of contact is noticed
+        except Exception as error:  # noqa: BLE001 - the monitor must survive: without it, no loss is noticed
+            self._error = str(error) or repr(error)
             return False
         self._contact_at = started_at
         return True

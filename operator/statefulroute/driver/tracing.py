@@ -16,6 +16,8 @@ _MAX_REQUEST_SPANS = 100
 
 _FIRST_ERROR = 400
 
+_METHODS = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+
 #: `error.type` of a request without a response.
 _UNREACHABLE = "unreachable"
 
@@ -82,7 +84,11 @@ class DriverTracing:
             f"{verb} {resource}",
             context,
             self._trace.SpanKind.CLIENT,
-            {"statefulroute.verb": verb, "statefulroute.resource": resource},
+            {
+                "http.request.method": _METHODS.get(verb, "GET"),
+                "statefulroute.verb": verb,
+                "statefulroute.resource": resource,
+            },
             start_time=request.ended_at - int(seconds * 1e9),
         )
         if code is not None:

@@ -104,6 +104,16 @@ def test_a_surge_adds_pods_that_let_others_close() -> None:
     assert (done.actions, rolled_out(done)) == ([], (True, "RolledOut"))
 
 
+def test_a_pause_keeps_the_pods_of_a_surge_and_adds_none() -> None:
+    paused = {"surge": 2, "paused": True}
+    planned = plan(old(0, 1), new(1, 1), rollout=paused, spec_replicas=1)
+    assert (planned.closing, planned.actions) == ({}, [])
+    planned = plan(old(0, 1), rollout=paused, spec_replicas=1)
+    assert (planned.closing, planned.actions) == ({}, [])
+    planned = plan(new(0, 1), new(1, 1), rollout=paused, spec_replicas=1)
+    assert planned.closing.keys() == {1}
+
+
 def test_a_stateful_set_that_replaces_its_pods_itself_is_reported() -> None:
     planned = plan(old(0), old(1), update_strategy="RollingUpdate")
     assert (planned.closing, planned.actions) == ({}, [])

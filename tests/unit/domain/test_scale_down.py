@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from statefulroute.api.limits import CLOSING_PODS_MAX
-from statefulroute.api.vocabulary import ConditionType
+from statefulroute.api.vocabulary import ClosingReason, ConditionType
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.plan import Action, Plan, SetReplicas
 from unit.domain.builders import NOON
@@ -176,6 +176,13 @@ def test_a_deployment_is_scaled_when_its_controller_removes_empty_pods_only(pods
 def test_the_costs_of_pods_are_compared_again_because_no_change_announces_them() -> None:
     planned = deployment(pod("a", 0, CLOSING), pod("b", 0), replicas=2, spec_replicas=1)
     assert planned.next_check == NOON + timedelta(seconds=1)
+
+
+def test_no_costs_are_compared_while_no_pod_is_scaled_down() -> None:
+    drained = pod("a", 0, closing(ClosingReason.NODE_DRAIN), is_node_drained=True)
+    facts = {"first": None, "can_rank_pods": True, "disruption": {}}
+    planned = plan(drained, pod("b", 0), replicas=2, spec_replicas=2, **facts)
+    assert (planned.closing.keys(), planned.next_check) == ({"a"}, None)
 
 
 def test_workloads_whose_pods_are_not_ranked_are_scaled_at_once() -> None:

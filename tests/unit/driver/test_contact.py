@@ -19,7 +19,8 @@ class Server:
         self.probe: Callable[[], Awaitable[None]] = self.answer
         self.probes = self.lists = 0
         self.events: list[CutOff | Reconnected] = []
-        self.monitor = ContactMonitor(LIMIT, self._probe, self._read_again, self.events.append)
+        clock = asyncio.get_running_loop().time
+        self.monitor = ContactMonitor(LIMIT, self._probe, self._read_again, self.events.append, clock)
 
     async def answer(self) -> None:
         await asyncio.sleep(0.01)
@@ -62,7 +63,9 @@ def test_answers_are_a_few_requests_and_no_event() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["fail", "hang"])
-def test_silence_is_a_loss_at_the_limit_until_everything_was_read_again(trouble: str) -> None:
+def test_silence_is_a_loss_at_the_limit_until_everything_was_read_again(
+    trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async def work(server: Server) -> None:
         await asyncio.sleep(100)
         lost_at = asyncio.get_running_loop().time()
@@ -85,6 +88,9 @@ def test_silence_is_a_loss_at_the_limit_until_everything_was_read_again(trouble:
         assert end.seconds == pytest.approx(asyncio.get_running_loop().time() - lost_at, abs=0.6 * LIMIT)
         await asyncio.sleep(100)
         assert len(server.events) == 2
+        [line] = caplog.messages
+        assert line.startswith("the API server does not answer seconds=10.0 error=")
+        assert ("no route to host" if trouble == "fail" else "TimeoutError") in line
 
     run(work)
 

@@ -80,8 +80,12 @@ async def test_binding_has_a_span_with_its_requests(
         assert operation.parent == caller.get_span_context()
         assert create.parent == operation.context
         assert (operation.kind, create.kind) == (SpanKind.INTERNAL, SpanKind.CLIENT)
-        assert create.attributes is not None
-        assert create.attributes["http.response.status_code"] == 200
+        assert create.attributes == {
+            "http.request.method": "POST",
+            "http.response.status_code": 200,
+            "statefulroute.verb": "create",
+            "statefulroute.resource": "podlinks",
+        }
         assert operation.start_time is not None
         assert create.end_time is not None
         assert operation.start_time <= create.end_time

@@ -58,10 +58,12 @@ def may_remove(facts: DisruptionFacts, key: PodKey, closing: Mapping[PodKey, Clo
 def next_check(facts: DisruptionFacts, closing: Mapping[PodKey, Closing]) -> datetime | None:
     """Returns when the next plan may differ by the time alone.
 
-    It is when the first deadline of a pod with links is over, and when it is removed with links. The stored deletion
-    costs of pods without links are compared again and again, because no decision of routes follows them.
+    It is when the first deadline of a pod with links is over, and when it is removed with links. While a workload is
+    scaled down that is not a StatefulSet, the stored deletion costs of pods that may be removed are compared again and
+    again, because no decision of routes follows them.
     """
-    if not facts.workload.is_indexed and any(may_remove(facts, key, closing) for key in closing):
+    scaled_down = (key for key, each in closing.items() if each.reason is ClosingReason.SCALE_DOWN)
+    if not facts.workload.is_indexed and any(may_remove(facts, key, closing) for key in scaled_down):
         return facts.now + _COST_CHECK
     times = (
         _removal_time(facts.pods[key], closed) if closed.is_over else closed.deadline

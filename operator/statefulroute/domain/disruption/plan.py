@@ -71,7 +71,7 @@ def plan_disruptions(facts: DisruptionFacts) -> Plan:
     closing = close_pods(facts, _reasons(facts, target, desired))
     actions, conditions = list[Action](), dict[ConditionType, ConditionState]()
     if target is not None:
-        total = target + surge(facts)
+        total = target + surge(facts, target)
         conditions[ConditionType.SCALED] = scaled_condition(facts, total, closing)
         if target != facts.spec.replicas:
             actions.append(SetRouteReplicas(target))
@@ -87,7 +87,7 @@ def plan_disruptions(facts: DisruptionFacts) -> Plan:
 
 def _reasons(facts: DisruptionFacts, target: int | None, desired: int) -> Mapping[PodKey, ClosingReason]:
     """Returns why pods close: not more of them than the status of a route can show."""
-    surplus = [] if target is None else surplus_pods(facts, target + surge(facts))
+    surplus = [] if target is None else surplus_pods(facts, target + surge(facts, target))
     reasons = dict.fromkeys(surplus, ClosingReason.SCALE_DOWN)
     drained = [key for key in drained_pods(facts) if key not in reasons]
     reasons |= dict.fromkeys(drained[: CLOSING_PODS_MAX - len(reasons)], ClosingReason.NODE_DRAIN)

@@ -57,17 +57,27 @@ def rollout_state(facts: DisruptionFacts, rollout: Rollout, leaving: Container[P
     return RolloutState(outdated[::-1], not_ready, available, max(missing, 0))
 
 
-def is_active(facts: DisruptionFacts) -> bool:
-    """Returns whether pods are replaced, or would be if others were available."""
-    rollout = facts.spec.rollout
-    if rollout is None or rollout.paused or rollout.strategy is not RolloutStrategy.WHEN_EMPTY:
+def _replaces_pods(facts: DisruptionFacts, rollout: Rollout) -> bool:
+    """Returns whether pods are replaced, or would be if others were available and the rollout were not paused."""
+    if rollout.strategy is not RolloutStrategy.WHEN_EMPTY or facts.workload.update_strategy != _ON_DELETE:
         return False
-    return facts.workload.update_strategy == _ON_DELETE and bool(rollout_state(facts, rollout).outdated)
+    return bool(rollout_state(facts, rollout).outdated)
 
 
-def surge(facts: DisruptionFacts) -> int:
-    """Returns how many pods more than desired the workload has because of a rollout."""
-    return facts.spec.rollout.surge if facts.spec.rollout is not None and is_active(facts) else 0
+def surge(facts: DisruptionFacts, desired: int) -> int:
+    """Returns how many pods more than desired the workload has because of a rollout.
+
+    A pause adds none, and keeps those that there are, because they may have users.
+
+    Args:
+        facts: the facts.
+        desired: the number of pods without those of a surge.
+    """
+    rollout = facts.spec.rollout
+    if rollout is None or not _replaces_pods(facts, rollout):
+        return 0
+    present = max(facts.workload.replicas - desired, 0)
+    return min(rollout.surge, present) if rollout.paused else rollout.surge
 
 
 def outdated_pods(facts: DisruptionFacts, desired: int, leaving: Container[PodKey]) -> list[PodKey]:
@@ -83,7 +93,7 @@ def outdated_pods(facts: DisruptionFacts, desired: int, leaving: Container[PodKe
         leaving: the pods that close for another reason.
     """
     rollout = facts.spec.rollout
-    if rollout is None or not is_active(facts):
+    if rollout is None or rollout.paused or not _replaces_pods(facts, rollout):
         return []
     state = rollout_state(facts, rollout, leaving)
     number = min(state.available - (desired - rollout.max_unavailable), state.available - 1)
