@@ -148,9 +148,11 @@ def complete_for_kubectl(
         (("link", "--namespace", "{}", "game", "alice", "game-"), (["game-0", "game-1", "game-2"], ":4")),
         (("set-state", "game", "D"), (["DenyNewCall"], ":4")),
         (("link", "--namespace", "kube-s"), (["kube-system"], ":4")),
+        (("rollout", ""), (["status", "pause", "resume"], ":4")),
+        (("rollout", "--namespace", "{}", "status", ""), (["game"], ":4")),
         (("import", ""), ([], ":0")),  # a file
     ],
-    ids=["commands", "routes", "pods", "states", "namespaces", "files"],
+    ids=["commands", "routes", "pods", "states", "namespaces", "actions", "rollouts", "files"],
 )
 def test_kubectl_plugin_returns_completions(
     words: tuple[str, ...], offer: Completions, statefulroute: Command, complete_for_kubectl: Callable[..., Completions]

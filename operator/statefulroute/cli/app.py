@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from statefulroute.cli.completion import enable_shell_completion, is_completion_request
+from statefulroute.cli.flag_values import spell_flags
 from statefulroute.cli.option_order import TakesValue, move_behind_subcommand
 from statefulroute.cli.options import AsGroup, AsUid, AsUser, Context, Kubeconfig, Namespace
 
@@ -30,6 +31,7 @@ _COMMANDS = {
     "drain": "Stop a pod from taking new users; it keeps the users that it has.",
     "undrain": "Let a drained pod take new users again.",
     "scale": "Set the number of pods of a service; pods with users are removed when these have left.",
+    "rollout": "Show how far a rollout is, pause it, or resume it.",
     "set-state": "Set which users a whole service takes.",
     "confirm-loss": "Let the operator move, delete or mark the links of pods that look lost, although there are many.",
     "release": "Remove what the operator has written before you uninstall it; links and routes stay.",
@@ -54,7 +56,18 @@ class LazyCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - as above
         """Parse the arguments with the options of the real command, which then also runs."""
-        return self.load().make_context(info_name, args, parent, **extra)
+        command = self.load()
+        return command.make_context(info_name, spell_flags(args, _opposite_flags(command)), parent, **extra)
+
+
+def _opposite_flags(command: Any) -> dict[str, str]:  # noqa: ANN401 - as above
+    """Returns the flags of a command, each with the one that means the opposite; empty if there is none."""
+    opposites: dict[str, str] = {}
+    for param in command.params:
+        if getattr(param, "is_flag", False):
+            opposites |= dict.fromkeys(param.opts, next(iter(param.secondary_opts), ""))
+            opposites |= dict.fromkeys(param.secondary_opts, param.opts[0])
+    return opposites
 
 
 class Program(TyperGroup):

@@ -6,10 +6,10 @@ from statefulroute.api.vocabulary import ConditionType, RouteReason
 from statefulroute.cli.cluster import CommandError, Object
 from statefulroute.cli.objects import condition
 
-_CONDITIONS = (ConditionType.SCALED, ConditionType.EVICTIONS_GUARDED)
+_CONDITIONS = (ConditionType.SCALED, ConditionType.ROLLED_OUT, ConditionType.EVICTIONS_GUARDED)
 
 #: With these reasons, a planned disruption goes on by itself.
-_PROGRESSES = frozenset({RouteReason.SCALING, RouteReason.WAITING_FOR_USERS})
+_PROGRESSES = frozenset({RouteReason.SCALING, RouteReason.ROLLING_OUT, RouteReason.WAITING_FOR_USERS})
 
 #: A missing workload has a condition of its own.
 _MISSING_WORKLOAD = frozenset(
@@ -23,7 +23,9 @@ _MISSING_WORKLOAD = frozenset(
 
 
 #: With these reasons, it does not go on before the spec of a route or the operator is changed.
-_IN_VAIN = frozenset({RouteReason.ANOTHER_ROUTE_SCALES, RouteReason.SWITCHED_OFF})
+_IN_VAIN = frozenset(
+    {RouteReason.ANOTHER_ROUTE_SCALES, RouteReason.SWITCHED_OFF, RouteReason.UPDATE_STRATEGY_NOT_ON_DELETE}
+)
 
 UNOBSERVED = "the operator has not seen the change (is it running? statefulroute check)"
 

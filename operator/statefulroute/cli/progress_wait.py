@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster, CommandError, Object
@@ -36,14 +37,17 @@ async def wait_for_progress(cluster: Cluster, route: str, measure: Measure, *, s
         async for version in cluster.follow_object(STATEFUL_ROUTE, route):
             if version is None:
                 raise CommandError(f"the route {route!r} was deleted meanwhile")
-            while True:
-                last = await _measure(measure, version, last)
-                if last.is_done:
-                    return
+            last = await _measure(measure(version), last)
+            while not last.is_done and not last.is_certain:
                 display.show(last)
-                if last.is_certain:
-                    break
                 await asyncio.sleep(_RETRY_SECONDS)
+                last = await _measure(read_and_measure(), last)
+            if last.is_done:
+                return
+            display.show(last)
+
+    async def read_and_measure() -> Progress:
+        return await measure(await cluster.route(route))
 
     try:
         async with asyncio.timeout(seconds or None):
@@ -61,11 +65,11 @@ async def wait_for_progress(cluster: Cluster, route: str, measure: Measure, *, s
     return 0
 
 
-async def _measure(measure: Measure, version: Object, last: Progress) -> Progress:
+async def _measure(progress: Awaitable[Progress], last: Progress) -> Progress:
     """Returns the progress; during an outage of the API server the last one, which is not certain."""
     try:
-        return await measure(version)
+        return await progress
     except ClusterError as error:
         if not is_outage(error):
             raise
-        return Progress(last.text, last.fraction, last.pods, last.obstacle, is_certain=False)
+        return replace(last, is_certain=False)

@@ -54,6 +54,7 @@ def test_occupied_pods_are_named_with_their_users_and_deadlines() -> None:
 @pytest.mark.parametrize(
     ("status", "reason", "is_obstacle"),
     [
+        ("False", "RollingOut", False),
         ("True", "Scaled", False),
         ("False", "Scaling", False),
         ("False", "WaitingForUsers", False),

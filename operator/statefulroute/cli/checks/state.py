@@ -49,7 +49,8 @@ _ROUTE_FIXES: dict[str, str] = {
     RouteReason.LOAD_STALE: "find out why these pods do not report: their log, or for HTTP their endpoint",
     RouteReason.NO_LOAD_REPORTED: "find out why no pod reports; if users are spread by their number, none needs to",
     RouteReason.SCALE_REFUSED: "give the operator the permission that the message names, or fix what it names",
-    RouteReason.ANOTHER_ROUTE_SCALES: "remove replicas, autoscaling and disruption from the spec of one of the routes",
+    RouteReason.ANOTHER_ROUTE_SCALES: "remove replicas, rollout, autoscaling and disruption from the spec of one "
+    "of the routes",
     RouteReason.ANOTHER_SCALER: "remove the other scaler (kubectl get hpa), or let it scale the route, without "
     "spec.autoscaling, in place of the workload",
     RouteReason.ANOTHER_BUDGET: "let the other budget leave out pods with links: add "
@@ -58,7 +59,17 @@ _ROUTE_FIXES: dict[str, str] = {
     RouteReason.GUARD_REFUSED: "give the operator the permission that the message names (the chart's planDisruptions)",
     RouteReason.NODES_NOT_WATCHED: "serve the whole cluster, or set spec.disruption.protect to false",
     RouteReason.SWITCHED_OFF: "start the operator without --no-plan-disruptions (the chart's planDisruptions)",
+    RouteReason.UPDATE_STRATEGY_NOT_ON_DELETE: "kubectl patch statefulset NAME --type=merge -p "
+    """'{"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}}'""",
+    RouteReason.NEW_REVISION_NOT_READY: "wait until it is Ready, or find out why it is not (kubectl describe pod), and "
+    "correct the template (kubectl rollout undo)",
+    RouteReason.NO_OTHER_AVAILABLE_POD: "make another pod Ready, or let the rollout add one: set spec.rollout.surge",
+    RouteReason.EVICTION_REFUSED: "let the PodDisruptionBudget allow a disruption: kubectl get pdb",
+    RouteReason.PAUSED: "if this is not intended: statefulroute rollout resume ROUTE",
 }
+
+#: Planned disruptions with these reasons may be as they should be: a pause, or a pod that starts.
+_MAY_BE_INTENDED = frozenset({RouteReason.PAUSED, RouteReason.NEW_REVISION_NOT_READY})
 
 _LINK_FIXES: dict[str, str] = {
     LinkReason.NO_AVAILABLE_POD: "remove the cause that the message names: make a pod Ready, or revert a drain "
@@ -249,8 +260,9 @@ def _check_disruptions(route: Object) -> Iterator[CheckResult]:
     by_reason = {each["reason"]: each for each in reversed(disruption_obstacles(route))}
     for obstacle in reversed(by_reason.values()):
         reason, name = obstacle["reason"], namespaced_name(route)
+        level = Level.NOTICE if reason in _MAY_BE_INTENDED else Level.PROBLEM
         message = f"{name} is not {obstacle['type']} ({reason}): {obstacle['message']}"
-        yield CheckResult(_ROUTES, Level.PROBLEM, message, _ROUTE_FIXES.get(reason, ""), 1, name)
+        yield CheckResult(_ROUTES, level, message, _ROUTE_FIXES.get(reason, ""), 1, name)
 
 
 def _may_be_intended(route: Object, reason: str) -> bool:
