@@ -173,6 +173,14 @@ def test_a_deployment_is_scaled_when_its_controller_removes_empty_pods_only(pods
     assert planned.actions == ([] if replicas == 2 else [SetReplicas(replicas)])
 
 
+@pytest.mark.parametrize(("spec_replicas", "closed"), [(1, {"a", "b"}), (2, {"a"}), (3, {"a"})])
+def test_pods_close_until_the_controller_has_removed_them(spec_replicas: int, closed: set[str]) -> None:
+    pods = [pod("a", 0, CLOSING, deletion_cost=-2), pod("b", 1, CLOSING, deletion_cost=-1), pod("c", 2)]
+    planned = deployment(*pods, replicas=2, spec_replicas=spec_replicas)
+    assert planned.closing.keys() == closed
+    assert planned.actions == ([SetReplicas(3)] if spec_replicas == 3 else [])
+
+
 def test_the_costs_of_pods_are_compared_again_because_no_change_announces_them() -> None:
     planned = deployment(pod("a", 0, CLOSING), pod("b", 0), replicas=2, spec_replicas=1)
     assert planned.next_check == NOON + timedelta(seconds=1)

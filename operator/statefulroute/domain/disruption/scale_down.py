@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 
 from statefulroute.api.limits import CLOSING_PODS_MAX
-from statefulroute.api.vocabulary import RouteReason
+from statefulroute.api.vocabulary import ClosingReason, RouteReason
 from statefulroute.domain.conditions import ConditionState
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.closing_pods import describe_occupied, may_remove, occupied
@@ -38,8 +38,8 @@ def surplus_pods(facts: DisruptionFacts, target: int) -> list[PodKey]:
     if not facts.can_rank_pods:
         return []
     pods = _active_pods(facts)
-    number = min(facts.workload.replicas, len(pods)) - target
-    return [pod.key for pod in sorted(pods, key=_closing_rank)[: max(min(number, CLOSING_PODS_MAX), 0)]]
+    number = max(min(facts.workload.replicas, len(pods)) - target, 0) + _leaving_pods(facts, pods)
+    return [pod.key for pod in sorted(pods, key=_closing_rank)[: min(number, CLOSING_PODS_MAX)]]
 
 
 def _surplus_indexes(facts: DisruptionFacts, first: int, target: int) -> range:
@@ -51,6 +51,16 @@ def _surplus_indexes(facts: DisruptionFacts, first: int, target: int) -> range:
 def _active_pods(facts: DisruptionFacts) -> list[PodFacts]:
     """Returns the pods that a ReplicaSet counts."""
     return [pod for pod in facts.pods.values() if pod.exists and not pod.is_ending]
+
+
+def _leaving_pods(facts: DisruptionFacts, pods: list[PodFacts]) -> int:
+    """Returns how many closing pods the workload's controller may be about to remove: it deletes them a little later.
+
+    They go on closing, so that no user comes in between, and the next pods are not taken for the ones that it removes.
+    """
+    closing = {pod.key: pod.closing for pod in pods if pod.closing and pod.closing.reason is ClosingReason.SCALE_DOWN}
+    removable = sum(may_remove(facts, key, closing) for key in closing)
+    return min(removable, max(0, len(pods) - facts.workload.replicas))
 
 
 def _closing_rank(pod: PodFacts) -> tuple[object, ...]:
@@ -75,7 +85,7 @@ def next_replicas(facts: DisruptionFacts, target: int, closing: Mapping[PodKey, 
     if not facts.can_rank_pods:
         return target
     pods = _active_pods(facts)
-    return max(target, min(replicas, len(pods)) - _removed_first(facts, pods, closing))
+    return max(target, min(replicas, len(pods) - _removed_first(facts, pods, closing)))
 
 
 def _removed_first(facts: DisruptionFacts, pods: list[PodFacts], closing: Mapping[PodKey, Closing]) -> int:
