@@ -1,6 +1,6 @@
 """The closing pods of all workloads, as the last plans state."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
@@ -41,15 +41,29 @@ class ClosingPods:
         """Drops all workloads."""
         self._closing.clear()
 
-    def restore(self, route: Route, now: datetime) -> Mapping[PodKey, Closing]:
-        """Returns the closing pods of a route's workload: those of the route's status if there was no plan yet."""
-        key = route.workload_key
-        if key not in self._closing and plans_disruptions(route.spec) and not self._is_switched_off:
-            self._closing[key] = {
-                pod.name if pod.index is None else pod.index: Closing(
-                    pod.closing.reason, pod.closing.since, pod.closing.deadline, is_over=now >= pod.closing.deadline
-                )
-                for pod in route.status.pods
-                if pod.closing is not None
-            }
-        return self.of(key)
+    def restore(self, workload: WorkloadKey, routes: Iterable[Route], now: datetime) -> Mapping[PodKey, Closing]:
+        """Returns the closing pods of a workload: if there was no plan yet, those by the status of the planning route.
+
+        Args:
+            workload: the workload.
+            routes: all routes to it, by name.
+            now: the current time.
+        """
+        if workload not in self._closing and not self._is_switched_off:
+            planners = (route for route in routes if plans_disruptions(route.spec) and not route.is_deleting)
+            if (planner := next(planners, None)) is not None:
+                self._closing[workload] = _stored_closing(planner, now)
+        return self.of(workload)
+
+
+def _stored_closing(route: Route, now: datetime) -> Mapping[PodKey, Closing]:
+    """Returns the closing pods that the status of a route shows, unless it is that of another workload."""
+    if route.with_observed_workload() is not None:
+        return _NONE
+    return {
+        pod.name if pod.index is None else pod.index: Closing(
+            pod.closing.reason, pod.closing.since, pod.closing.deadline, is_over=now >= pod.closing.deadline
+        )
+        for pod in route.status.pods
+        if pod.closing is not None
+    }

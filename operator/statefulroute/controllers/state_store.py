@@ -317,7 +317,8 @@ class RouteStore:
         """Builds the next view of a route from the last one, and from the pods that have changed since."""
         key, now = entry.route.key, self._clock()
         if entry.last_view is None:
-            entry.members.close(self._closing.restore(entry.route, now))
+            workload_key = entry.route.workload_key
+            entry.members.close(self._closing.restore(workload_key, self.routes_to(workload_key), now))
         changed, former = entry.members.update(entry.pods, self._nodes.get)
         if entry.last_view is None:  # all pods are new, also if they were prepared
             changed, former = None, {}

@@ -22,7 +22,7 @@ from statefulroute.controllers.disruption.guard import EvictionGuard
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.placement import best_pod
-from statefulroute.domain.pod import REVISION_LABEL
+from statefulroute.domain.pod import REVISION_LABEL, Owner
 from statefulroute.domain.pod_summary import summarize_pods
 from unit.controllers.environment import GAME, Environment, eventually, idle, link, pod, route, workload
 
@@ -114,7 +114,8 @@ class ScaledEnvironment(Environment):
         """Writes the status of a route."""
         view = self.route_store.get(key)
         assert view is not None
-        status = view.route.status.model_copy(update={"pods": summarize_pods(view, self.now).listed})
+        shown = {"pods": summarize_pods(view, self.now).listed, "workload": view.route.observed_workload}
+        status = view.route.status.model_copy(update=shown)
         self.routes.put(replace(view.route, resource_version=next(self.versions), status=status))
 
     @property
@@ -315,6 +316,57 @@ async def test_pods_are_open_when_no_route_plans_any_more(is_deleted: bool) -> N
         other = environment.route_store.get(OTHER)
         assert other is not None
         assert (other.closing, other.pods[2].routing_state) == ({}, RoutingState.READY)
+
+
+async def test_pods_close_for_all_routes_in_a_new_term() -> None:
+    environment = ScaledEnvironment()
+    environment.put_route(OTHER, workloadRef={"name": "game"})
+    environment.bind("alice", 2)
+    async with planning(environment):
+        environment.put_route(replicas=2)
+        await eventually(lambda: environment.closing == {2})
+        environment.store_status()
+    environment.route_store.start_term()
+    other = environment.route_store.get(OTHER)  # it does not plan, and its links are handled first
+    assert other is not None
+    assert (other.closing.keys(), other.pods[2].routing_state) == ({2}, RoutingState.DENY_NEW_CALL)
+
+
+async def test_pods_of_another_workload_do_not_close_by_the_status_of_the_first() -> None:
+    environment = ScaledEnvironment(disruption={"deadlineSeconds": 60})
+    environment.workloads.put(workload(next(environment.versions), "new"))
+    owner = Owner("StatefulSet", "new", "uid-of-new")
+    for index in range(3):
+        environment.pods.put(pod(next(environment.versions), index, name=f"new-{index}", owner=owner))
+    environment.bind("alice", 2)
+    async with planning(environment):
+        environment.put_route(replicas=2, disruption={"deadlineSeconds": 60})
+        await eventually(lambda: environment.closing == {2})
+        environment.store_status()
+        environment.now += timedelta(seconds=60)
+        environment.put_route(replicas=3, workloadRef={"name": "new"})
+        view = environment.route_store.get(GAME)
+        assert view is not None
+        assert (view.pods[2].pod.name, view.closing, view.lost) == ("new-2", {}, {})
+
+
+async def test_a_pod_that_was_open_in_between_is_removed_after_clients_know_that_it_closes_again() -> None:
+    environment = ScaledEnvironment()
+    environment.bind("alice", 2)
+    async with planning(environment):
+        environment.put_route(replicas=2)
+        await eventually(lambda: environment.closing == {2})
+        environment.store_status()
+        environment.put_route(replicas=3)
+        await eventually(lambda: environment.closing == set())
+        environment.now += timedelta(seconds=1)
+        environment.put_route(replicas=2)
+        await eventually(lambda: environment.closing == {2})
+        environment.leave("alice")
+        await eventually(lambda: environment.scaled_reason() == "Scaling")
+        assert environment.scaled == []  # the status that shows it as open may be on its way
+        environment.store_status()
+        await eventually(lambda: environment.scaled == [2])
 
 
 async def test_routes_without_planned_disruptions_are_not_planned() -> None:

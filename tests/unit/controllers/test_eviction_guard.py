@@ -293,6 +293,19 @@ async def test_labels_and_budget_are_removed_unless_another_route_needs_them() -
     assert not environment.guard.is_guarding(GAME)
 
 
+async def test_nothing_is_left_if_the_route_that_plans_protects_no_pods_any_more() -> None:
+    environment = GuardEnvironment()
+    environment.links.put(link(30, pod=1))
+    await environment.apply()
+    other = {"workloadRef": {"name": "game"}, "disruption": {}}
+    environment.routes.put(route(50, RouteKey("games", "other"), spec=other, uid="uid-of-other"))
+    edited = route(51, spec={"replicas": 3}, generation=2, uid="uid-of-route")
+    environment.routes.put(edited)
+    environment.server.written()
+    assert await environment.guard.remove(edited)
+    assert environment.server.written() == [("PATCH", "game-1"), ("DELETE", BUDGET)]
+
+
 async def test_removal_is_repeated_after_an_outage() -> None:
     environment = GuardEnvironment()
     environment.links.put(link(30, pod=1))

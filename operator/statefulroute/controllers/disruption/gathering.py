@@ -52,7 +52,8 @@ def gather_pods(
         fell_at = None if closing is None else falling.observe(key, links, now)
         if pod is not None:
             current = pods.get(view.route.namespace, pod.pod.name) or pod.pod
-            facts[key] = _pod_facts(pod, current, links, closing, fell_at, is_announced=pod.pod.name in announced)
+            is_announced = closing is not None and (pod.pod.name, closing.since) in announced
+            facts[key] = _pod_facts(pod, current, links, closing, fell_at, is_announced=is_announced)
         elif links:
             facts[key] = PodFacts(
                 key=key, name=view.pod_name(key), links=links, is_ready=False, closing=closing, links_fell_at=fell_at
@@ -60,9 +61,12 @@ def gather_pods(
     return facts
 
 
-def _announced_pods(routes: Collection[Route]) -> Collection[str]:
-    """Returns the pods that the stored status of each route shows as closing."""
-    closing = [{pod.name for pod in route.status.pods if pod.closing is not None} for route in routes]
+def _announced_pods(routes: Collection[Route]) -> Collection[tuple[str, datetime]]:
+    """Returns the pods that the stored status of each route shows as closing, and since when.
+
+    A status that shows an earlier time is one that clients may not see any more: the pod was open in between.
+    """
+    closing = [{(pod.name, pod.closing.since) for pod in route.status.pods if pod.closing} for route in routes]
     return frozenset.intersection(*map(frozenset, closing)) if closing else frozenset()
 
 

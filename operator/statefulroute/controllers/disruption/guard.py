@@ -28,7 +28,7 @@ from statefulroute.domain.disruption.budgets import (
 )
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.facts import DisruptionFacts
-from statefulroute.domain.disruption.features import protects_pods
+from statefulroute.domain.disruption.features import plans_disruptions, protects_pods
 from statefulroute.domain.disruption.node_drain import mark_changes
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import PodKey, RouteKey
@@ -253,9 +253,15 @@ class EvictionGuard:
         return True
 
     def _owners(self, route: Route) -> list[Owner]:
-        """Returns the routes that protect the pods of a route's workload."""
-        routes = self._route_store.routes_to(route.workload_key)
-        return [Owner(each.name, each.uid) for each in routes if not each.is_deleting and protects_pods(each.spec)]
+        """Returns the routes that protect the pods of a route's workload; none if the one that plans for it does not.
+
+        Nothing would remove the labels of pods that become empty.
+        """
+        routes = [each for each in self._route_store.routes_to(route.workload_key) if not each.is_deleting]
+        planner = next((each for each in routes if plans_disruptions(each.spec)), None)
+        if planner is None or not protects_pods(planner.spec):
+            return []
+        return [Owner(each.name, each.uid) for each in routes if protects_pods(each.spec)]
 
     def _current_pods(self, view: RouteView) -> dict[PodKey, Pod]:
         """Returns the current versions of a route's pods: a view does not follow changes of the label."""
