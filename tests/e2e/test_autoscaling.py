@@ -63,7 +63,7 @@ def test_service_without_pods_wakes_with_one_write_for_all_users(service: Servic
     service.create_pods(0)
     service.create_route(autoscaling={"minReplicas": 0, "maxReplicas": 3, "linksPerPod": 1_000})
     service.await_status(replicas=0, desiredReplicas=0)
-    service.await_observed()
+    eventually(lambda: service.route()["spec"].get("replicas") == 0, "the operator has set it")
     generation, count = service.route()["metadata"]["generation"], service.client.count_requests("apps")
     service.link_all(f"user-{index}" for index in range(number))
     service.await_all_bound(number, seconds=PATIENCE)
