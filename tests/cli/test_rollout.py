@@ -20,7 +20,8 @@ def game(operator: OperatorProcess, namespaced_kubectl: Kubectl, independent_cli
     del operator  # it must run
     service = Service(namespaced_kubectl, independent_client)
     service.create_pods(2, updateStrategy={"type": "OnDelete"})
-    service.create_route(rollout={}, statePeriodSeconds=1)
+    deadline = {"deadlineSeconds": 360_000, "protect": False}  # its remaining time reads the same for an hour
+    service.create_route(rollout={}, disruption=deadline, statePeriodSeconds=1)
     service.await_pods(2)
     service.await_condition("RolledOut", "True")
     return service
@@ -46,9 +47,9 @@ def test_status_follows_a_rollout_that_is_paused_and_resumed(statefulroute: Comm
     change_template(game, "2")
     line = statefulroute.line("rollout", "status", "game")
     with TerminalSession(line, 40, statefulroute.environment, {"NO_COLOR": "1"}) as session:
-        session.await_text("game: 0 of 2 pods replaced", "game-1  1 link  Rollout 59m")
+        session.await_text("game: 0 of 2 pods replaced", "game-1  1 link  Rollout 4d3h")
         present = statefulroute.run_quickly("rollout", "status", "game", "--watch=false").expect_success()
-        assert present.stdout == "game: 0 of 2 pods replaced; waits for the users of game-1 (1 link, 59m left)\n"
+        assert present.stdout == "game: 0 of 2 pods replaced; waits for the users of game-1 (1 link, 4d3h left)\n"
         columns = statefulroute.run_quickly("pods", "game", "-o", "wide").stdout.splitlines()
         assert columns[0].split()[-3:] == ["CLOSING", "DEADLINE", "REVISION"]
         assert len({line.split()[-1] for line in columns[1:]}) == 1

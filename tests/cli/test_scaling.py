@@ -17,10 +17,14 @@ from support.waiting import eventually
 
 _numbers = count(1)
 
+#: A deadline whose remaining time reads the same for an hour: `4d3h`.
+LONG = {"deadlineSeconds": 360_000, "protect": False}
+
 
 @pytest.fixture(autouse=True)
 def _cleanup(game: Service) -> Iterator[None]:
-    """Delete all links, and give the service three pods again, which its route does not scale any more."""
+    """Give closing pods much time, and the service three pods again, which its route does not scale any more."""
+    game.edit_route(statePeriodSeconds=1, disruption=LONG)
     yield
     game.client.delete_all(PodLink, game.namespace)
     game.edit_route(replicas=3)
@@ -63,7 +67,6 @@ def findings(command: Command) -> list[dict[str, Any]]:
 def test_scale_waits_for_the_users_of_closing_pods_and_every_command_shows_them(
     statefulroute: Command, game: Service
 ) -> None:
-    game.edit_route(statePeriodSeconds=1)
     first, second = add_users(game, 2, 2)
     for command in (("routes",), ("pods", "game", "-o", "wide")):
         header = statefulroute.run_quickly(*command).stdout.splitlines()[0]
@@ -73,16 +76,17 @@ def test_scale_waits_for_the_users_of_closing_pods_and_every_command_shows_them(
     game.await_closing(2)
     columns = statefulroute.run_quickly("pods", "game", "-o", "wide").stdout.splitlines()
     assert columns[0].split()[-2:] == ["CLOSING", "DEADLINE"]
-    assert [line.split()[10:12] for line in columns[1:]] == [["-", "-"], ["-", "-"], ["ScaleDown", "(59m"]]
+    assert [line.split()[10:12] for line in columns[1:]] == [["-", "-"], ["-", "-"], ["ScaleDown", "(4d3h"]]
     assert "CLOSING" in statefulroute.run_quickly("pods", "game").stdout.splitlines()[0]
-    routes = statefulroute.run_quickly("routes").stdout
-    assert "1 ScaleDown (2 links, 59m left)" in routes
-    assert statefulroute.run_quickly("routes", "--no-headers").stdout == routes.partition("\n")[2]
+    header, row = statefulroute.run_quickly("routes").stdout.splitlines()
+    assert (header.split()[-1], "1 ScaleDown (2 links, 4d3h left)" in row) == ("DISRUPTION", True)
+    (row,) = statefulroute.run_quickly("routes", "--no-headers").stdout.splitlines()
+    assert "1 ScaleDown (2 links, 4d3h left)" in row
     assert findings(statefulroute) == []
     (pod,) = (each for each in json.loads(statefulroute.run_quickly("pods", "game", "-o", "json").stdout)[2:])
     assert pod["closing"]["reason"] == "ScaleDown"
     delete(game, first)
-    lines_until(scaling, "game: 3 pods, 2 desired; waits for the users of game-2 (1 link, 59m left)")
+    lines_until(scaling, "game: 3 pods, 2 desired; waits for the users of game-2 (1 link, 4d3h left)")
     delete(game, second)
     output, errors = scaling.communicate(timeout=60)
     assert output.splitlines()[-1] == "game: 2 pods as desired"
@@ -104,7 +108,7 @@ def test_scale_shows_users_and_deadlines_on_a_narrow_terminal_and_goes_on_after_
     names = add_users(game, 2, 1)
     line = statefulroute.line("scale", "game", "2", "--wait")
     with TerminalSession(line, 40, statefulroute.environment, {"NO_COLOR": "1"}) as session:
-        session.await_text("game: 3 pods, 2 desired", "game-2  1 link  ScaleDown 59m", "0%")
+        session.await_text("game: 3 pods, 2 desired", "game-2  1 link  ScaleDown 4d3h", "0%")
         session.process.send_signal(signal.SIGINT)
         code, shown = session.close()
     assert code == 130
