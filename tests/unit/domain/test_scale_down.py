@@ -76,6 +76,23 @@ def test_a_pod_is_removed_with_links_when_none_leaves_after_the_deadline(
     assert planned.actions == actions
 
 
+@pytest.mark.parametrize(("fell_seconds_ago", "actions"), [(29, []), (30, [SetReplicas(1)])])
+def test_no_pod_is_removed_with_links_while_those_of_other_pods_are_moved(
+    fell_seconds_ago: int, actions: list[Action]
+) -> None:
+    known = closing(ago=7200, is_over=True)
+    moving = pod(1, 5, known, links_fell_at=NOON - timedelta(seconds=fell_seconds_ago))
+    waiting = pod(2, 5, known, links_fell_at=NOON - timedelta(seconds=3600))
+    planned = plan(pod(0), moving, waiting, replicas=3, spec_replicas=1)
+    assert planned.actions == actions
+    assert planned.next_check == (NOON + timedelta(seconds=1) if not actions else None)
+
+
+def test_a_pod_that_closes_since_a_later_time_by_another_clock_closes_since_now() -> None:
+    planned = plan(pod(0), pod(1, 2, closing(ago=-36_000)), replicas=2, spec_replicas=1)
+    assert planned.closing == {1: closing()}
+
+
 def test_an_edit_of_the_deadline_counts_from_the_beginning() -> None:
     edited = {"replicas": 2, "spec_replicas": 1, "disruption": {"deadlineSeconds": 60}}
     assert plan(pod(0), pod(1, 2, closing(ago=59)), **edited).closing[1] == closing(ago=59, seconds=60)

@@ -10,7 +10,7 @@ from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.times import format_rfc3339
 
-#: After the deadline, a pod with links is removed if the number of its links has not fallen for so long.
+#: After the deadline, a pod with links is removed if no link has left the pods whose deadline is over for so long.
 STALLED_AFTER = timedelta(seconds=30)
 
 #: How often the stored deletion costs of pods are compared while pods wait for them.
@@ -36,7 +36,9 @@ def close_pods(facts: DisruptionFacts, reasons: Mapping[PodKey, ClosingReason]) 
     closing = {}
     for key, reason in reasons.items():
         before = facts.pods[key].closing if key in facts.pods else None
-        since = facts.now.replace(microsecond=0) if before is None else before.since
+        since = facts.now.replace(microsecond=0)
+        if before is not None and before.since < since:  # a later one is by another clock
+            since = before.since
         deadline = since + timedelta(seconds=seconds)
         closing[key] = Closing(reason, since, deadline, is_over=facts.now >= deadline)
     return closing
@@ -52,7 +54,7 @@ def may_remove(facts: DisruptionFacts, key: PodKey, closing: Mapping[PodKey, Clo
         return True
     if closed is None or (pod.exists and not pod.is_announced):
         return False
-    return not pod.links or _is_given_up(facts, pod, closed)
+    return not pod.links or _is_given_up(facts, closed, closing)
 
 
 def next_check(facts: DisruptionFacts, closing: Mapping[PodKey, Closing]) -> datetime | None:
@@ -66,7 +68,7 @@ def next_check(facts: DisruptionFacts, closing: Mapping[PodKey, Closing]) -> dat
     if not facts.workload.is_indexed and any(may_remove(facts, key, closing) for key in scaled_down):
         return facts.now + _COST_CHECK
     times = (
-        _removal_time(facts.pods[key], closed) if closed.is_over else closed.deadline
+        _removal_time(facts, closed, closing) if closed.is_over else closed.deadline
         for key, closed in closing.items()
         if key in facts.pods and facts.pods[key].links
     )
@@ -90,13 +92,19 @@ def _describe(pod: PodFacts, closing: Mapping[PodKey, Closing]) -> str:
     return f"{pod.name} ({links}{until})"
 
 
-def _is_given_up(facts: DisruptionFacts, pod: PodFacts, closed: Closing) -> bool:
+def _is_given_up(facts: DisruptionFacts, closed: Closing, closing: Mapping[PodKey, Closing]) -> bool:
     """Returns whether a pod is removed although it has links: after the deadline, and no link can leave it."""
     if not closed.is_over:
         return False
-    return facts.spec.on_pod_lost.action in _KEEPS or facts.now >= _removal_time(pod, closed)
+    return facts.spec.on_pod_lost.action in _KEEPS or facts.now >= _removal_time(facts, closed, closing)
 
 
-def _removal_time(pod: PodFacts, closed: Closing) -> datetime:
-    """Returns when a pod is removed although it has links, unless their number falls until then."""
-    return max(closed.deadline, pod.links_fell_at or closed.deadline) + STALLED_AFTER
+def _removal_time(facts: DisruptionFacts, closed: Closing, closing: Mapping[PodKey, Closing]) -> datetime:
+    """Returns when a pod is removed although it has links, unless a link leaves until then.
+
+    The links of all pods whose deadline is over are moved one after the other, so those of a single pod may wait for
+    longer.
+    """
+    over = (facts.pods[key] for key, each in closing.items() if each.is_over and key in facts.pods)
+    fell_at = (pod.links_fell_at for pod in over if pod.links_fell_at is not None)
+    return max((closed.deadline, *fell_at)) + STALLED_AFTER
