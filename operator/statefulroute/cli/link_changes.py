@@ -7,7 +7,8 @@ import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.api.vocabulary import ConditionType
-from statefulroute.cluster.codec import PodLinkObject, PodLinkStatusObject, find_condition
+from statefulroute.cluster.codec.links import PodLinkObject, PodLinkStatusObject
+from statefulroute.cluster.codec.objects import find_condition
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import expire_time

@@ -14,7 +14,8 @@ from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.route_status import LostPodStatus, ObservedWorkload, StatefulRouteStatus
 from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import ConditionType, WorkloadState
-from statefulroute.cluster.codec import log_unknown_values, loss_confirmed_at, read_route_spec, shared_string
+from statefulroute.cluster.codec.objects import shared_string
+from statefulroute.cluster.codec.routes import log_unknown_values, loss_confirmed_at, read_route_spec
 from statefulroute.cluster.model_reader import read_model
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey, WorkloadKey

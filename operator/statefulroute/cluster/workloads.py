@@ -10,7 +10,7 @@ import msgspec
 from statefulroute.api.vocabulary import RouteReason
 from statefulroute.cluster.cache import Cache
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.codec import parse_workload_annotations
+from statefulroute.cluster.codec.workloads import parse_workload_annotations
 from statefulroute.cluster.errors import APIError, ClusterError, NotFoundError
 from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.field_logger import get_logger
