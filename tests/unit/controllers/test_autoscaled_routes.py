@@ -10,6 +10,7 @@ from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cluster.errors import ClusterError, ConflictError, UnreachableError, api_error
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.disruption import controller as controller_module
+from statefulroute.controllers.disruption import plan_writer
 from statefulroute.controllers.disruption.controller import DisruptionController
 from statefulroute.controllers.monitoring.disruptions import DisruptionMetrics
 from statefulroute.domain.route import Route
@@ -21,8 +22,10 @@ AUTOSCALING = {"maxReplicas": 10, "linksPerPod": 2, "scaleDownAfterSeconds": 360
 
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_SETTLE_SECONDS", "_RETRY_SECONDS", "_REFUSED_SECONDS", "_UNSEEN_SECONDS", "_DEMAND_SECONDS"):
+    for name in ("_SETTLE_SECONDS", "_DEMAND_SECONDS"):
         monkeypatch.setattr(controller_module, name, 0.005)
+    for name in ("_RETRY_SECONDS", "_REFUSED_SECONDS", "_UNSEEN_SECONDS"):
+        monkeypatch.setattr(plan_writer, name, 0.005)
 
 
 class AutoscaledEnvironment(ScaledEnvironment):
@@ -36,7 +39,7 @@ class AutoscaledEnvironment(ScaledEnvironment):
 
     def new_process(self) -> DisruptionController:
         controller = super().new_process()
-        controller._route_writer = cast("RouteWriter", self)  # noqa: SLF001 - all else is that of the environment
+        controller._plan_writer._route_writer = cast("RouteWriter", self)  # noqa: SLF001 - all else is that of the environment
         return controller
 
     async def set_replicas(self, item: Route, replicas: int) -> None:

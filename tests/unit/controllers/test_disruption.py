@@ -17,6 +17,7 @@ from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.evictions import Evictor
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.disruption import controller as controller_module
+from statefulroute.controllers.disruption import plan_writer
 from statefulroute.controllers.disruption.controller import DisruptionController
 from statefulroute.controllers.disruption.guard import EvictionGuard
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
@@ -31,8 +32,9 @@ OTHER = RouteKey("games", "other")
 
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_SETTLE_SECONDS", "_RETRY_SECONDS", "_REFUSED_SECONDS", "_UNSEEN_SECONDS", "_CONFLICT_SECONDS"):
-        monkeypatch.setattr(controller_module, name, 0.005)
+    monkeypatch.setattr(controller_module, "_SETTLE_SECONDS", 0.005)
+    for name in ("_RETRY_SECONDS", "_REFUSED_SECONDS", "_UNSEEN_SECONDS", "_CONFLICT_SECONDS"):
+        monkeypatch.setattr(plan_writer, name, 0.005)
 
 
 class ScaledEnvironment(Environment):

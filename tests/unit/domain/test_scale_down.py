@@ -122,6 +122,7 @@ def test_a_refused_scale_is_explained_and_tried_again() -> None:
         "the StatefulSet was not scaled to 2 pods: the operator may not",
     )
     assert planned.actions == [SetReplicas(2)]
+    assert scaled(plan(pod(0), replicas=1, spec_replicas=1, scale_refusal="the operator may not")) == (True, "Scaled")
 
 
 def test_the_condition_names_the_users_who_are_waited_for() -> None:

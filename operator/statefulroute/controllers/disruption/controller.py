@@ -1,4 +1,4 @@
-"""Plans the disruptions of workloads, and carries out the plans."""
+"""Plans the disruptions of workloads."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,34 +9,24 @@ import structlog
 
 from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cluster.clock import Clock
-from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, is_outage
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.evictions import Evictor
 from statefulroute.cluster.informers import Informers
-from statefulroute.cluster.retry_after import retry_pause
-from statefulroute.cluster.scales import NotScalableError
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.disruption.autoscaler import Autoscaler
 from statefulroute.controllers.disruption.gathering import FallingLinks, gather_pods
 from statefulroute.controllers.disruption.guard import EvictionGuard
+from statefulroute.controllers.disruption.plan_writer import PlanWriter, Writes
 from statefulroute.controllers.disruption.planners import Planners
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.disruption.unplaced_links import UnplacedLinks
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.routes.turns import RouteTurns
 from statefulroute.controllers.state_store import RouteStore
-from statefulroute.domain.disruption.contested_scale import ContestedScale
-from statefulroute.domain.disruption.events import closing_events, empty_event, replaced_event, scaled_event
+from statefulroute.domain.disruption.events import closing_events, empty_event
 from statefulroute.domain.disruption.facts import DisruptionFacts
 from statefulroute.domain.disruption.features import plans_disruptions, protects_pods
-from statefulroute.domain.disruption.plan import (
-    Action,
-    EvictPod,
-    Plan,
-    SetReplicas,
-    SetRouteReplicas,
-    plan_disruptions,
-)
+from statefulroute.domain.disruption.plan import Plan, plan_disruptions
 from statefulroute.domain.disruption.status import (
     DisruptionStatus,
     other_planner_status,
@@ -54,11 +44,8 @@ _ROUTES = 16
 #: How soon a plan follows a change, at least, and for how many pods a second of routes that change all the time.
 _SETTLE_SECONDS, _PODS_A_SECOND = 0.05, 5_000
 
-#: How soon a write is repeated that failed, was refused, or whose effect is not seen; and one of a changed workload.
-_RETRY_SECONDS, _REFUSED_SECONDS, _UNSEEN_SECONDS, _CONFLICT_SECONDS = 1.0, 15.0, 5.0, 0.2
-
-#: The key of the change of the number of pods, among the UIDs of pods that are evicted.
-_SCALE = ""
+#: How soon the guard of a workload is removed again that could not be removed.
+_REMOVAL_SECONDS = 15.0
 
 #: How soon a plan follows the one before, at least, if only the number of links has changed, for which pods are added.
 _DEMAND_SECONDS = 1.0
@@ -71,38 +58,16 @@ class _Planned:
     Attributes:
         falling: when links of closing pods became fewer.
         occupied: the closing pods that had links by the last plan.
-        written_version: the version of the workload after the last write.
-        scale_refusal: why the API server refused the last change of the number of pods.
-        eviction_refusals: why the API server refused the last eviction of pods.
-        retry_at: before when a write is not repeated, by the clock of the event loop: that of a number of pods (the
-            empty key), and the evictions of pods by their UIDs.
-        planned_at: when the last plan was made, by this clock.
-        route_scale: whether something else sets `spec.replicas`, too.
-        workload_scale: whether something else scales the workload, too.
+        writes: what is kept of the writes.
+        planned_at: when the last plan was made, by the clock of the event loop.
         generation: the generation of the route by the last plan.
     """
 
     falling: FallingLinks = field(default_factory=FallingLinks)
     occupied: Mapping[PodKey, str] = field(default_factory=dict)
-    written_version: int = 0
-    scale_refusal: str | None = None
-    eviction_refusals: dict[PodKey, str] = field(default_factory=dict)
-    retry_at: dict[str, float] = field(default_factory=dict)
+    writes: Writes = field(default_factory=Writes)
     planned_at: float = 0.0
-    route_scale: ContestedScale = field(default_factory=ContestedScale)
-    workload_scale: ContestedScale = field(default_factory=ContestedScale)
     generation: int = 0
-
-    def observe_scales(self, replicas: int, workload: Workload) -> None:
-        """Observes the numbers of pods of the route and of the workload.
-
-        Args:
-            replicas: the number of the route.
-            workload: the workload.
-        """
-        self.route_scale = self.route_scale.observe(replicas, self.planned_at)
-        if workload.resource_version >= self.written_version:
-            self.workload_scale = self.workload_scale.observe(workload.replicas, self.planned_at)
 
 
 class DisruptionController:
@@ -141,8 +106,6 @@ class DisruptionController:
         self._informers = informers
         self._route_store = route_store
         self._statuses = statuses
-        self._route_writer = route_writer
-        self._evictor = evictor
         self._recorder = recorder
         self._clock = clock
         self._annotates = annotates
@@ -154,6 +117,13 @@ class DisruptionController:
         self._due_soon: dict[RouteKey, float] = {}
         """When the plans of routes are due that follow a change, and not a deadline, by the clock of the event loop."""
         self.autoscaler = Autoscaler(counts, UnplacedLinks(informers.links.cache, self._demand_changed))
+        self._plan_writer = PlanWriter(
+            workloads=informers.workloads,
+            route_writer=route_writer,
+            evictor=evictor,
+            autoscaler=self.autoscaler,
+            recorder=recorder,
+        )
         self._turns = RouteTurns(self._turn, _ROUTES, lambda: None)
         informers.routes.cache.listen(self._route_changed)
         route_store.watch_all(self._add)
@@ -257,20 +227,18 @@ class DisruptionController:
 
     async def _remove_guard(self, route: Route) -> None:
         if not await self._guard.remove(route):
-            self._turns.add_after(route.key, _REFUSED_SECONDS)
+            self._turns.add_after(route.key, _REMOVAL_SECONDS)
 
     async def _plan(self, view: RouteView, workload: Workload) -> None:
         key, now = view.route.key, self._clock()
         planned = self._planned.setdefault(key, _Planned())
         if planned.generation != view.route.generation:
-            planned.generation, planned.scale_refusal = view.route.generation, None
-            planned.retry_at.clear()
-            planned.eviction_refusals.clear()
+            planned.generation = view.route.generation
+            planned.writes.route_edited()
         planned.planned_at = asyncio.get_running_loop().time()
         facts = self._gather(view, workload, planned, now)
         plan = plan_disruptions(facts)
-        evicted = {action.key for action in plan.actions if isinstance(action, EvictPod)}
-        planned.eviction_refusals = {pod: why for pod, why in planned.eviction_refusals.items() if pod in evicted}
+        planned.writes.observe_plan(plan)
         self._record_changes(view, planned, plan, facts)
         self._route_store.close_pods(view.route.workload_key, plan.closing)
         self._statuses.put(key, self._status(view, plan))
@@ -280,7 +248,8 @@ class DisruptionController:
             self._statuses.put(key, self._status(view, plan))
         pauses = [max((check - now).total_seconds(), _SETTLE_SECONDS) for check in checks if check is not None]
         if plan.actions:
-            pauses.append(max(await self._carry_out(view.route, workload, planned, plan), _SETTLE_SECONDS))
+            pause = await self._plan_writer.carry_out(view.route, workload, planned.writes, plan)
+            pauses.append(max(pause, _SETTLE_SECONDS))
         if pauses and key not in self._due_soon:
             self._turns.add_after(key, min(pauses))
 
@@ -298,7 +267,8 @@ class DisruptionController:
         routes = [each for each in self._route_store.routes_to(route.workload_key) if not each.is_deleting]
         pods = gather_pods(view, routes, self._informers.pods.cache, planned.falling, now)
         replicas = workload.replicas if route.spec.replicas is None else route.spec.replicas
-        planned.observe_scales(replicas, workload)
+        writes = planned.writes
+        writes.observe_scales(replicas, workload, planned.planned_at)
         return DisruptionFacts(
             route_name=route.name,
             spec=route.spec,
@@ -306,11 +276,11 @@ class DisruptionController:
             pods=pods,
             now=now,
             can_rank_pods=self._annotates and route.has_deletion_cost,
-            scale_refusal=planned.scale_refusal,
+            scale_refusal=writes.scale_refusal,
             recommendation=self.autoscaler.recommend(route, routes, pods, replicas),
-            is_route_contested=planned.route_scale.is_contested,
-            is_workload_contested=planned.workload_scale.is_contested,
-            eviction_refusals=dict(planned.eviction_refusals),
+            is_route_contested=writes.route_scale.is_contested,
+            is_workload_contested=writes.workload_scale.is_contested,
+            eviction_refusals=dict(writes.eviction_refusals),
         )
 
     def _record_changes(self, view: RouteView, planned: _Planned, plan: Plan, facts: DisruptionFacts) -> None:
@@ -321,89 +291,3 @@ class DisruptionController:
         empty = [name for key, name in planned.occupied.items() if key in plan.closing and key not in occupied]
         self._recorder.record(empty_event(view.route, empty), view.route.uid)
         planned.occupied = occupied
-
-    async def _carry_out(self, route: Route, workload: Workload, planned: _Planned, plan: Plan) -> float:
-        """Carries out the actions of a plan; returns the seconds until the next one."""
-        if workload.resource_version < planned.written_version:
-            return _UNSEEN_SECONDS
-        now, refused = asyncio.get_running_loop().time(), (planned.scale_refusal, dict(planned.eviction_refusals))
-        planned.retry_at = {key: at for key, at in planned.retry_at.items() if at > now}
-        for action in plan.actions:
-            key = action.uid if isinstance(action, EvictPod) else _SCALE
-            if key not in planned.retry_at:
-                pause = await self._write(route, workload, planned, action)
-                if pause > 0:
-                    planned.retry_at[key] = now + pause
-        if refused != (planned.scale_refusal, planned.eviction_refusals):
-            return _SETTLE_SECONDS
-        return min(planned.retry_at.values(), default=now + _UNSEEN_SECONDS) - now
-
-    async def _write(self, route: Route, workload: Workload, planned: _Planned, action: Action) -> float:
-        """Carries out an action; returns the seconds until that is repeated if nothing changes, 0 if it is not."""
-        match action:
-            case SetRouteReplicas(replicas):
-                return await self._scale_route(route, workload, planned, replicas)
-            case SetReplicas(replicas):
-                return await self._scale(route, workload, planned, replicas)
-            case EvictPod():
-                return await self._evict(route, planned, action)
-
-    async def _scale_route(self, route: Route, workload: Workload, planned: _Planned, replicas: int) -> float:
-        """Sets `spec.replicas` of a route; returns the seconds until that is repeated; 0 if it was set."""
-        now = asyncio.get_running_loop().time()
-        if pause := planned.route_scale.pause(now):
-            return pause
-        before = workload.replicas if route.spec.replicas is None else route.spec.replicas
-        try:
-            await self._route_writer.set_replicas(route, replicas)
-        except ConflictError:
-            return _CONFLICT_SECONDS
-        except ClusterError as error:
-            return self._scale_failed(route, planned, error)
-        planned.route_scale = planned.route_scale.wrote(replicas, now)
-        self.autoscaler.scaled(route.key, before, replicas)
-        log.info("a route was scaled", route=route.key, before=before, after=replicas)
-        return 0.0
-
-    async def _scale(self, route: Route, workload: Workload, planned: _Planned, replicas: int) -> float:
-        """Sets the number of pods of a workload; returns the seconds until that is repeated; 0 if it was set."""
-        now = asyncio.get_running_loop().time()
-        if pause := planned.workload_scale.pause(now):
-            return pause
-        try:
-            planned.written_version = await self._informers.workloads.set_replicas(route, workload, replicas)
-        except ConflictError:
-            return _CONFLICT_SECONDS
-        except ClusterError as error:
-            return self._scale_failed(route, planned, error)
-        planned.workload_scale = planned.workload_scale.wrote(replicas, now)
-        planned.scale_refusal = None
-        self._recorder.record(scaled_event(route, workload.replicas, replicas), route.uid)
-        return 0.0
-
-    @staticmethod
-    def _scale_failed(route: Route, planned: _Planned, error: ClusterError) -> float:
-        """Handles a failed write of a number of pods; returns the seconds until that is repeated."""
-        log.warning("a workload was not scaled: trying again", route=route.key, error=str(error))
-        planned.scale_refusal = str(error) if _is_refused(error) else None
-        return retry_pause(_REFUSED_SECONDS if _is_refused(error) else _RETRY_SECONDS, error.retry_after_seconds)
-
-    async def _evict(self, route: Route, planned: _Planned, pod: EvictPod) -> float:
-        """Evicts a pod; returns the seconds until that is repeated if nothing changes."""
-        try:
-            await self._evictor.evict(route.namespace, pod.name, pod.uid)
-        except (ConflictError, NotFoundError):  # the watch shows it soon
-            return _UNSEEN_SECONDS
-        except ClusterError as error:
-            log.warning("a pod was not evicted: trying again", route=route.key, pod=pod.name, error=str(error))
-            if isinstance(error, NotScalableError | APIError):
-                planned.eviction_refusals[pod.key] = str(error)
-            return retry_pause(_REFUSED_SECONDS if _is_refused(error) else _UNSEEN_SECONDS, error.retry_after_seconds)
-        planned.eviction_refusals.pop(pod.key, None)
-        self._recorder.record(replaced_event(route, pod.name), route.uid)
-        return _UNSEEN_SECONDS
-
-
-def _is_refused(error: ClusterError) -> bool:
-    """Returns whether the API server refused a request, and would refuse it again."""
-    return isinstance(error, NotScalableError | APIError) and not is_outage(error)

@@ -130,7 +130,8 @@ def _number(pods: int) -> str:
 def _scaling_problem(facts: DisruptionFacts, target: int) -> ConditionState | None:
     """Returns why the workload cannot be scaled, or does not stay so; None if nothing prevents it."""
     kind = facts.spec.workload_ref.kind
-    if facts.scale_refusal is not None:
+    is_scaled = facts.workload.replicas == target and facts.spec.replicas == facts.desired_replicas
+    if facts.scale_refusal is not None and not is_scaled:
         message = f"the {kind} was not scaled to {_number(target)}: {facts.scale_refusal}"
         return False, RouteReason.SCALE_REFUSED, message
     if facts.is_route_contested:
