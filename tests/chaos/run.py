@@ -71,6 +71,7 @@ def run(plan: ChaosPlan, folder: Path) -> list[Violation]:
 
     It also contains them if the run is aborted because a fault could not be repaired.
     """
+    folder = folder.absolute()  # the cluster's processes have another working directory
     folder.mkdir(parents=True, exist_ok=True)
     record = RecordWriter(folder / "record.jsonl")
     try:

@@ -159,4 +159,5 @@ def test_a_limited_number_of_pods_closes() -> None:
 
 def test_pods_whose_revision_is_not_known_are_not_replaced() -> None:
     assert plan(pod(0), pod(1)).closing == {}
-    assert plan(old(0), old(1), update_revision="").closing == {}
+    planned = plan(old(0), old(1), update_revision="")
+    assert (planned.closing, rolled_out(planned)) == ({}, (False, "RollingOut"))

@@ -121,6 +121,8 @@ def rolled_out_condition(
         fix = "set its spec.updateStrategy.type to OnDelete"
         message = f"the {name} replaces its pods itself, with or without users: {fix}"
         return False, RouteReason.UPDATE_STRATEGY_NOT_ON_DELETE, message
+    if not facts.workload.update_revision:
+        return False, RouteReason.ROLLING_OUT, f"the status of the {name} does not have its latest revision yet"
     leaving = {key for key, each in closing.items() if each.reason is not ClosingReason.ROLLOUT}
     state = rollout_state(facts, rollout, leaving)
     if not state.outdated:
