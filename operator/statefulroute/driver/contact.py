@@ -69,9 +69,8 @@ class ContactMonitor:
             self._is_cut_off, lost_at = True, self._contact_at
             log.warning("the API server does not answer", seconds=round(self.seconds, 1), error=self._error)
             self._notify(CutOff(self.seconds))
-            while not await self._try_probe():  # noqa: ASYNC110 - there is no event to wait for
+            while not await self._try_read():  # noqa: ASYNC110 - there is no event to wait for
                 await asyncio.sleep(min(_MAX_RETRY_SECONDS, _RETRY * self._limit))
-            self.record_contact(await self._read_again())
             self._is_cut_off = False
             log.info("the API server answers again", seconds=round(self._clock() - lost_at, 1))
             self._notify(Reconnected(self._clock() - lost_at))
@@ -84,6 +83,14 @@ class ContactMonitor:
             left = self._limit - self.seconds
             if left > 0:
                 pause = self._period() if await self._try_probe(left) else _RETRY * self._limit
+
+    async def _try_read(self) -> bool:
+        """Reads everything again if the API server answers; returns whether it has, and still answers."""
+        if not await self._try_probe():
+            return False
+        self.record_contact(await self._read_again())
+        # The reading may have taken longer than the limit: what has changed since it began comes by the watches.
+        return self.seconds <= self._limit or await self._try_probe()
 
     async def _try_probe(self, seconds: float = math.inf) -> bool:
         """Sends a request; returns whether it was answered in time, which is at most the given one."""

@@ -97,7 +97,7 @@ class PodUsers:
             self._monitor = ContactMonitor(
                 fence_after_seconds,
                 lambda: collection_version(reader, own.path, own.selector_params),
-                self._read_again,
+                lambda: self._read_again(fence_after_seconds),
                 self._publish,
             )
 
@@ -189,11 +189,15 @@ class PodUsers:
         """Returns how old the oldest list or last event is."""
         return time.monotonic() - min(reflector.last_update_at for reflector in self.reflectors)
 
-    async def _read_again(self) -> float:
-        """Reads all links again, unless that has happened since the loss; returns the seconds since it began."""
+    async def _read_again(self, max_age_seconds: float) -> float:
+        """Reads all links again, unless that has happened since the loss; returns the seconds since it began.
+
+        Args:
+            max_age_seconds: links are also read again if nothing came from their watch for so long.
+        """
         watches = self._watches.values()
         for watch in watches:
-            if not watch.is_read_since_mark:
+            if not watch.is_read_since_mark or watch.reflector.last_update_at < time.monotonic() - max_age_seconds:
                 await watch.restart()
         for watch in watches:
             await watch.reflector.synced.wait()

@@ -13,11 +13,12 @@ LIMIT = 10.0
 
 
 class Server:
-    """An API server that answers, fails or hangs. Its lists take five seconds."""
+    """An API server that answers, fails or hangs. Its lists take five seconds, unless a test sets another time."""
 
     def __init__(self) -> None:
         self.probe: Callable[[], Awaitable[None]] = self.answer
         self.probes = self.lists = 0
+        self.list_seconds = 5.0
         self.events: list[CutOff | Reconnected] = []
         clock = asyncio.get_running_loop().time
         self.monitor = ContactMonitor(LIMIT, self._probe, self._read_again, self.events.append, clock)
@@ -37,8 +38,8 @@ class Server:
 
     async def _read_again(self) -> float:
         self.lists += 1
-        await asyncio.sleep(5)
-        return 5.0
+        await asyncio.sleep(self.list_seconds)
+        return self.list_seconds
 
 
 def run(work: Callable[[Server], Awaitable[None]]) -> None:
@@ -103,5 +104,18 @@ def test_process_that_was_paused_knows_at_once() -> None:
         await asyncio.sleep(0)
         await asyncio.sleep(LIMIT)
         assert [type(event) for event in server.events] == [CutOff, Reconnected]
+
+    run(work)
+
+
+def test_lists_that_take_longer_than_the_limit_are_not_repeated_for_ever() -> None:
+    async def work(server: Server) -> None:
+        server.list_seconds = 1.5 * LIMIT
+        server.probe = server.fail
+        await asyncio.sleep(1.5 * LIMIT)
+        server.probe = server.answer
+        await asyncio.sleep(100 * LIMIT)
+        assert [type(event) for event in server.events] == [CutOff, Reconnected]
+        assert (server.lists, server.monitor.is_cut_off) == (1, False)
 
     run(work)

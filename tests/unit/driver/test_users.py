@@ -329,6 +329,21 @@ async def test_links_are_read_again_after_a_loss_if_their_watch_is_dead_and_sile
         assert isinstance(end, Reconnected)
 
 
+async def test_links_are_read_again_after_a_loss_if_they_were_read_long_ago(cluster: InMemoryCluster) -> None:
+    pod = ServerInformation(namespace=HERE, service="game", pod_name="game-0", pod=0)
+    users = make_pod_users(cluster._client, pod, True, 10.0)  # noqa: SLF001, FBT003
+    assert users is not None
+    async with asynccontextmanager(_open)(users):
+        [reflector] = users.reflectors
+        users._publish(CutOff(10.0))  # noqa: SLF001
+        assert await users._read_again(10.0) < 10.0  # noqa: SLF001
+        assert await users._read_again(10.0) < 10.0  # noqa: SLF001
+        assert reflector.lists == 2  # one at the start, and one since the loss
+        reflector.last_update_at -= 60
+        assert await users._read_again(10.0) < 10.0  # noqa: SLF001
+        assert reflector.lists == 3
+
+
 async def test_cut_off_pod_learns_of_it_and_of_its_users_afterwards(cluster: InMemoryCluster) -> None:
     here = server(cluster, 0, FENCED)
     assert here.is_cut_off  # it knows nothing yet
