@@ -104,6 +104,13 @@ def test_a_surge_adds_pods_that_let_others_close() -> None:
     assert (done.actions, rolled_out(done)) == ([], (True, "RolledOut"))
 
 
+def test_no_pod_is_kept_for_a_surge_if_none_is_desired() -> None:
+    planned = plan(old(0, 1), rollout={"surge": 1}, spec_replicas=0)
+    assert planned.closing == {0: closing()}
+    empty = pod(0, 0, closing(), revision=OLD)
+    assert plan(empty, rollout={"surge": 1}, spec_replicas=0).actions == [SetReplicas(0)]
+
+
 def test_a_pause_keeps_the_pods_of_a_surge_and_adds_none() -> None:
     paused = {"surge": 2, "paused": True}
     planned = plan(old(0, 1), new(1, 1), rollout=paused, spec_replicas=1)

@@ -67,14 +67,14 @@ def _replaces_pods(facts: DisruptionFacts, rollout: Rollout) -> bool:
 def surge(facts: DisruptionFacts, desired: int) -> int:
     """Returns how many pods more than desired the workload has because of a rollout.
 
-    A pause adds none, and keeps those that there are, because they may have users.
+    A pause adds none, and keeps those that there are, because they may have users. Without any pod, none is replaced.
 
     Args:
         facts: the facts.
         desired: the number of pods without those of a surge.
     """
     rollout = facts.spec.rollout
-    if rollout is None or not _replaces_pods(facts, rollout):
+    if rollout is None or not desired or not _replaces_pods(facts, rollout):
         return 0
     present = max(facts.workload.replicas - desired, 0)
     return min(rollout.surge, present) if rollout.paused else rollout.surge
