@@ -118,6 +118,7 @@ class Subscription(AsyncIterator[E | EventsLost], Generic[E]):
         self._events: asyncio.Queue[E | None] = asyncio.Queue()
         """None marks the end."""
         self._lost = 0
+        self._error: Exception | None = None
 
     def put(self, event: E) -> None:
         """Queues an event."""
@@ -129,8 +130,9 @@ class Subscription(AsyncIterator[E | EventsLost], Generic[E]):
         for event in events:
             self._put(event)
 
-    def end(self) -> None:
-        """Ends the iterator after the queued events."""
+    def end(self, error: Exception | None = None) -> None:
+        """Ends the iterator after the queued events, by an error if one is given."""
+        self._error = error
         self._put(None)
 
     def _put(self, event: E | None) -> None:
@@ -146,8 +148,8 @@ class Subscription(AsyncIterator[E | EventsLost], Generic[E]):
             return EventsLost(lost)
         event = await self._events.get()
         if event is None:
-            self.end()  # for the next call
-            raise StopAsyncIteration
+            self.end(self._error)  # for the next call
+            raise self._error or StopAsyncIteration
         return event
 
 
@@ -170,11 +172,11 @@ class EventBroadcaster(Generic[E]):
                 for subscription in self._subscriptions:
                     subscription.put(event)
 
-    def end(self) -> None:
-        """Ends all subscriptions; a later subscription ends at once."""
+    def end(self, error: Exception | None = None) -> None:
+        """Ends all subscriptions, by an error if one is given; a later subscription ends at once."""
         self._has_ended = True
         for subscription in tuple(self._subscriptions):
-            subscription.end()
+            subscription.end(error)
         self._subscriptions.clear()
 
     def publish_state(self, events: Sequence[E]) -> None:

@@ -95,7 +95,7 @@ class ServerUsers(ServerLinks):
         if the watch was interrupted. If its consumer is too slow, it yields an `EventsLost`: then compare with `users`.
 
         Raises:
-            InvalidParameterError: the driver does not follow its users.
+            InvalidParameterError: the driver does not follow its users. Before its start, the iterator raises it.
             DriverNotOpenError: the driver belongs to another process or event loop.
         """
         self._parts.lifetime.check_place()
@@ -119,15 +119,17 @@ class ServerUsers(ServerLinks):
         self._callbacks.add(task)
         task.add_done_callback(self._callbacks.discard)
 
-    def _end_events(self) -> None:
+    def _end_events(self, error: Exception | None = None) -> None:
         """Ends the present iterators and callbacks."""
-        self._events.end()
+        self._events.end(error)
         self._events = EventBroadcaster(self._parts.lifetime.check_place)
 
     def _follow(self, parts: ServerParts) -> None:
-        if parts.users is not None:
-            self._leaving = LeavingUsers(parts.users, parts.routes, parts.server, self._publish)
-            self._publish(self._leaving.present(), is_state=True)
+        if parts.users is None:
+            self._end_events(InvalidParameterError("follow_users", _NOT_FOLLOWED))
+            return
+        self._leaving = LeavingUsers(parts.users, parts.routes, parts.server, self._publish)
+        self._publish(self._leaving.present(), is_state=True)
 
     def _publish(self, events: Sequence[ServerChange], *, is_state: bool = False) -> None:
         if is_state:

@@ -283,7 +283,12 @@ async def test_callbacks_are_called_in_turn_and_may_fail(cluster: InMemoryCluste
 
 
 async def test_driver_that_does_not_follow_its_users_says_so(cluster: InMemoryCluster) -> None:
-    async with cluster.server_driver("game", 0, configuration=STEADY) as driver:
+    driver = cluster.server_driver("game", 0, configuration=STEADY)
+    early = driver.events()
+    async with driver:
+        for _ in range(2):
+            with pytest.raises(InvalidParameterError, match="follow_users must be set"):
+                await take(early, 1)
         calls: list[Callable[[], object]] = [driver.users, driver.events, lambda: driver.token("alice")]
         for call in calls:
             with pytest.raises(InvalidParameterError, match="follow_users must be set"):
