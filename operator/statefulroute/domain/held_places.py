@@ -36,7 +36,8 @@ class HeldPlaces(Generic[T]):
     While there are free places, every item gets one. Then a new item gets the place of another one: of the namespace
     with the most places, in it of the route with the most, and of the caller with the most for this route, the latest
     item. FQ-CoDel (RFC 8290) drops packets of the longest queue in this way. A new item is refused if its own caller
-    would have the most places. So a single caller may use all places, and n callers that need more have an nth each.
+    would have the most places. So a single caller may use all places, and n callers of one route that need more have
+    an nth each. The shares are those of routes first: a caller of many namespaces may have a place in each.
 
     Args:
         total: the number of places, at least 1.

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Self
 
 from statefulroute.api.vocabulary import RoutingState
@@ -136,9 +137,11 @@ class ServerDriver:
 
     def listen(self, callback: Callable[[ServerEvent], None]) -> None:
         """Calls a function with each event of `events`, one after another, in a thread, until the driver closes."""
+        # Not the threads of the event loop: functions that block would take those that resolve host names.
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="statefulroute-events")
 
         async def call(event: ServerEvent) -> None:
-            await asyncio.to_thread(callback, event)
+            await asyncio.get_running_loop().run_in_executor(thread, callback, event)
 
         self._driver.read(lambda driver: driver.listen(call))
 

@@ -1,6 +1,7 @@
 """Server drivers know the users of their pods, with a cluster in memory."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -24,10 +25,12 @@ from statefulroute import (
     UserLeft,
     UserNotHeldError,
     UserStaying,
+    sync,
 )
 from statefulroute.cluster.errors import GoneError
 from statefulroute.driver.parts import ServerInformation
 from statefulroute.driver.pod_users import make_pod_users
+from statefulroute.sync.loop_thread import DriverInLoop
 from statefulroute.testing import InMemoryCluster
 
 HERE = "play"
@@ -280,6 +283,20 @@ async def test_callbacks_are_called_in_turn_and_may_fail(cluster: InMemoryCluste
     assert plain == slow == [UserArrived("game", f"user-{number}", None) for number in range(3)]
     assert [str(context["exception"]) for context in errors] == ["of the application"] * 3
     await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
+def test_callbacks_of_the_blocking_driver_may_all_block(cluster: InMemoryCluster) -> None:
+    number = 40  # the event loop has at most 32 threads
+    all_called = threading.Barrier(number + 1)
+
+    async def make() -> ServerDriver:
+        return server(cluster, 0)
+
+    with sync.ServerDriver(DriverInLoop(make)) as driver:
+        for _ in range(number):
+            driver.listen(lambda _: all_called.wait(5))  # type: ignore[arg-type]
+        driver.set_linked_pod(HERE, "alice", "game", 0)
+        all_called.wait(5)
 
 
 async def test_driver_that_does_not_follow_its_users_says_so(cluster: InMemoryCluster) -> None:
