@@ -188,6 +188,11 @@ test-property: setup ## Compare 10,000 random link operations with the reference
 test-waves: setup ## Run the end-to-end tests with thousands of links instead of hundreds
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/e2e
 
+.PHONY: test-disruptions
+test-disruptions: setup ## Scale 1,000 users from 1 to 10 pods and back with a rollout, and kill the operator meanwhile (SEED=2)
+	@$(BIN)/localcluster build
+	@STATEFULROUTE_LONG=1 STATEFULROUTE_SEED=$(SEED) $(BIN)/pytest tests/disruptions -o log_cli=true -o log_cli_level=INFO
+
 .PHONY: test-chart
 test-chart: setup ## Test the chart with every combination of the choices of its values (`make test`: every pair)
 	@$(BIN)/localcluster build
@@ -254,4 +259,4 @@ $(VENV)/.bench: $(VENV)/.synced requirements/bench.txt
 help: ## Print this help
 	@awk 'BEGIN {FS = ":.*## "; printf "Usage: make \033[36m<target>\033[0m\n"} \
 		/^##@/ {printf "\n\033[1m%s\033[0m\n", substr($$0, 5)} \
-		/^[a-zA-Z0-9_-]+:.*## / {printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+		/^[a-zA-Z0-9_-]+:.*## / {printf "  \033[36m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -19,6 +19,7 @@ LONG = (
     "tests/node/",
     "tests/e2e/test_waves.py",
     "tests/local/test_lives.py",
+    "tests/disruptions/",
     "tests/e2e/",
     "tests/chaos/",
     "tests/property/",

@@ -1,4 +1,4 @@
-"""Records every version of every PodLink in a namespace by a watch."""
+"""Records every version of every PodLink in a namespace, or of every object of another kind, by a watch."""
 
 import threading
 import time
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from pykube.objects import NamespacedAPIObject
 from pykube.query import Query
 
 from support.independent_client import IndependentClient, PodLink
@@ -20,11 +21,11 @@ _WATCH_SECONDS = 1
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a link, as the API server sent it to watches.
+    """A version of a link or of another object, as the API server sent it to watches.
 
     Attributes:
         event: the type of the watch event.
-        object: the link.
+        object: the object.
         seen_at: when it arrived, in monotonic seconds; it was in force before that.
     """
 
@@ -64,16 +65,17 @@ class Version:
         return "created" if self.event == "ADDED" else "chosen"
 
 
-class LinkRecorder:
-    """Records from its creation until `stop`."""
+class ObjectRecorder:
+    """Records the objects of a kind in a namespace, from its creation until `stop`."""
 
-    def __init__(self, client: IndependentClient, namespace: str) -> None:
+    def __init__(self, client: IndependentClient, kind: type[NamespacedAPIObject], namespace: str) -> None:
         self._client = client
+        self._kind = kind
         self._namespace = namespace
         self._versions: dict[str, list[Version]] = defaultdict(list)
         self._failure: BaseException | None = None
         self._stopped = threading.Event()
-        listed = Query(client.http, PodLink, namespace).response
+        listed = Query(client.http, kind, namespace).response
         for item in listed["items"]:
             self._record("LISTED", item)
         self._resource_version = int(listed["metadata"]["resourceVersion"])
@@ -85,14 +87,61 @@ class LinkRecorder:
         self._stopped.set()
 
     def versions(self, name: str) -> list[Version]:
-        """Returns every version of a link up to now, oldest first."""
+        """Returns every version of an object up to now, oldest first."""
         self._catch_up()
         return list(self._versions.get(name, ()))
 
     def all_versions(self) -> dict[str, list[Version]]:
-        """Returns every version of every link up to now by its name, oldest first."""
+        """Returns every version of every object up to now by its name, oldest first."""
         self._catch_up()
         return {name: list(versions) for name, versions in self._versions.items()}
+
+    def latest(self) -> list[Version]:
+        """Returns the last version of every existing object, without waiting for events in transit."""
+        latest = [versions[-1] for versions in list(self._versions.values())]
+        return [version for version in latest if version.event != "DELETED"]
+
+    def _catch_up(self) -> None:
+        """Waits until the present state is recorded."""
+        numbers = {
+            item["metadata"]["name"]: int(item["metadata"]["resourceVersion"])
+            for item in self._client.all(self._kind, self._namespace)
+        }
+        eventually(lambda: self._has_recorded(numbers), "the recorder has the present versions")
+
+    def _has_recorded(self, numbers: dict[str, int]) -> bool:
+        if self._failure is not None:
+            raise AssertionError("the recorder has lost its watch") from self._failure
+        recorded = {name: versions[-1].resource_version for name, versions in list(self._versions.items())}
+        return all(recorded.get(name, 0) >= number for name, number in numbers.items())
+
+    def _watch(self) -> None:
+        client = self._client.new_http_client()
+        params = {"timeoutSeconds": str(_WATCH_SECONDS), "allowWatchBookmarks": "true"}
+        try:
+            while not self._stopped.is_set():
+                # Not `kind.objects`, which is not thread-safe.
+                objects = Query(client, self._kind, self._namespace)
+                for event in objects.watch(since=str(self._resource_version), params=params):
+                    assert event.type != "ERROR", event.object.obj
+                    self._resource_version = int(event.object.obj["metadata"]["resourceVersion"])
+                    if event.type != "BOOKMARK":
+                        self._record(event.type, event.object.obj)
+        except BaseException as error:  # noqa: BLE001 - raised in the test's thread
+            self._failure = error
+        finally:
+            client.session.close()
+
+    def _record(self, event: str, item: dict[str, Any]) -> None:
+        version = Version(event, item, time.monotonic())
+        self._versions[version.name].append(version)
+
+
+class LinkRecorder(ObjectRecorder):
+    """Records the links of a namespace."""
+
+    def __init__(self, client: IndependentClient, namespace: str) -> None:
+        super().__init__(client, PodLink, namespace)
 
     def transitions(self, name: str) -> list[str]:
         """Returns the changes of a link up to now, like `["created", "chosen", "Bound"]`."""
@@ -116,49 +165,9 @@ class LinkRecorder:
         """Returns the pods of every link up to now."""
         return {name: pods_of(versions) for name, versions in self.all_versions().items()}
 
-    def latest(self) -> list[Version]:
-        """Returns the last version of every existing link, without waiting for events in transit."""
-        latest = [versions[-1] for versions in list(self._versions.values())]
-        return [version for version in latest if version.event != "DELETED"]
-
     def count_in_phase(self, phase: str) -> int:
         """Returns the number of links whose last version has this phase, without waiting for events in transit."""
         return sum(versions[-1].phase == phase for versions in list(self._versions.values()))
-
-    def _catch_up(self) -> None:
-        """Waits until the present state is recorded."""
-        numbers = {
-            item["metadata"]["name"]: int(item["metadata"]["resourceVersion"])
-            for item in self._client.all(PodLink, self._namespace)
-        }
-        eventually(lambda: self._has_recorded(numbers), "the recorder has the present versions")
-
-    def _has_recorded(self, numbers: dict[str, int]) -> bool:
-        if self._failure is not None:
-            raise AssertionError("the recorder has lost its watch") from self._failure
-        recorded = {name: versions[-1].resource_version for name, versions in list(self._versions.items())}
-        return all(recorded.get(name, 0) >= number for name, number in numbers.items())
-
-    def _watch(self) -> None:
-        client = self._client.new_http_client()
-        params = {"timeoutSeconds": str(_WATCH_SECONDS), "allowWatchBookmarks": "true"}
-        try:
-            while not self._stopped.is_set():
-                # Not `PodLink.objects`, which is not thread-safe.
-                links = Query(client, PodLink, self._namespace)
-                for event in links.watch(since=str(self._resource_version), params=params):
-                    assert event.type != "ERROR", event.object.obj
-                    self._resource_version = int(event.object.obj["metadata"]["resourceVersion"])
-                    if event.type != "BOOKMARK":
-                        self._record(event.type, event.object.obj)
-        except BaseException as error:  # noqa: BLE001 - raised in the test's thread
-            self._failure = error
-        finally:
-            client.session.close()
-
-    def _record(self, event: str, item: dict[str, Any]) -> None:
-        version = Version(event, item, time.monotonic())
-        self._versions[version.name].append(version)
 
 
 def pods_of(versions: list[Version]) -> list[int | None]:

@@ -1,0 +1,26 @@
+"""A service whose pods answer requests, a resolver, and an operator that may be killed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from localcluster import LocalCluster
+from support.independent_client import IndependentClient
+from support.kubectl import Kubectl
+from support.resolver_process import ResolverProcess
+from support.service import Service
+
+
+@pytest.fixture
+def service(here: Kubectl, independent_client: IndependentClient) -> Service:
+    """A stateful service `game` in the test's namespace, of which nothing exists yet."""
+    return Service(here, independent_client)
+
+
+@pytest.fixture
+def resolver(cluster: LocalCluster, service: Service, tmp_path: Path) -> Iterator[ResolverProcess]:
+    """A running resolver of the namespace."""
+    process = ResolverProcess(cluster.kubeconfig, tmp_path / "resolver.log", "--watch-namespace", service.namespace)
+    yield process.start()
+    process.stop()
