@@ -154,5 +154,6 @@ class TestOperatorRuns:
             service.await_closing(middle)
             delete(service, "game.c")
             service.await_condition("Scaled", "True", "Scaled", "the Deployment has 1 pod as desired")
+        eventually(lambda: not service.pod_status(middle), "the pod without users is removed")
         assert [pod["name"] for pod in service.route_status()["pods"]] == [full]
         assert service.client.get(Deployment, "game", service.namespace)["spec"]["replicas"] == 1
