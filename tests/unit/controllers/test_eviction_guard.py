@@ -233,6 +233,16 @@ async def test_another_process_finds_nothing_to_write() -> None:
     environment.guard.clear()
 
 
+async def test_budget_that_was_written_since_the_last_read_is_no_refusal() -> None:
+    environment = GuardEnvironment()
+    environment.server.failures["POST"] = api_error(409, "AlreadyExists", "it exists")
+    await environment.apply()
+    assert environment.state == (None, None)
+    environment.server.failures.clear()
+    await environment.apply()
+    assert environment.state == GUARDED
+
+
 async def test_outage_of_the_api_server_is_no_refusal() -> None:
     environment = GuardEnvironment()
     environment.server.failures["POST"] = UnreachableError("no answer")

@@ -209,7 +209,8 @@ class EvictionGuard:
             await self._write_budget(route, plan)
         except ClusterError as error:
             log.warning("a PodDisruptionBudget was not written: trying again", route=route.key, error=str(error))
-            if isinstance(error, APIError) and not is_outage(error):
+            has_changed = isinstance(error, ConflictError)  # since it was read, for example by the last write
+            if isinstance(error, APIError) and not (has_changed or is_outage(error)):
                 guarded.state = refused("a PodDisruptionBudget", error.message)
             return False
         guarded.decided, guarded.state = basis, plan.state
