@@ -1,5 +1,6 @@
 """Handles the calls of Envoy's ext_proc filter."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,6 +21,10 @@ from statefulroute.resolver.uid_sources import find_uid
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 
+#: How long the first message of a stream may take: as long as the headers of a request over HTTP. Later ones may take
+#: any time, because the streams of WebSockets last as long as these.
+_FIRST_MESSAGE_TIMEOUT_SECONDS = 10.0
+
 
 class ExternalProcessor(GatewayCalls[ProcessingRequest]):
     """Picks endpoints by request headers. Requests no bodies, and sends back each piece that it gets."""
@@ -39,7 +44,7 @@ class ExternalProcessor(GatewayCalls[ProcessingRequest]):
         caller = await self._admit(context)
         modes: ProtocolConfiguration | None = None
         is_admitted = True
-        async for request in requests:
+        async for request in _within_time(requests, context):
             if request.HasField("protocol_config"):
                 modes = request.protocol_config
             if request.observability_mode:  # the gateway expects no response
@@ -65,3 +70,22 @@ class ExternalProcessor(GatewayCalls[ProcessingRequest]):
 
     def _refuse(self, problem: ProblemError) -> bytes:
         return problem_response(problem)
+
+
+async def _within_time(
+    requests: AsyncIterator[ProcessingRequest], context: Context
+) -> AsyncIterator[ProcessingRequest]:
+    """Yields the messages of a stream; aborts it if the first one does not arrive in time."""
+    messages = aiter(requests)
+    try:
+        async with asyncio.timeout(_FIRST_MESSAGE_TIMEOUT_SECONDS):
+            first = await anext(messages, None)
+    except TimeoutError:
+        await context.abort(
+            grpc.StatusCode.DEADLINE_EXCEEDED,
+            f"the stream sent no message within {_FIRST_MESSAGE_TIMEOUT_SECONDS:g} s",
+        )
+    if first is not None:
+        yield first
+        async for message in messages:
+            yield message

@@ -18,6 +18,24 @@ _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Heal
 #: How long a TLS handshake and the first bytes of HTTP/2 may take. gRPC's default is two minutes.
 _HANDSHAKE_TIMEOUT_MS = 10_000
 
+#: The maximal number of concurrent calls of one connection; gRPC sets no limit. Envoy opens another connection.
+_MAX_CONCURRENT_STREAMS = 1_000
+
+#: How long a connection without calls stays open. gRPC sets no limit.
+_MAX_IDLE_MS = 5 * 60_000
+
+#: How often a peer is pinged, and how long it may take to answer: otherwise, its calls end. gRPC pings every two hours.
+_KEEPALIVE_MS, _KEEPALIVE_TIMEOUT_MS = 60_000, 20_000
+
+_OPTIONS = (
+    ("grpc.so_reuseport", 0),
+    ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS),
+    ("grpc.max_concurrent_streams", _MAX_CONCURRENT_STREAMS),
+    ("grpc.max_connection_idle_ms", _MAX_IDLE_MS),
+    ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+)
+
 #: The time limit of calls in progress when the server stops.
 _STOP_GRACE_SECONDS = 1.0
 
@@ -72,9 +90,7 @@ async def serve_grpc(
     Raises:
         BindError: the server cannot listen on the address.
     """
-    server = grpc.aio.server(
-        options=[("grpc.so_reuseport", 0), ("grpc.server_handshake_timeout_ms", _HANDSHAKE_TIMEOUT_MS)]
-    )
+    server = grpc.aio.server(options=_OPTIONS)
     handlers = [grpc.method_handlers_generic_handler(each.name, each.methods()) for each in services]
     server.add_generic_rpc_handlers(tuple(handlers))
     state = health.HealthServicer()
