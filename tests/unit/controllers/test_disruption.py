@@ -21,6 +21,7 @@ from statefulroute.controllers.disruption import plan_writer
 from statefulroute.controllers.disruption.controller import DisruptionController
 from statefulroute.controllers.disruption.guard import EvictionGuard
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
+from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.placement import best_pod
 from statefulroute.domain.pod import REVISION_LABEL, Owner
@@ -35,6 +36,7 @@ def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(controller_module, "_SETTLE_SECONDS", 0.005)
     for name in ("_RETRY_SECONDS", "_REFUSED_SECONDS", "_UNSEEN_SECONDS", "_CONFLICT_SECONDS"):
         monkeypatch.setattr(plan_writer, name, 0.005)
+    monkeypatch.setattr(plan_writer, "_EVICTION_BACKOFF", Backoff(0.005, 0.005, lambda: 1.0))
 
 
 class ScaledEnvironment(Environment):

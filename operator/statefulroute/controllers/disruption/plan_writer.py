@@ -1,7 +1,9 @@
 """Carries out plans of disruptions: scales routes and workloads, and evicts pods."""
 
 import asyncio
+import random
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import structlog
 
@@ -13,6 +15,7 @@ from statefulroute.cluster.scales import NotScalableError
 from statefulroute.cluster.workloads import Workloads
 from statefulroute.cluster.writes import RouteWriter
 from statefulroute.controllers.disruption.autoscaler import Autoscaler
+from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.disruption.contested_scale import ContestedScale
 from statefulroute.domain.disruption.events import replaced_event, scaled_event
 from statefulroute.domain.disruption.plan import Action, EvictPod, Plan, SetReplicas, SetRouteReplicas
@@ -24,8 +27,23 @@ log = structlog.get_logger(__name__)
 #: How soon a write is repeated that failed, was refused, or whose effect is not seen; and one of a changed workload.
 _RETRY_SECONDS, _REFUSED_SECONDS, _UNSEEN_SECONDS, _CONFLICT_SECONDS = 1.0, 15.0, 5.0, 0.2
 
+#: How soon an eviction is repeated that failed: a budget may refuse it for hours.
+_EVICTION_BACKOFF = Backoff(_UNSEEN_SECONDS, 60.0, random.random)
+
 #: The key of the change of a number of pods, among the UIDs of pods that are evicted.
 _SCALE = ""
+
+
+class _FailedEviction(NamedTuple):
+    """The failures of the eviction of a pod.
+
+    Attributes:
+        attempts: how often it failed.
+        error: why it failed the last time.
+    """
+
+    attempts: int = 0
+    error: str = ""
 
 
 @dataclass(slots=True)
@@ -36,6 +54,8 @@ class Writes:
         written_version: the version of the workload after the last write.
         scale_refusal: why the API server refused the last change of the number of pods.
         eviction_refusals: why the API server refused the last eviction of pods.
+        failed_evictions: the evictions that failed, by the UIDs of pods.
+        planned_evictions: the UIDs of the pods that the last plan evicts.
         retry_at: before when a write is not repeated, by the clock of the event loop: that of a number of pods (the
             empty key), and the evictions of pods by their UIDs.
         route_scale: whether something else sets `spec.replicas`, too.
@@ -45,6 +65,8 @@ class Writes:
     written_version: int = 0
     scale_refusal: str | None = None
     eviction_refusals: dict[PodKey, str] = field(default_factory=dict)
+    failed_evictions: dict[str, _FailedEviction] = field(default_factory=dict)
+    planned_evictions: frozenset[str] = frozenset()
     retry_at: dict[str, float] = field(default_factory=dict)
     route_scale: ContestedScale = field(default_factory=ContestedScale)
     workload_scale: ContestedScale = field(default_factory=ContestedScale)
@@ -66,11 +88,19 @@ class Writes:
         self.scale_refusal = None
         self.retry_at.clear()
         self.eviction_refusals.clear()
+        self.failed_evictions.clear()
 
     def observe_plan(self, plan: Plan) -> None:
-        """Forgets the refusals of writes that are not planned any more."""
-        evicted = {action.key for action in plan.actions if isinstance(action, EvictPod)}
+        """Forgets the refusals of writes that are not planned any more.
+
+        A plan that evicts other pods than the one before repeats the evictions that failed at once.
+        """
+        evicted = {action.key: action.uid for action in plan.actions if isinstance(action, EvictPod)}
         self.eviction_refusals = {pod: why for pod, why in self.eviction_refusals.items() if pod in evicted}
+        if self.planned_evictions != (planned := frozenset(evicted.values())):
+            self.planned_evictions = planned
+            self.retry_at = {key: at for key, at in self.retry_at.items() if key not in self.failed_evictions}
+            self.failed_evictions.clear()
         if len(evicted) == len(plan.actions):
             self.scale_refusal = None
 
@@ -189,13 +219,23 @@ class PlanWriter:
         except (ConflictError, NotFoundError):  # the watch shows it soon
             return _UNSEEN_SECONDS
         except ClusterError as error:
-            log.warning("a pod was not evicted: trying again", route=route.key, pod=pod.name, error=str(error))
-            if isinstance(error, NotScalableError | APIError):
-                writes.eviction_refusals[pod.key] = str(error)
-            return retry_pause(_REFUSED_SECONDS if _is_refused(error) else _UNSEEN_SECONDS, error.retry_after_seconds)
+            return self._eviction_failed(route, writes, pod, error)
+        writes.failed_evictions.pop(pod.uid, None)
         writes.eviction_refusals.pop(pod.key, None)
         self._recorder.record(replaced_event(route, pod.name), route.uid)
         return _UNSEEN_SECONDS
+
+    @staticmethod
+    def _eviction_failed(route: Route, writes: Writes, pod: EvictPod, error: ClusterError) -> float:
+        """Handles a failed eviction; returns the seconds until that is repeated if nothing changes."""
+        failed = writes.failed_evictions.get(pod.uid, _FailedEviction())
+        if failed.error != str(error):
+            log.warning("a pod was not evicted: trying again", route=route.key, pod=pod.name, error=str(error))
+        writes.failed_evictions[pod.uid] = _FailedEviction(failed.attempts + 1, str(error))
+        if isinstance(error, NotScalableError | APIError):
+            writes.eviction_refusals[pod.key] = str(error)
+        pause = _EVICTION_BACKOFF.delay(failed.attempts, error.retry_after_seconds)
+        return max(pause, _REFUSED_SECONDS) if _is_refused(error) else pause
 
 
 def _is_refused(error: ClusterError) -> bool:
