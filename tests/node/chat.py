@@ -34,12 +34,17 @@ def deploy_chat(admin: Kubectl, independent_client: IndependentClient) -> Servic
     roles = [f"--filename={ROOT / 'deploy/rbac' / file}" for file in ("server.yaml", "client.yaml")]
     kubectl.run("apply", *roles).expect_success()
     kubectl.run("apply", f"--filename={EXAMPLE}").expect_success()
-    kubectl.create(_guest())
     kubectl.run("rollout", "status", "statefulset/chat", "--timeout=50s").expect_success()
-    kubectl.run("wait", "--for=condition=Ready", "pod/guest", "--timeout=50s").expect_success()
+    deploy_guest(kubectl)
     service = Service(kubectl, independent_client, "chat")
     service.await_pods(3)
     return service
+
+
+def deploy_guest(kubectl: Kubectl) -> None:
+    """Deploys a pod that does nothing, for programs of users inside the cluster, and waits until it is Ready."""
+    kubectl.create(_guest())
+    kubectl.run("wait", "--for=condition=Ready", "pod/guest", "--timeout=50s").expect_success()
 
 
 def await_greeting(chat: Service, link: str, address: str | None = None) -> None:

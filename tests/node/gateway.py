@@ -4,29 +4,29 @@ from typing import Any
 
 from chart.releases import RESTRICTED_NAMESPACE
 from localgateways.configurations import CONFIGURATIONS, replace_all
-from node.chat import NAMESPACE
 from node.images import ENVOY
 from support.service import Service
 
-#: The gateway's address inside the cluster.
-ADDRESS = f"gateway.{NAMESPACE}.svc:8000"
 
-#: Replacements in the repository's configuration: the addresses of the chat and the release.
-_OWN = {
-    "address: game-pods.play.svc.cluster.local, port_value: 7777": (
-        f"address: chat.{NAMESPACE}.svc.cluster.local, port_value: 8080"
-    ),
-    "/authorize/play/game": f"/authorize/{NAMESPACE}/chat",
-    "statefulroute-resolver.statefulroute-system.svc": f"statefulroute-resolver.{RESTRICTED_NAMESPACE}.svc",
-}
+def deploy_gateway(service: Service) -> str:
+    """Deploys Envoy in front of a service's port 8080, and waits until it listens.
 
-
-def deploy_gateway(chat: Service) -> None:
-    """Deploys Envoy in front of the chat, and waits until it listens."""
-    text = replace_all((CONFIGURATIONS / "envoy-ext-authz.yaml").read_text(encoding="utf-8"), _OWN)
+    Returns:
+        HOST:PORT of the gateway inside the cluster.
+    """
+    # The addresses of the service and the release, in place of those in the repository's configuration.
+    own = {
+        "address: game-pods.play.svc.cluster.local, port_value: 7777": (
+            f"address: {service.name}.{service.namespace}.svc.cluster.local, port_value: 8080"
+        ),
+        "/authorize/play/game": f"/authorize/{service.namespace}/{service.name}",
+        "statefulroute-resolver.statefulroute-system.svc": f"statefulroute-resolver.{RESTRICTED_NAMESPACE}.svc",
+    }
+    text = replace_all((CONFIGURATIONS / "envoy-ext-authz.yaml").read_text(encoding="utf-8"), own)
     for item in (_configuration(text), _pod(), _service()):
-        chat.kubectl.create({"apiVersion": "v1", **item})
-    chat.kubectl.run("wait", "--for=condition=Ready", "pod/gateway", "--timeout=50s").expect_success()
+        service.kubectl.create({"apiVersion": "v1", **item})
+    service.kubectl.run("wait", "--for=condition=Ready", "pod/gateway", "--timeout=50s").expect_success()
+    return f"gateway.{service.namespace}.svc:8000"
 
 
 def _configuration(text: str) -> dict[str, Any]:

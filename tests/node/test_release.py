@@ -4,12 +4,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from pykube.objects import Pod
+from pykube.objects import Pod, StatefulSet
 
 from chart.releases import RESTRICTED_NAMESPACE, Helm, Release
 from localcluster import LocalCluster
-from node.chat import NAMESPACE, await_greeting, await_message, container, deploy_chat, kill_container
-from node.gateway import ADDRESS, deploy_gateway
+from node.chat import NAMESPACE, await_greeting, await_message, container, deploy_chat, deploy_guest, kill_container
+from node.gateway import deploy_gateway
+from node.rooms import VERSION, Users, await_gateway, deploy_rooms
 from statefulroute.api.group import FINALIZER
 from support.command import Command
 from support.independent_client import IndependentClient, PodLink
@@ -21,7 +22,7 @@ from support.waiting import eventually
 SHOW_IDENTITY = "import os; print(os.getuid(), os.access('/', os.W_OK), os.access('/opt/statefulroute', os.W_OK))"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def restricted_kubectl(admin: Kubectl) -> Kubectl:
     """A kubectl in a namespace that enforces Pod Security `restricted`."""
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
@@ -31,9 +32,24 @@ def restricted_kubectl(admin: Kubectl) -> Kubectl:
     return admin.within(RESTRICTED_NAMESPACE)
 
 
+@pytest.fixture(scope="module")
+def release(helm: Helm, restricted_kubectl: Kubectl) -> Release:  # noqa: ARG001
+    """The operator with the resolver. The last test uninstalls it."""
+    release = Release(helm, "statefulroute", RESTRICTED_NAMESPACE, {"resolver": {"enabled": True}})
+    release.install()
+    return release
+
+
 def versions(chat: Service, *links: str) -> list[str]:
     """Returns the links' versions: any write changes one."""
     return [chat.get(link)["metadata"]["resourceVersion"] for link in links]
+
+
+def template_revisions(rooms: Service) -> dict[str, str]:
+    """Returns the revision of the template that each pod of the StatefulSet has."""
+    pods = [pod["metadata"] for pod in rooms.client.all(Pod, rooms.namespace)]
+    label = "controller-revision-hash"
+    return {pod["name"]: pod["labels"][label] for pod in pods if label in pod.get("labels", {})}
 
 
 def leader(restricted_kubectl: Kubectl) -> str:
@@ -63,16 +79,52 @@ def certificate(folder: Path) -> list[str]:
     return [f"--from-file=tls.crt={issued}", f"--from-file=tls.key={key}", f"--from-file=ca.crt={issued}"]
 
 
+@pytest.mark.usefixtures("release")
+def test_rollout_of_real_pods_fails_no_request_and_moves_no_user(
+    admin: Kubectl, independent_client: IndependentClient
+) -> None:
+    rooms = deploy_rooms(admin, independent_client)
+    deploy_guest(rooms.kubectl)
+    first = {f"first-{pod}": {"podIndex": pod} for pod in range(3)}
+    rooms.link_each(first)
+    rooms.await_all_bound(3)
+    before, stays = template_revisions(rooms), {}
+    gateway = deploy_gateway(rooms)
+    for uid in first:
+        await_gateway(rooms, gateway, uid)
+    with Users(rooms, gateway) as users:
+        for uid in first:
+            users.come(uid)
+        rooms.kubectl.run("set", "env", "statefulset/room", f"{VERSION}=2").expect_success()
+        # New users come during the whole rollout, which the users of each pod delay.
+        for pod in ("room-2", "room-1", "room-0"):
+            rooms.await_closing(pod, "Rollout")
+            assert users.come(f"beside-{pod}") != pod
+            for uid in [uid for uid, at in users.present.items() if at == pod]:
+                stays[uid] = users.leave(uid)
+        rooms.await_condition("RolledOut", "True", "RolledOut")
+        for uid in tuple(users.present):
+            stays[uid] = users.leave(uid)
+    assert {uid: stay.failures for uid, stay in stays.items() if stay.failures} == {}
+    # One process of one pod has answered each user from the first request to the last.
+    assert {uid: stay.places for uid, stay in stays.items() if len(stay.places) != 1} == {}
+    assert all(stay.visits == [*range(stay.visits[0], stay.visits[-1] + 1)] for stay in stays.values())
+    assert stays["first-0"].places == {("room-0", "1")}
+    assert {version for _, version in stays["beside-room-0"].places} == {"2"}
+    latest = independent_client.get(StatefulSet, "room", rooms.namespace)["status"]["updateRevision"]
+    assert template_revisions(rooms) == dict.fromkeys(before, latest)
+    assert latest not in before.values()
+    admin.run("delete", "namespace", rooms.namespace, "--wait=false").expect_success()
+
+
 def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # noqa: PLR0913, PLR0917 - the fixtures it needs
     real_cluster: LocalCluster,
-    helm: Helm,
+    release: Release,
     admin: Kubectl,
     restricted_kubectl: Kubectl,
     independent_client: IndependentClient,
     tmp_path: Path,
 ) -> None:
-    release = Release(helm, "statefulroute", RESTRICTED_NAMESPACE, {"resolver": {"enabled": True}})
-    release.install()
     pods = independent_client.all(Pod, RESTRICTED_NAMESPACE)
     assert [pod["status"]["phase"] for pod in pods] == ["Running"] * 4
     assert all(pod["spec"]["nodeName"] == "node-0" for pod in pods)
@@ -89,17 +141,17 @@ def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # 
         await_greeting(chat, link)
 
     # A gateway asks the resolver for each user's pod, which binds a new user.
-    deploy_gateway(chat)
+    gateway = deploy_gateway(chat)
     for link in (alice, bob, carol):
-        await_greeting(chat, link, ADDRESS)
-    await_message(chat, ADDRESS, "frank", "* frank is at chat-")
-    await_greeting(chat, "chat.frank", ADDRESS)
+        await_greeting(chat, link, gateway)
+    await_message(chat, gateway, "frank", "* frank is at chat-")
+    await_greeting(chat, "chat.frank", gateway)
 
     # One pod is drained, and deleted.
     Command(real_cluster.kubeconfig, NAMESPACE).run("drain", "chat", "0", "--shutdown").expect_success()
     chat.await_moved(alice, 0)
     await_greeting(chat, alice)
-    await_greeting(chat, alice, ADDRESS)
+    await_greeting(chat, alice, gateway)
     before = versions(chat, alice, bob, carol)
     chat.kubectl.run("delete", "pod", "chat-0", "--timeout=50s").expect_success()
     Command(real_cluster.kubeconfig, NAMESPACE).run("undrain", "chat", "0").expect_success()
