@@ -44,17 +44,32 @@ def make_pod_users(
     Raises:
         InvalidParameterError: an option is invalid.
     """
+    further = followed_services(follow_users, fence_after_seconds)
+    if further is None:
+        return None
+    services = [server.service, *further]
+    return PodUsers(
+        client, server.namespace, server.pod, services, fence_after_seconds=fence_after_seconds, clock=clock
+    )
+
+
+def followed_services(
+    follow_users: bool | Iterable[str],  # noqa: FBT001 - the option of the driver
+    fence_after_seconds: float | None,
+) -> list[str] | None:
+    """Returns the services to follow beside the pod's own, or None if its users are not followed.
+
+    The arguments and errors are those of `make_pod_users`.
+    """
     if fence_after_seconds is not None and not fence_after_seconds > 0:
         raise InvalidParameterError("fence_after_seconds", "must be greater than 0")
     if follow_users is False:
         if fence_after_seconds is not None:
             raise InvalidParameterError("fence_after_seconds", "needs follow_users")
         return None
-    further = () if follow_users is True else map(validate_route, validate_strings("follow_users", follow_users))
-    services = [server.service, *further]
-    return PodUsers(
-        client, server.namespace, server.pod, services, fence_after_seconds=fence_after_seconds, clock=clock
-    )
+    if follow_users is True:
+        return []
+    return [validate_route(each) for each in validate_strings("follow_users", follow_users)]
 
 
 class PodUsers:

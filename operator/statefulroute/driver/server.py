@@ -124,18 +124,20 @@ class ServerDriver(ServerUsers):
             tracing: as for the class.
 
         Raises:
-            InvalidParameterError: the environment does not name the pod's namespace.
+            InvalidParameterError: an option is invalid, or the environment does not name the pod's namespace.
         """
         from statefulroute.driver.environment import namespace_of_pod, server_parts  # noqa: PLC0415 - slow to import
+        from statefulroute.driver.pod_users import followed_services  # noqa: PLC0415
 
         namespace, configuration = namespace_of_pod(), configuration or Configuration()
+        followed = followed_services(follow_users, configuration.fence_after_seconds)
         return cls(
             namespace,
             partial(
                 server_parts,
                 namespace,
                 follow_links=follow_links,
-                follow_users=follow_users,
+                follow_users=False if followed is None else followed,
                 fence_after_seconds=configuration.fence_after_seconds,
                 deadline_seconds=configuration.deadline_seconds,
                 keep_managed_fields=keep_managed_fields,

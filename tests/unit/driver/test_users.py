@@ -330,6 +330,17 @@ async def test_invalid_options(cluster: InMemoryCluster, follow_users: Any, seco
         await driver.init()
 
 
+@pytest.mark.parametrize(("follow_users", "seconds"), [(False, 5), (["Chat"], None)])
+def test_invalid_options_are_refused_before_the_first_request(
+    follow_users: Any, seconds: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POD_NAMESPACE", HERE)
+    with pytest.raises(InvalidParameterError):
+        ServerDriver.from_environment(
+            configuration=Configuration(fence_after_seconds=seconds), follow_users=follow_users
+        )
+
+
 async def test_links_are_read_again_after_a_loss_if_their_watch_is_dead_and_silent(
     cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
