@@ -5,6 +5,11 @@ from itertools import pairwise
 from disruptions.record import Record, replicas
 
 
+def most_links(record: Record) -> int:
+    """Returns how many links there were at most at the same time."""
+    return max(number for _, number in _numbers_of_links(record))
+
+
 def scale_up_seconds(record: Record, links_per_pod: int) -> list[float]:
     """Returns for each pod beyond the first how long after the first user without room it was requested."""
     changes = _numbers_of_links(record)

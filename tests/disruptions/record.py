@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,6 +13,9 @@ Versions = Sequence[Version]
 
 #: How long after a change an observer may learn of it, in seconds.
 LAG_SECONDS = 3.0
+
+#: The default of `spec.disruption.deadlineSeconds`.
+DEADLINE_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,12 @@ class Removal(NamedTuple):
 
 
 class ClosingPod(NamedTuple):
-    """A closing pod in the status of the route."""
+    """A closing pod in the status of the route.
+
+    Attributes:
+        reason: why it is closing.
+        deadline: until when it keeps its users: by the start in the status, and by the present spec.
+    """
 
     reason: str
     deadline: datetime
@@ -67,6 +75,7 @@ class Record:
         requests: the requests.
         left: the links that their users have deleted, and the time before it, in monotonic seconds.
         max_unavailable: the setting of the rollout.
+        clock_offset: the difference between the clock's time and monotonic seconds.
     """
 
     links: Mapping[str, Versions] = field(default_factory=dict)
@@ -76,6 +85,7 @@ class Record:
     requests: Sequence[Request] = ()
     left: Mapping[str, float] = field(default_factory=dict)
     max_unavailable: int = 1
+    clock_offset: float = 0.0
 
     @property
     def is_deployment(self) -> bool:
@@ -143,9 +153,9 @@ def replicas(workload: Version) -> int:
 
 def closing_pods(route: Mapping[str, Any]) -> dict[str, ClosingPod]:
     """Returns the closing pods in the status of a route."""
-    pods = route.get("status", {}).get("pods", ())
+    pods = [pod for pod in route.get("status", {}).get("pods", ()) if "closing" in pod]
+    seconds = timedelta(seconds=route["spec"].get("disruption", {}).get("deadlineSeconds", DEADLINE_SECONDS))
     return {
-        pod["name"]: ClosingPod(pod["closing"]["reason"], datetime.fromisoformat(pod["closing"]["deadline"]))
+        pod["name"]: ClosingPod(pod["closing"]["reason"], datetime.fromisoformat(pod["closing"]["since"]) + seconds)
         for pod in pods
-        if "closing" in pod
     }

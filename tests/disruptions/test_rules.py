@@ -1,6 +1,7 @@
 """Tests each rule with a record that keeps it and records that violate it."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,13 +10,17 @@ from disruptions.record import Record, Request
 from disruptions.rules import RULES, check
 from support.link_recorder import Version
 
-DEADLINE = "2026-01-01T00:00:10Z"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+#: The deadline is ten seconds after it.
+SINCE = {"since": "2026-01-01T00:00:00Z"}
 MOVED, ENDED, USERS, SHOWN, NUMBER, ANSWER, FAILED, EMPTY = (rule.__name__.replace("_", " ") for rule in RULES)
 
 
 def version(event: str, revision: int, name: str, spec: Any = None, **fields: Any) -> Version:
     """Returns a version of an object, which arrived as many seconds after the start as its revision."""
-    metadata = {"name": name, "resourceVersion": str(revision), "uid": name, **fields.pop("metadata", {})}
+    own = {"name": name, "resourceVersion": str(revision), "uid": name, "creationTimestamp": "2026-01-01T00:00:10Z"}
+    metadata = {**own, **fields.pop("metadata", {})}
     return Version(event, {"metadata": metadata, "spec": spec or {}, **fields}, float(revision))
 
 
@@ -27,8 +32,8 @@ def link(revision: int, pod: int | None = 1, event: str = "MODIFIED", **status: 
 
 def route(revision: int, *closing: int, reason: str = "ScaleDown") -> Version:
     """Returns a version of the route with closing pods."""
-    pods = [{"name": f"game-{pod}", "closing": {"reason": reason, "deadline": DEADLINE}} for pod in closing]
-    return version("MODIFIED", revision, "game", status={"pods": pods})
+    pods = [{"name": f"game-{pod}", "closing": {"reason": reason, **SINCE}} for pod in closing]
+    return version("MODIFIED", revision, "game", {"disruption": {"deadlineSeconds": 10}}, status={"pods": pods})
 
 
 def workload(revision: int, replicas: int) -> Version:
@@ -53,6 +58,9 @@ def moved(seconds: int, cause: str = "DeadlineOver") -> list[Version]:
     return [link(10), link(45, 0), link(46, 0, previous=previous), link(90, 0, "DELETED")]
 
 
+#: The first version of a link that expires after 30 seconds.
+EXPIRING = version("ADDED", 10, "game.alice", {"ttlSeconds": 30, "podIndex": 1}, status={"phase": "Bound"})
+
 #: Alice is linked to pod 1 and leaves; the pod closes, is removed by a scale-down, and comes back.
 GOOD = Record(
     links={"game.alice": [link(10, None, "ADDED"), link(11), link(40, 1, "DELETED")]},
@@ -61,6 +69,7 @@ GOOD = Record(
     route=[route(2), route(30, 1), route(65)],
     requests=[Request("game.alice", 20.0, 21.0, answered_by="game-1")],
     left={"game.alice": 39.0},
+    clock_offset=START.timestamp(),
 )
 
 
@@ -68,8 +77,7 @@ def test_a_good_record_keeps_all_rules() -> None:
     assert check(GOOD) == []
     at_the_deadline = replace(GOOD, links={"game.alice": moved(10)}, left={"game.alice": 89.0})
     assert check(at_the_deadline) == []
-    expired = version("ADDED", 10, "game.alice", {"ttlSeconds": 30, "podIndex": 1})
-    assert check(replace(GOOD, links={"game.alice": [expired, link(40, 1, "DELETED")]}, left={})) == []
+    assert check(replace(GOOD, links={"game.alice": [EXPIRING, link(40, 1, "DELETED")]}, left={})) == []
     unlinked = Request("game.alice", 38.0, 41.0, error="the look-up got 404")
     assert check(replace(GOOD, requests=[*GOOD.requests, unlinked])) == []
     evicted = replace(GOOD, workload=[workload(1, 2)], route=[route(30, 1, reason="Rollout")])
@@ -85,6 +93,7 @@ def test_a_good_record_keeps_all_rules() -> None:
         (MOVED, {"links": {"game.alice": moved(10, "Deleted")}}),
         (MOVED, {"links": {"game.alice": moved(10)}, "route": [route(2), route(47, 1)]}),
         (ENDED, {"left": {}}),
+        (ENDED, {"links": {"game.alice": [EXPIRING, link(39, 1, "DELETED")]}, "left": {}}),
         (USERS, {"links": {"game.alice": [link(11), link(51, 1, "DELETED")]}}),
         (USERS, {"links": {"game.alice": [link(11)]}}),
         (SHOWN, {"route": [route(2), route(50, 1)]}),

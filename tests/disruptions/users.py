@@ -110,7 +110,7 @@ class Users:
 
 
 class Requests:
-    """Looks up all users in turn, and sends each a request to the address in the answer.
+    """Looks up users at random, new ones first, and sends each a request to the address in the answer.
 
     Args:
         users: the users.
@@ -130,15 +130,14 @@ class Requests:
         self._resolver = http.client.HTTPConnection(resolver, timeout=_TIMEOUT_SECONDS)
         self._pause = 1.0 / per_second
         self._random = random.Random(seed)
-        self._turn: list[str] = []
+        self._asked: set[str] = set()
 
     def run_once(self) -> None:
         """Sends the request of the next user."""
-        if not self._turn:
-            self._turn = self._users.present()
-            self._random.shuffle(self._turn)
-        if self._turn:
-            self.made.append(self._request(self._turn.pop()))
+        if present := self._users.present():
+            link = self._random.choice([link for link in present if link not in self._asked] or present)
+            self._asked.add(link)
+            self.made.append(self._request(link))
         time.sleep(self._pause)
 
     def close(self) -> None:
@@ -149,7 +148,7 @@ class Requests:
         started = time.monotonic()
         status, body = _get(self._resolver, self._path + link.partition(".")[2])
         if status != 200:
-            return Request(link, started, time.monotonic(), error=f"the look-up got {status} {body}")
+            return Request(link, started, time.monotonic(), error=f"{status} {json.loads(body).get('type')}")
         answer = json.loads(body)
         try:
             pod = http.client.HTTPConnection(answer["address"], timeout=_TIMEOUT_SECONDS)
