@@ -241,10 +241,18 @@ def _check_conditions(route: Object) -> Iterator[CheckResult]:
         false = condition(route, condition_type)
         if false.get("status") == "False":
             reason, name = false["reason"], namespaced_name(route)
+            if reason == RouteReason.NO_ROUTABLE_POD and _sleeps(route):
+                yield CheckResult(_ROUTES, Level.OK, f"{name} sleeps: it has no pods until a user comes", "", 1, name)
+                return
             level = Level.NOTICE if _may_be_intended(route, reason) else Level.PROBLEM
             message = f"{name} is not {condition_type} ({reason}): {false['message']}"
             yield CheckResult(_ROUTES, level, message, _ROUTE_FIXES.get(reason, ""), 1, name)
             return
+
+
+def _sleeps(route: Object) -> bool:
+    """Returns whether autoscaling has removed the last pod, because the route has no links."""
+    return bool(route["spec"].get("autoscaling")) and route.get("status", {}).get("desiredReplicas") == 0
 
 
 def _check_suspension(route: Object) -> Iterator[CheckResult]:

@@ -1,0 +1,53 @@
+"""What `check` finds in the conditions of routes."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+
+from statefulroute.cli.checks.results import Level
+from statefulroute.cli.checks.state import OperatorLag, ServingPods, check_routes
+from statefulroute.cli.cluster import Cluster, Object
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+AUTOSCALING = {"minReplicas": 0, "maxReplicas": 5, "linksPerPod": 10}
+
+
+class _OneRoute:
+    def __init__(self, route: Object) -> None:
+        self._route = route
+
+    def path(self, kind: object) -> str:
+        return str(kind)
+
+    async def objects(self, path: str) -> AsyncIterator[Object]:
+        del path
+        yield self._route
+
+
+def route_without_pods(spec: dict[str, Any], desired_replicas: int) -> Object:
+    """A route without a pod that serves users."""
+    ready = {"type": "Ready", "status": "False", "reason": "NoRoutablePod", "message": "no pod"}
+    return {
+        "metadata": {"namespace": "play", "name": "game", "generation": 1},
+        "spec": {"port": 80, **spec},
+        "status": {"observedGeneration": 1, "desiredReplicas": desired_replicas, "conditions": [ready]},
+    }
+
+
+@pytest.mark.parametrize(
+    ("spec", "desired_replicas", "level"),
+    [
+        pytest.param({"autoscaling": AUTOSCALING}, 0, Level.OK, id="sleeps"),
+        pytest.param({"autoscaling": AUTOSCALING}, 1, Level.PROBLEM, id="wakes"),
+        pytest.param({"replicas": 0}, 0, Level.PROBLEM, id="was scaled to zero by somebody"),
+    ],
+)
+async def test_route_that_autoscaling_has_put_to_sleep_is_no_problem(
+    spec: dict[str, Any], desired_replicas: int, level: Level
+) -> None:
+    cluster = cast("Cluster", _OneRoute(route_without_pods(spec, desired_replicas)))
+    results = [each async for each in check_routes(cluster, OperatorLag(), ServingPods(), lambda: NOON)]
+    assert [(each.level, each.example) for each in results] == [(level, "play/game")]
+    assert ("sleeps" in results[0].message) is (level is Level.OK)
