@@ -37,6 +37,8 @@ CLOSING_POD_MAX_BYTES = 112
 LOST_PODS_MAX = 100
 #: The encoded message of a condition of a route: it may contain errors of servers and names of workloads.
 ROUTE_MESSAGE_MAX_BYTES = 2048
+#: The label selector of the pods, for scalers: a status leaves out a longer one. Kubernetes limits none.
+SELECTOR_MAX_BYTES = 2048
 #: The encoded reason why a pod does not serve. Kubernetes limits none of its reasons.
 NOT_SERVING_REASON_MAX_BYTES = 48
 

@@ -120,7 +120,8 @@ class StatefulRouteStatus(Model):
     )
     selector: str | None = Field(
         default=None,
-        description="The label selector of the pods, for scalers; absent if the route does not scale its workload.",
+        description="The label selector of the pods, for scalers; absent if the route does not scale its workload, "
+        "or if the selector is longer than 2048 bytes.",
     )
     ready_replicas: int | None = Field(default=None, description="The number of ready pods.", ge=0)
     routable_pods: int | None = Field(default=None, description="The number of pods that serve users.", ge=0)

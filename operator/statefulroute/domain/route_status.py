@@ -3,7 +3,7 @@
 from datetime import datetime
 from itertools import islice
 
-from statefulroute.api.limits import LOST_PODS_MAX
+from statefulroute.api.limits import LOST_PODS_MAX, SELECTOR_MAX_BYTES
 from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import route_conditions
@@ -62,9 +62,14 @@ def route_status(  # noqa: PLR0913, PLR0917 - what a status depends on
 
 
 def _selector(view: RouteView) -> str | None:
-    """Returns the label selector of the pods for scalers; None if the route does not scale its workload."""
-    is_shown = view.workload is not None and scales_workload(view.route.spec)
-    return view.workload.selector_text or None if is_shown and view.workload is not None else None
+    """Returns the label selector of the pods for scalers; None if the route does not scale its workload.
+
+    A selector that is too long for a status is left out, because scalers would select other pods by a part of it.
+    """
+    if view.workload is None or not scales_workload(view.route.spec):
+        return None
+    selector = view.workload.selector_text
+    return selector if selector and len(selector.encode()) <= SELECTOR_MAX_BYTES else None
 
 
 def count_links_at_report(pod_status: PodStatus | None, report: LoadReport, links: int) -> int:

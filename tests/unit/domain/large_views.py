@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 
-from statefulroute.api.limits import CLOSING_PODS_MAX, INT32_MAX, LOST_PODS_MAX
+from statefulroute.api.limits import CLOSING_PODS_MAX, INT32_MAX, LOST_PODS_MAX, SELECTOR_MAX_BYTES
 from statefulroute.api.route_status import LostPodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import (
     ClosingReason,
@@ -52,7 +52,7 @@ def worst_status(number: int, name_length: int, *, has_rollout: bool = False) ->
     )
     lost_pods: dict[PodKey, LostPodStatus] = dict.fromkeys(range(LOST_PODS_MAX * 2), lost)
     assessment = Assessment(WorkloadState.OVERLOADED, INT32_MAX)
-    view = _worst_view(number, name_length, **({"rollout": {}} if has_rollout else {}))
+    view = _worst_view(number, name_length, **({"rollout": {}, "replicas": number} if has_rollout else {}))
     closing = Closing(max(ClosingReason, key=len), NOON, NOON)
     closing_pods = dict.fromkeys([*view.pods][-CLOSING_PODS_MAX:], closing)
     view = replace(view, closing=closing_pods)
@@ -81,7 +81,7 @@ def _worst_view(number: int, name_length: int, **spec: object) -> RouteView:
     return view(
         *pods,
         route=route(**spec, workloadRef={"apiVersion": "<" * 10_000, "kind": "<" * 10_000, "name": _LONG_NAME}),
-        workload=deployment(number),
+        workload=replace(deployment(number), selector_text="s" * SELECTOR_MAX_BYTES),
         link_counts=dict.fromkeys(keys, _LINKS),
         other_link_counts=[dict.fromkeys(keys, _LINKS)],
         loads=dict.fromkeys(keys, huge),

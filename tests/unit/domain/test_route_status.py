@@ -1,10 +1,12 @@
 """The status of a route: pods, links, loads and conditions."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from statefulroute.api.limits import SELECTOR_MAX_BYTES
 from statefulroute.api.model import Condition
 from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState, ServiceState, WorkloadState
@@ -14,7 +16,7 @@ from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import LossSuspension, MissingWorkload, RouteView
 from statefulroute.domain.route_status import count_links_at_report, route_status
-from unit.domain.builders import NOON, STALE, load, pod, route, view
+from unit.domain.builders import NOON, STALE, load, pod, route, view, workload
 
 DENY, SHUTDOWN = RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN
 LATER = NOON + timedelta(seconds=10)
@@ -389,3 +391,10 @@ def test_unserved_links_are_counted_and_each_pod_has_its_reason() -> None:
     status = status_of(view(*pods, link_counts={0: 4, 1: 2, 9: 1}))
     assert status.unserved_links == 3
     assert [item.not_serving_reason for item in status.pods] == [None, "NotReady", "Shutdown"]
+
+
+@pytest.mark.parametrize(("length", "is_shown"), [(SELECTOR_MAX_BYTES, True), (SELECTOR_MAX_BYTES + 1, False)])
+def test_selector_that_is_too_long_for_a_status_is_left_out(length: int, is_shown: bool) -> None:
+    scaled = replace(workload(), selector_text="s" * length)
+    status = status_of(view(pod(0), route=route(replicas=3), workload=scaled))
+    assert status.selector == (scaled.selector_text if is_shown else None)
