@@ -57,7 +57,7 @@ def test_route_has_an_event_when_it_stops_and_starts_to_serve_users(service: Ser
     eventually(
         lambda: (
             events_of_route(service, "NoRoutablePod", "Routable")[-1]
-            == ("Normal", "Routable", "1 of 1 pods serve users")
+            == ("Normal", "Routable", "1 of 1 pod serves users")
         ),
         "the route serves users again",
     )

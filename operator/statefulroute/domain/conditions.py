@@ -8,7 +8,7 @@ from statefulroute.api.model import Condition
 from statefulroute.api.vocabulary import ConditionType, RouteReason, RoutingState
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.pod_summary import MAX_NAMED_PODS, PodSummary
-from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.route import LossSuspension, PodView, RouteView
 from statefulroute.domain.serving import not_serving_reason
 from statefulroute.domain.truncation import truncate
 
@@ -60,7 +60,8 @@ def _readiness(view: RouteView, pods: PodSummary) -> ConditionState:
         return False, RouteReason.SHUTDOWN, "the route's routingState is Shutdown: it accepts no users"
     if not pods.routable:
         return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
-    return True, RouteReason.ROUTABLE, f"{pods.routable} of {len(view.pods)} pods serve users"
+    pods_serve = "pod serves" if len(view.pods) == 1 else "pods serve"
+    return True, RouteReason.ROUTABLE, f"{pods.routable} of {len(view.pods)} {pods_serve} users"
 
 
 def _workload_found(view: RouteView) -> ConditionState:
@@ -77,7 +78,10 @@ def _load_freshness(view: RouteView, pods: PodSummary) -> ConditionState:
     if not serving:
         return False, RouteReason.NO_ROUTABLE_POD, "no pod of the workload is ready and takes users"
     if not stale.number:
-        return True, RouteReason.LOAD_FRESH, f"all of {serving} pods that serve users have reported their load"
+        fresh = "the pod that serves users has reported its load"
+        if serving > 1:
+            fresh = f"all of {serving} pods that serve users have reported their load"
+        return True, RouteReason.LOAD_FRESH, fresh
     more = f" and {stale.number - MAX_NAMED_PODS} more" if stale.number > MAX_NAMED_PODS else ""
     if stale.number == serving:
         names = ", ".join(f"{pod.pod.name} {_stale_cause(view, pod)}" for pod in stale.first)
@@ -92,14 +96,24 @@ def _links_served(view: RouteView, pods: PodSummary) -> ConditionState:
     """LinksServed: the pods of all links serve their users."""
     unserved, total = pods.unserved, pods.links
     if not unserved.pods:
-        message = f"the pods of all {total} links serve their users" if total else "the route has no links"
-        return True, RouteReason.LINKS_SERVED, message
+        return True, RouteReason.LINKS_SERVED, _served_message(total)
     names = ", ".join(
         f"{links} on {view.pod_name(key)} ({not_serving_reason(view, key)})" for key, links in unserved.first.items()
     )
-    more = f" and {unserved.pods - len(unserved.first)} more pods" if unserved.pods > len(unserved.first) else ""
-    message = f"{unserved.number} of {total} links are not served now: {names}{more}"
-    return False, RouteReason.PODS_NOT_SERVING, message
+    unnamed = unserved.pods - len(unserved.first)
+    more = f" and {unnamed} more {'pod' if unnamed == 1 else 'pods'}" if unnamed else ""
+    links = f"{'link' if total == 1 else 'links'} {'is' if unserved.number == 1 else 'are'}"
+    return False, RouteReason.PODS_NOT_SERVING, f"{unserved.number} of {total} {links} not served now: {names}{more}"
+
+
+def _served_message(links: int) -> str:
+    match links:
+        case 0:
+            return "the route has no links"
+        case 1:
+            return "the pod of the only link serves its user"
+        case _:
+            return f"the pods of all {links} links serve their users"
 
 
 def _loss_suspended(view: RouteView) -> ConditionState:
@@ -107,13 +121,20 @@ def _loss_suspended(view: RouteView) -> ConditionState:
     suspension = view.loss_suspension
     if suspension is None:
         return False, RouteReason.NO_LOSS_SUSPENDED, "the operator acts on lost pods"
-    what = "nodes with its pods are" if suspension.reason is RouteReason.NODES_LOST else "pods look"
     message = (
-        f"{suspension.lost} of {suspension.total} {what} lost, more than {suspension.percent} %: no link is moved, "
+        f"{_lost_message(suspension)} lost, more than {suspension.percent} %: no link is moved, "
         "deleted or marked until fewer are lost, or the loss is confirmed (kubectl statefulroute confirm-loss "
         f"{view.route.name} -n {view.route.namespace})"
     )
     return True, suspension.reason, message
+
+
+def _lost_message(suspension: LossSuspension) -> str:
+    """Returns how many nodes or pods look lost, without the word `lost`."""
+    lost, total = suspension.lost, suspension.total
+    if suspension.reason is RouteReason.NODES_LOST:
+        return f"{lost} of {total} {'node' if total == 1 else 'nodes'} with its pods {'is' if lost == 1 else 'are'}"
+    return f"{lost} of {total} {'pod' if total == 1 else 'pods'} {'looks' if lost == 1 else 'look'}"
 
 
 def _stale_pod_message(view: RouteView, pod: PodView, silent: Container[PodKey]) -> str:

@@ -203,7 +203,7 @@ REPORTED_LATE = "last reported its load more than 90 s ago"
             (pod(0), pod(1, ServiceState.NOT_READY), pod(2, reported_routing_state=SHUTDOWN)),
             {0: FRESH},
             {},
-            ("True", "LoadFresh", "all of 1 pods that serve users have reported their load"),
+            ("True", "LoadFresh", "the pod that serves users has reported its load"),
         ),
         (
             (pod(0), pod(1, reported_routing_state=DENY)),
@@ -338,6 +338,26 @@ def test_links_at_a_known_report_are_restored_from_the_status(expected: Load | N
     ("route_view", "expected"),
     [
         (view(pod(0)), ("True", "LinksServed", "the route has no links")),
+        (view(pod(0), link_counts={0: 1}), ("True", "LinksServed", "the pod of the only link serves its user")),
+        (
+            view(pod(0), link_counts={9: 1}),
+            ("False", "PodsNotServing", "1 of 1 link is not served now: 1 on game-9 (PodNotFound)"),
+        ),
+        (
+            view(pod(0), link_counts={0: 2, 9: 1}),
+            ("False", "PodsNotServing", "1 of 3 links is not served now: 1 on game-9 (PodNotFound)"),
+        ),
+        (
+            view(pod(0), link_counts={9: 1, 4: 1, 5: 1, 6: 1}),
+            (
+                "False",
+                "PodsNotServing",
+                (
+                    "4 of 4 links are not served now: 1 on game-4 (PodNotFound), 1 on game-5 (PodNotFound), "
+                    "1 on game-6 (PodNotFound) and 1 more pod"
+                ),
+            ),
+        ),
         (view(pod(0), link_counts={0: 2}), ("True", "LinksServed", "the pods of all 2 links serve their users")),
         (
             view(pod(0), pod(1, ServiceState.PENDING, not_ready_reason="Unschedulable"), link_counts={0: 2, 1: 3}),
@@ -375,8 +395,16 @@ def test_links_served_condition_names_pods_that_do_not_serve(
             LossSuspension(RouteReason.PODS_LOST, 3, 5, 50),
             ("True", "PodsLost", "3 of 5 pods look lost, more than 50 %"),
         ),
+        (
+            LossSuspension(RouteReason.NODES_LOST, 1, 2, 40),
+            ("True", "NodesLost", "1 of 2 nodes with its pods is lost, more than 40 %"),
+        ),
+        (
+            LossSuspension(RouteReason.PODS_LOST, 1, 1, 50),
+            ("True", "PodsLost", "1 of 1 pod looks lost, more than 50 %"),
+        ),
     ],
-    ids=["none", "nodes", "pods"],
+    ids=["none", "nodes", "pods", "node", "pod"],
 )
 def test_loss_suspended_condition_has_the_figures(
     suspension: LossSuspension | None, expected: tuple[str, str, str]
