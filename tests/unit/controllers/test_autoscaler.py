@@ -18,7 +18,7 @@ from statefulroute.domain.disruption.facts import PodFacts
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
-from unit.domain.builders import NOON, link, route
+from unit.domain.builders import NOON, link, route, workload
 
 GAME = RouteKey("play", "game")
 
@@ -35,7 +35,8 @@ class Environment:
         self.autoscaler = Autoscaler(
             self.counts, UnplacedLinks(self.links, self.notified.append), monotonic=lambda: self.now
         )
-        self.route = route(autoscaling={"maxReplicas": 100, "linksPerPod": 10, "scaleDownAfterSeconds": 60}, **spec)
+        autoscaling = {"maxReplicas": 100, "linksPerPod": 10, "scaleDownAfterSeconds": 60}
+        self.route = route(**{"autoscaling": autoscaling} | spec)
 
     def put(self, uid: str, pod: PodKey | None = None, **fields: object) -> Link:
         name = f"game.{uid}"
@@ -59,7 +60,9 @@ class Environment:
             )
             for key in range(replicas)
         }
-        found = self.autoscaler.recommend(self.route, [self.route, *others], pods, replicas)
+        absent = counts.keys() - pods.keys()
+        pods |= {key: PodFacts(key=key, name=f"game-{key}", links=counts[key], is_ready=False) for key in absent}
+        found = self.autoscaler.recommend(self.route, [self.route, *others], workload(replicas), pods, replicas)
         assert found is not None
         return found.replicas
 
@@ -71,7 +74,7 @@ def environment() -> Environment:
 
 def test_route_without_autoscaling_costs_nothing(environment: Environment) -> None:
     plain = route(replicas=3)
-    assert environment.autoscaler.recommend(plain, [plain], {}, 3) is None
+    assert environment.autoscaler.recommend(plain, [plain], workload(), {}, 3) is None
     environment.put("alice")
     assert environment.notified == []
 
@@ -170,3 +173,35 @@ def test_number_of_links_that_wait_is_that_of_the_cache(changes: list[tuple[int,
         )
         assert unplaced.of(GAME) == expected
     assert all(before != after for before, after in pairwise(numbers))
+
+
+#: Autoscaling that removes all pods at once when no user is left.
+SLEEPING = {"minReplicas": 0, "maxReplicas": 5, "linksPerPod": 10, "scaleDownAfterSeconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("action", "pod", "expected"),
+    [
+        pytest.param("Keep", 4, 1, id="a pod that scaling up creates"),
+        pytest.param("Keep", 5, 0, id="a pod that never exists"),
+        pytest.param("Rebind", 5, 1, id="the link moves to another pod"),
+        pytest.param("Release", 5, 0, id="the link is deleted"),
+    ],
+)
+def test_link_of_a_pod_that_no_scaling_creates_keeps_no_pods(action: str, pod: int, expected: int) -> None:
+    environment = Environment(autoscaling=SLEEPING, onPodLost={"action": action})
+    environment.put("alice", pod)
+    environment.recommend(1)
+    environment.now += 1
+    assert environment.recommend(1) == expected
+
+
+@given(st.lists(st.integers(0, 12), max_size=30), st.sampled_from(["Keep", "Rebind", "Release"]))
+def test_exactly_links_that_can_be_served_need_pods(pods: list[int], action: str) -> None:
+    environment = Environment(autoscaling=SLEEPING, onPodLost={"action": action})
+    for user, pod in enumerate(pods):
+        environment.put(str(user), pod)
+    environment.recommend(0)
+    environment.now += 1
+    served = [pod for pod in pods if pod < SLEEPING["maxReplicas"] or action == "Rebind"]
+    assert environment.recommend(0) == -(-len(served) // SLEEPING["linksPerPod"])

@@ -3,9 +3,9 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from statefulroute.api.vocabulary import ClosingReason, RoutingState
+from statefulroute.api.vocabulary import ClosingReason, PodLostAction, RoutingState
 from statefulroute.controllers.disruption.unplaced_links import UnplacedLinks
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.domain.disruption.autoscaling import (
@@ -17,7 +17,7 @@ from statefulroute.domain.disruption.autoscaling import (
 )
 from statefulroute.domain.disruption.facts import PodFacts
 from statefulroute.domain.keys import PodKey, RouteKey
-from statefulroute.domain.route import Route
+from statefulroute.domain.route import Route, Workload
 
 
 @dataclass(slots=True)
@@ -55,13 +55,19 @@ class Autoscaler:
         self._observed: dict[RouteKey, _Observed] = {}
 
     def recommend(
-        self, route: Route, routes: Collection[Route], pods: Mapping[PodKey, PodFacts], replicas: int
+        self,
+        route: Route,
+        routes: Collection[Route],
+        workload: Workload,
+        pods: Mapping[PodKey, PodFacts],
+        replicas: int,
     ) -> Recommendation | None:
         """Returns how many pods a route has to have; None if it has no autoscaling.
 
         Args:
             route: the route that scales the workload.
             routes: all routes to the workload.
+            workload: the workload.
             pods: the pods, with their links of all these routes.
             replicas: how many pods the route has to have now.
         """
@@ -73,7 +79,9 @@ class Autoscaler:
         observed = self._observed.get(route.key)
         if observed is None:
             observed = self._observed[route.key] = _Observed(ScaleDownWindow.start(replicas, now), replicas)
-        needed = needed_replicas(autoscaling, route.spec.placement.max_links_per_pod, self._demand(routes, pods))
+        in_vain = self._links_in_vain(routes, replace(workload, replicas=autoscaling.max_replicas), pods)
+        demand = self._demand(routes, pods, in_vain)
+        needed = needed_replicas(autoscaling, route.spec.placement.max_links_per_pod, demand)
         recommendation, observed.window = recommend(autoscaling, needed, replicas, observed.window, now)
         observed.recommended = recommendation.replicas
         return recommendation
@@ -104,8 +112,24 @@ class Autoscaler:
         self._observed.clear()
         self._unplaced.clear()
 
-    def _demand(self, routes: Collection[Route], pods: Mapping[PodKey, PodFacts]) -> Demand:
-        waiting, assumed = 0, Counter[PodKey]()
+    def _links_in_vain(
+        self, routes: Collection[Route], largest: Workload, pods: Mapping[PodKey, PodFacts]
+    ) -> Counter[PodKey]:
+        """Returns how many links of absent pods no number of pods serves, because the pod never comes back.
+
+        Links that move to another pod are not in vain: they wait for one.
+
+        Args:
+            routes: all routes to the workload.
+            largest: the workload with as many pods as autoscaling allows.
+            pods: the pods, and the keys of absent pods with links.
+        """
+        gone = [key for key, pod in pods.items() if not pod.exists and not largest.can_create(key)]
+        keeping = [route for route in routes if route.spec.on_pod_lost.action is not PodLostAction.REBIND]
+        return Counter({key: sum(self._counts.of(route.key).get(key, 0) for route in keeping) for key in gone})
+
+    def _demand(self, routes: Collection[Route], pods: Mapping[PodKey, PodFacts], in_vain: Counter[PodKey]) -> Demand:
+        waiting, assumed = 0, Counter(in_vain)
         for route in routes:
             if route.spec.routing_state in {RoutingState.READY, RoutingState.UNKNOWN}:  # otherwise no pod takes them
                 waiting += self._unplaced.of(route.key)

@@ -277,7 +277,7 @@ class DisruptionController:
             now=now,
             can_rank_pods=self._annotates and route.has_deletion_cost,
             scale_refusal=writes.scale_refusal,
-            recommendation=self.autoscaler.recommend(route, routes, pods, replicas),
+            recommendation=self.autoscaler.recommend(route, routes, workload, pods, replicas),
             is_route_contested=writes.route_scale.is_contested,
             is_workload_contested=writes.workload_scale.is_contested,
             eviction_refusals=dict(writes.eviction_refusals),

@@ -12,7 +12,8 @@ class Demand:
     """The users of a workload, of all routes to it.
 
     Attributes:
-        links: the number of links of each pod that is not closing, and of each pod that does not exist.
+        links: the number of links of each pod that is not closing, and of each pod that does not exist
+            and may come back.
         waiting: how many links name no pod and wait for one.
         leaving: how many links closing pods have.
         returning: how many closing pods come back when they are empty: because of a rollout, or on another node.
