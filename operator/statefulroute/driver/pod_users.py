@@ -8,11 +8,14 @@ from contextlib import AsyncExitStack
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.cluster.codec import LINKS, ROUTES
+from statefulroute.cluster.errors import UnreachableError
 from statefulroute.cluster.pager import collection_version
 from statefulroute.cluster.reflector import Reflector
+from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import PodKey, RouteKey, link_name
 from statefulroute.domain.link import Link
+from statefulroute.domain.route import Route
 from statefulroute.domain.validation import validate_route, validate_strings
 from statefulroute.driver.contact import ContactMonitor
 from statefulroute.driver.first_sync import wait_first_sync
@@ -20,6 +23,9 @@ from statefulroute.driver.lifetime import cancel
 from statefulroute.driver.parts import ServerInformation
 from statefulroute.driver.routes import BACKOFF_SECONDS
 from statefulroute.driver.user_events import CutOff, ServerChange, user_changes
+
+#: The pause between looks at a watch that is being opened.
+_POLL_SECONDS = 0.05
 
 #: Takes each event of the users, in order. It must not raise.
 UserListener = Callable[[ServerChange], None]
@@ -111,7 +117,7 @@ class PodUsers:
             reader = client.metadata_only()
             self._monitor = ContactMonitor(
                 fence_after_seconds,
-                lambda: collection_version(reader, own.path, own.selector_params),
+                lambda: self._probe(reader, own),
                 lambda: self._read_again(fence_after_seconds),
                 self._publish,
             )
@@ -215,8 +221,15 @@ class PodUsers:
             if not watch.is_read_since_mark or watch.reflector.last_update_at < time.monotonic() - max_age_seconds:
                 await watch.restart()
         for watch in watches:
-            await watch.reflector.synced.wait()
+            while not watch.reflector.is_healthy:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(_POLL_SECONDS)
         return self._age_seconds()
+
+    async def _probe(self, reader: Client, own: ResourceType[Route]) -> None:
+        """Sends a small request; raises an error if it fails, or if the watches of links fail."""
+        await collection_version(reader, own.path, own.selector_params)
+        if not all(reflector.is_healthy for reflector in self.reflectors):
+            raise UnreachableError("the watch of the links fails")
 
 
 class _Watch:

@@ -27,7 +27,7 @@ from statefulroute import (
     UserStaying,
     sync,
 )
-from statefulroute.cluster.errors import GoneError
+from statefulroute.cluster.errors import APIError, GoneError
 from statefulroute.driver.parts import ServerInformation
 from statefulroute.driver.pod_users import make_pod_users
 from statefulroute.sync.loop_thread import DriverInLoop
@@ -360,6 +360,35 @@ async def test_links_are_read_again_after_a_loss_if_their_watch_is_dead_and_sile
         left, end = await take(events, 2)
         assert left == UserLeft("game", "alice", LeaveReason.UNBOUND)
         assert isinstance(end, Reconnected)
+
+
+async def test_pod_is_cut_off_if_only_its_watch_is_refused(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = cluster._client.watch  # noqa: SLF001
+
+    @asynccontextmanager
+    async def refuse_links(path: str, params: Mapping[str, str]) -> AsyncIterator[AsyncIterator[bytes]]:
+        if path == LINKS:
+            raise APIError(403, "Forbidden", "podlinks is forbidden")
+        async with whole(path, params) as lines:
+            yield lines
+
+    async def refuse() -> None:
+        monkeypatch.setattr(cluster._client, "watch", refuse_links)  # noqa: SLF001
+        raise APIError(403, "Forbidden", "podlinks is forbidden")
+
+    interrupted = interruption_of_watches(cluster, monkeypatch, refuse)
+    async with server(cluster, 0, FENCED) as here, cluster.server_driver("game", 1, configuration=STEADY) as there:
+        await here.set_linked_pod(HERE, "alice", "game", 0)
+        events = here.events()
+        await take(events, 1)
+        interrupted.set()
+        assert isinstance((await take(events, 1))[0], CutOff)
+        await there.set_linked_pod(HERE, "alice", "game", 1)
+        assert (here.users(), here.is_cut_off) == ({"alice"}, True)
+        monkeypatch.undo()
+        assert [type(event) for event in await take(events, 2)] == [UserLeft, Reconnected]
 
 
 async def test_links_are_read_again_after_a_loss_if_they_were_read_long_ago(cluster: InMemoryCluster) -> None:
