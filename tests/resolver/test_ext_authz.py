@@ -212,6 +212,19 @@ async def test_rejects_uid_that_is_not_utf_8(cluster: LocalCluster, stub_service
     assert await in_thread(stub_service.stored_pods) == {}
 
 
+async def test_rejects_header_that_is_not_utf_8(resolver: RunningResolver, stub_service: StubService) -> None:
+    host, _, port = resolver.http.base.removeprefix("http://").rpartition(":")
+    for uid in (b"a\xff", b"a\xfe", "a\ufffd".encode()):
+        reader, writer = await asyncio.open_connection(host, int(port))
+        request = f"GET {stub_service.ext_authz_path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nx-user-id: ".encode()
+        writer.write(request + uid + b"\r\n\r\n")
+        response = await reader.read()
+        writer.close()
+        assert response.startswith(b"HTTP/1.1 400 ")
+        assert b"uid must be UTF-8: other bytes could name two users alike" in response
+    assert await in_thread(stub_service.stored_pods) == {}
+
+
 async def test_service_without_port_gets_no_requests(resolver: RunningResolver, stub_service: StubService) -> None:
     await in_thread(
         stub_service.independent_client.patch, StatefulRoute, "game", stub_service.namespace, {"spec": {"port": None}}

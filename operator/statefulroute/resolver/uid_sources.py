@@ -28,6 +28,12 @@ _NO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 #: A gateway may have joined several headers with cookies by commas, which no cookie contains (RFC 6265).
 _COOKIE_SEPARATORS = re.compile("[;,]")
 
+#: Stands for bytes that are not UTF-8, in texts that were decoded before.
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+#: What stands for bytes that are not UTF-8: Python's surrogates, or the replacement of another decoder.
+_NOT_UTF_8 = re.compile(f"[\ud800-\udfff{REPLACEMENT}]")
+
 #: Only the claims of a token; some gateways pad them.
 _CLAIMS = re.compile(r"[\w-]+={0,2}", re.ASCII)
 
@@ -111,6 +117,8 @@ def find_uid(sources: Sequence[UidSource], request: SourceRequest) -> str | None
     """
     for source in sources:
         if uid := source.find(request):
+            if _NOT_UTF_8.search(uid):
+                raise InvalidParameterError("uid", "must be UTF-8: other bytes could name two users alike")
             return validate_uid(uid)
     return None
 

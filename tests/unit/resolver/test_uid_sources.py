@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.resolver.grpc.ext_authz_messages import CheckedHttpRequest
+from statefulroute.resolver.grpc.extauthz_pb2 import CheckedRequest
 from statefulroute.resolver.uid_sources import UidSource, find_uid, split_joined
 
 
@@ -134,6 +136,44 @@ def test_other_parameters_need_not_be_utf_8() -> None:
 def test_rejects_uid_that_no_link_can_have() -> None:
     with pytest.raises(InvalidParameterError, match="uid must not hold control characters"):
         find("query:uid", "uid=a%0Ab")
+
+
+@pytest.mark.parametrize("uid", [b"a\xff".decode(errors="surrogateescape"), "a\ufffd"])
+@pytest.mark.parametrize("source", ["header:x-user", "cookie:uid"])
+def test_rejects_uid_of_other_bytes_than_utf_8(source: str, uid: str) -> None:
+    with pytest.raises(InvalidParameterError, match=r"^uid must be UTF-8: other bytes could name two users alike$"):
+        find(source, x_user=uid, cookie=f"uid={uid}")
+
+
+@pytest.mark.parametrize(
+    ("source", "headers", "path"),
+    [
+        ("header:x-user", {"x-user": "a!"}, "/"),
+        ("cookie:uid", {"cookie": "uid=a!"}, "/"),
+        ("query:uid", {}, "/?uid=a!"),
+    ],
+)
+def test_rejects_uid_in_which_envoy_may_have_replaced_bytes(source: str, headers: Mapping[str, str], path: str) -> None:
+    sources = [UidSource.parse(source)]
+    joined = CheckedRequest(path=path, headers={**headers, ":path": path})
+    with pytest.raises(InvalidParameterError, match="uid must be UTF-8"):
+        find_uid(sources, CheckedHttpRequest(joined))
+    raw = CheckedRequest(path=path)
+    for name, value in {**headers, ":path": path}.items():
+        raw.header_map.headers.add(key=name, raw_value=value.encode())
+    assert find_uid(sources, CheckedHttpRequest(raw)) == "a!"
+
+
+def test_rejects_query_of_which_envoy_has_replaced_bytes() -> None:
+    request = CheckedRequest(path="/?uid=a!")
+    request.header_map.headers.add(key=":path", raw_value=b"/?uid=a\xff")
+    with pytest.raises(InvalidParameterError, match="uid must be UTF-8"):
+        find_uid([UidSource.parse("query:uid")], CheckedHttpRequest(request))
+
+
+def test_other_cookies_may_have_exclamation_marks() -> None:
+    request = CheckedRequest(headers={"cookie": "a=hello!; uid=alice"})
+    assert find_uid([UidSource.parse("cookie:uid")], CheckedHttpRequest(request)) == "alice"
 
 
 def test_first_source_with_a_value_is_used() -> None:

@@ -10,7 +10,7 @@ from statefulroute.resolver.grpc.extauthz_pb2 import CheckedRequest, CheckRespon
 from statefulroute.resolver.grpc.extproc_pb2 import HeaderValue, HeaderValueOption
 from statefulroute.resolver.problems import ProblemError
 from statefulroute.resolver.settings import POD_HEADER
-from statefulroute.resolver.uid_sources import split_joined
+from statefulroute.resolver.uid_sources import REPLACEMENT, split_joined
 
 _OVERWRITE = HeaderValueOption.AppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 
@@ -33,12 +33,21 @@ class CheckedHttpRequest:
             return [header_text(header) for header in self._request.header_map.headers if header.key == name]
         if name not in self._request.headers:
             return ()
-        return split_joined(name, self._request.headers[name])
+        return split_joined(name, _mark_replaced(self._request.headers[name]))
 
     @property
     def query(self) -> str:
         """The query string of the URL."""
-        return self._request.path.partition("?")[2]
+        if self._request.HasField("header_map"):
+            path = next(iter(self.header(":path")), self._request.path)
+        else:
+            path = _mark_replaced(self._request.path)
+        return path.partition("?")[2]
+
+
+def _mark_replaced(text: str) -> str:
+    """Marks what Envoy may have replaced: without `encode_raw_headers`, it writes `!` for bytes that are not UTF-8."""
+    return text.replace("!", REPLACEMENT)
 
 
 @lru_cache(maxsize=65_536)
