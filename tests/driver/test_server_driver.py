@@ -54,6 +54,11 @@ ADDED = {
     "from_environment",
     "close",
     "is_running",
+    "users",
+    "token",
+    "events",
+    "listen",
+    "is_cut_off",
 }
 
 LOCAL_ONLY = "only local namespace is supported"
