@@ -252,7 +252,7 @@ def test_renewed_credentials_are_read_again(  # noqa: PLR0913, PLR0917 - a gatew
         eventually(lambda: send_request(gateway.url, [("x-user-id", uid)]).status == 200, "they are read again")
 
 
-@pytest.mark.parametrize("kind", [EXT_AUTHZ, *([NGINX, HAPROXY, TRAEFIK] if scaled(0, 1) else [])])
+@pytest.mark.parametrize("kind", [EXT_AUTHZ, *([EXT_PROC, NGINX, HAPROXY, TRAEFIK] if scaled(0, 1) else [])])
 def test_many_web_sockets_leave_room_for_requests(loop: LoopThread, fleet: GatewayFleet, kind: str) -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit < FILES:
