@@ -1,7 +1,7 @@
 """The test environment of the controllers: caches that tests fill, and fakes that record what is written."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -43,12 +43,6 @@ async def idle() -> None:
     """Lets all tasks run that are ready."""
     for _ in range(20):
         await asyncio.sleep(0)
-
-
-def run_in_own_loop(coroutine: Coroutine[Any, Any, None]) -> None:
-    """Runs a coroutine for each example of a property; `asyncio.run` would discard the loop of pytest-asyncio."""
-    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-        runner.run(coroutine)
 
 
 async def eventually(condition: Callable[[], object]) -> None:

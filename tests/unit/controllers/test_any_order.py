@@ -16,8 +16,9 @@ from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.links.expiry import ExpiryController
 from statefulroute.domain.decision import LinkView, UpdateStatus, decide, is_status_current
 from statefulroute.domain.keys import LinkKey, RouteKey
+from support.own_loop import run_in_own_loop
 from unit.controllers.changing_service import PODS, START, Change, ChangingService
-from unit.controllers.environment import GAME, eventually, link, run_in_own_loop, running_route
+from unit.controllers.environment import GAME, eventually, link, running_route
 from unit.controllers.link_server import OUTCOMES, LinkServer
 
 #: When a pod is lost, in seconds.

@@ -17,6 +17,7 @@ from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.pod_views import PodViews
 from statefulroute.domain.route import RouteView
+from support.own_loop import run_in_own_loop
 from unit.controllers.changing_service import CHANGES, START, Change, ChangingService
 from unit.controllers.environment import (
     GAME,
@@ -26,7 +27,6 @@ from unit.controllers.environment import (
     link,
     pod,
     route,
-    run_in_own_loop,
     workload,
 )
 

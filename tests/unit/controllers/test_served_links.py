@@ -26,8 +26,9 @@ from statefulroute.controllers.work_queue.rate_limiting import OutagePause, Retr
 from statefulroute.domain.decision import LinkView, UpdateStatus, decide, is_status_current
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link, LinkStatus
+from support.own_loop import run_in_own_loop
 from unit.controllers.changing_service import CHANGES, OTHER, PODS, START, Change, ChangingService
-from unit.controllers.environment import GAME, Environment, link, route, run_in_own_loop
+from unit.controllers.environment import GAME, Environment, link, route
 
 #: The time of day of the test is that of all components, and only the operator assumes placements.
 EXCLUDED = {"skew", "assume", "share_workload", "stop_sharing", "put_link", "delete_link"}

@@ -28,8 +28,9 @@ from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.pod_summary import summarize_pods
 from statefulroute.domain.pod_summary_index import PodSummaryIndex
 from statefulroute.domain.route_status import route_status
+from support.own_loop import run_in_own_loop
 from unit.controllers.changing_service import CHANGES, START, Change, ChangingService
-from unit.controllers.environment import GAME, Environment, pod, route, run_in_own_loop, workload
+from unit.controllers.environment import GAME, Environment, pod, route, workload
 
 MAX = datetime.max.replace(tzinfo=UTC)
 

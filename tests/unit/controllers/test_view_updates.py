@@ -17,8 +17,9 @@ from statefulroute.domain.placement import best_pod, has_available_pod
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.pod_views import NodeCounts, PodViews
 from statefulroute.domain.route import RouteView
+from support.own_loop import run_in_own_loop
 from unit.controllers.changing_service import CHANGES, NODES, START, Change, ChangingService
-from unit.controllers.environment import GAME, run_in_own_loop
+from unit.controllers.environment import GAME
 
 
 def _facts(service: ChangingService, view: RouteView) -> dict[str, Any]:

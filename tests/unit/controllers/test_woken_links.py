@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.controllers.links import route_queue
 from statefulroute.domain.decision import LinkView, UpdateStatus, decide, is_status_current
+from support.own_loop import run_in_own_loop
 from unit.controllers.changing_service import CHANGES, START, Change, ChangingService
-from unit.controllers.environment import GAME, eventually, run_in_own_loop, running_route
+from unit.controllers.environment import GAME, eventually, running_route
 
 #: The clock of the test is that of all components, and assumed placements are always followed by an offer of the room.
 EXCLUDED = {"skew", "assume"}

@@ -24,6 +24,7 @@ from statefulroute.cluster.errors import APIError
 from statefulroute.driver.events import Change, Subscription
 from statefulroute.testing import InMemoryCluster
 from statefulroute.testing.in_memory_client import InMemoryClient
+from support.own_loop import run_in_own_loop
 
 HERE = "play"
 #: Of a driver that is connected at once, and of one that starts before the API server answers.
@@ -141,7 +142,7 @@ def test_driver_that_connected_late_may_be_opened_in_another_loop(cluster: InMem
             await until(lambda: driver._parts.opened is not None)  # noqa: SLF001 - it has connected
 
     for is_available in (False, True):
-        asyncio.run(life(is_available=is_available))
+        run_in_own_loop(life(is_available=is_available))
 
 
 async def test_operation_is_told_that_the_driver_was_closed(cluster: InMemoryCluster) -> None:
@@ -191,11 +192,11 @@ def test_close_and_events_name_another_loop_and_a_fork(cluster: InMemoryCluster)
     events = loop.run_until_complete(opened())
     for call in (driver.close, lambda: next_event(events)):
         with pytest.raises(DriverNotOpenError, match="another event loop"):
-            asyncio.run(call())
+            run_in_own_loop(call())
     child = os.fork()
     if child == 0:
         try:
-            asyncio.run(next_event(events))
+            run_in_own_loop(next_event(events))
         except DriverNotOpenError as error:
             os._exit(0 if "was forked" in str(error) else 1)
         finally:
