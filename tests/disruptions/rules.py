@@ -38,12 +38,16 @@ def _previous(versions: Versions) -> dict[str, str] | None:
 def no_link_ends_without_a_reason(record: Record) -> Iterator[str]:
     """A link ends because its user deleted it, or at the end of its time."""
     for name, versions in record.links.items():
-        last, ttl = versions[-1], versions[0].object["spec"].get("ttlSeconds", inf)
-        if last.event == "DELETED" and name not in record.left:
-            created = datetime.fromisoformat(last.object["metadata"]["creationTimestamp"]).timestamp()
-            seconds = last.seen_at + record.clock_offset - created
-            if seconds < ttl:
-                yield f"{name} on {pod_of(last)} was deleted after {seconds:.1f} of {ttl} s, and not by its user"
+        last, early = versions[-1], _expires_at(record, versions) - versions[-1].seen_at
+        if last.event == "DELETED" and name not in record.left and early > 0:
+            yield f"{name} on {pod_of(last)} was deleted {early:.1f} s before its end, and not by its user"
+
+
+def _expires_at(record: Record, versions: Versions) -> float:
+    """Returns when a link expires, in monotonic seconds, up to a second too early: its creation has whole seconds."""
+    first = versions[0].object
+    created = datetime.fromisoformat(first["metadata"]["creationTimestamp"]).timestamp()
+    return created - record.clock_offset + float(first["spec"].get("ttlSeconds", inf))
 
 
 def no_pod_is_removed_with_users(record: Record) -> Iterator[str]:
@@ -91,7 +95,10 @@ def _pods_during(record: Record, request: Request) -> list[str]:
 def _is_bound_throughout(record: Record, request: Request) -> bool:
     versions = record.links.get(request.link, ())
     started, ended = request.started - LAG_SECONDS, request.ended + LAG_SECONDS
-    if not versions or versions[0].seen_at > started or record.left.get(request.link, inf) < ended:
+    if not versions or versions[0].seen_at > started:
+        return False
+    # A resolver does not wait until the operator deletes a link that has expired.
+    if min(record.left.get(request.link, inf), _expires_at(record, versions)) < ended:
         return False
     during = list(_during(versions, started, ended))
     is_deleted = any(each.event == "DELETED" for each in during)

@@ -80,6 +80,10 @@ def test_a_good_record_keeps_all_rules() -> None:
     assert check(replace(GOOD, links={"game.alice": [EXPIRING, link(40, 1, "DELETED")]}, left={})) == []
     unlinked = Request("game.alice", 38.0, 41.0, error="the look-up got 404")
     assert check(replace(GOOD, requests=[*GOOD.requests, unlinked])) == []
+    late = {"game.alice": [EXPIRING, link(50, 1, "DELETED")]}  # it expires at 40
+    unlinked = Request("game.alice", 42.0, 43.0, error="the look-up got 404")
+    found = check(replace(GOOD, links=late, requests=[*GOOD.requests, unlinked], left={}))
+    assert [each for each in found if FAILED in each] == []
     evicted = replace(GOOD, workload=[workload(1, 2)], route=[route(30, 1, reason="Rollout")])
     assert check(evicted) == []
     scaled = replace(GOOD, workload=[deployment(1, 2), deployment(50, 1)], route=[route(30, 1), route(55)])
@@ -103,6 +107,10 @@ def test_a_good_record_keeps_all_rules() -> None:
         (NUMBER, {"route": [route(30, 1), route(31, 1, 2, reason="Rollout")]}),
         (ANSWER, {"requests": [Request("game.alice", 20.0, 21.0, answered_by="game-0")]}),
         (ANSWER, {"requests": [Request("game.alice", 44.0, 45.0, answered_by="game-0")]}),
+        (
+            FAILED,
+            {"links": {"game.alice": [EXPIRING]}, "requests": [Request("game.alice", 20.0, 21.0, error="refused")]},
+        ),
         (FAILED, {"requests": [*GOOD.requests, Request("game.alice", 20.0, 21.0, error="refused")]}),
         (EMPTY, {"requests": []}),
         (EMPTY, {"pods": {}}),
