@@ -90,7 +90,7 @@ class Record:
     @property
     def is_deployment(self) -> bool:
         """Whether the workload is a Deployment, whose controller chooses the pods that it removes."""
-        return self.workload[0].object.get("kind") == "Deployment"
+        return any(each.object.get("kind") == "Deployment" for each in self.workload)  # items of lists have no kind
 
     def links_on(self, pod: str, revision: int) -> list[str]:
         """Returns the links on a pod at a revision."""

@@ -86,7 +86,7 @@ def test_a_good_record_keeps_all_rules() -> None:
     assert [each for each in found if FAILED in each] == []
     evicted = replace(GOOD, workload=[workload(1, 2)], route=[route(30, 1, reason="Rollout")])
     assert check(evicted) == []
-    scaled = replace(GOOD, workload=[deployment(1, 2), deployment(50, 1)], route=[route(30, 1), route(55)])
+    scaled = replace(GOOD, workload=[workload(1, 2), deployment(50, 1)], route=[route(30, 1), route(55)])
     assert check(scaled) == []
 
 
