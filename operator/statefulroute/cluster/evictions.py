@@ -1,13 +1,11 @@
 """Evicts pods by the Eviction API, which respects PodDisruptionBudgets."""
 
-from http import HTTPStatus
 from urllib.parse import quote
 
 import msgspec
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.errors import APIError
-from statefulroute.cluster.scales import ForbiddenError
+from statefulroute.cluster.scales import naming_permission
 
 
 class Evictor:
@@ -37,12 +35,5 @@ class Evictor:
             "deleteOptions": {"preconditions": {"uid": uid}},
         }
         path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(name)}/eviction"
-        try:
+        with naming_permission("create", "pods/eviction", ""):
             await self._client.post(path, msgspec.json.encode(body))
-        except APIError as error:
-            if error.status != HTTPStatus.FORBIDDEN:
-                raise
-            raise ForbiddenError(
-                "the operator may not create pods/eviction in the core group: allow it in a ClusterRole that is bound "
-                "to the operator"
-            ) from error

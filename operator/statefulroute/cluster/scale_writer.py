@@ -6,8 +6,8 @@ from urllib.parse import quote
 import msgspec
 
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.errors import APIError, ConflictError
-from statefulroute.cluster.scales import ForbiddenError, ScaleReader
+from statefulroute.cluster.errors import ConflictError
+from statefulroute.cluster.scales import ScaleReader, naming_permission
 from statefulroute.domain.keys import WorkloadKey
 from statefulroute.domain.route import Workload
 
@@ -64,15 +64,6 @@ class ScaleWriter:
                 )
             version = scale.resource_version
         body = {"metadata": {"resourceVersion": str(version)}, "spec": {"replicas": replicas}}
-        try:
+        with naming_permission("patch", f"{path.split('/')[-2]}/scale", key.api_version.rpartition("/")[0]):
             response = await self._client.merge_patch(f"{path}/scale", msgspec.json.encode(body))
-        except APIError as error:
-            if error.status != HTTPStatus.FORBIDDEN:
-                raise
-            resource, group = path.split("/")[-2], key.api_version.rpartition("/")[0]
-            suffix = f"in group {group}" if group else "in the core group"
-            raise ForbiddenError(
-                f"the operator may not patch {resource}/scale {suffix}: allow it in a ClusterRole that is bound to the "
-                "operator"
-            ) from error
         return int(_decoder.decode(response).metadata.resource_version)

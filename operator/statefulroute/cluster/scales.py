@@ -1,7 +1,9 @@
 """Reads workloads of any kind by their scale subresource, like the HorizontalPodAutoscaler."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
 
@@ -18,8 +20,6 @@ T = TypeVar("T")
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _API_VERSION = re.compile(rf"({_LABEL}(\.{_LABEL})*/)?{_LABEL}")
-
-_FORBIDDEN = 403
 
 #: How many kinds are discovered and scales are read at the same time, half of them for a single namespace. Those of a
 #: kind whose API hangs leave connections to all others.
@@ -39,7 +39,30 @@ class NoSelectorError(NotScalableError):
 
 
 class ForbiddenError(NotScalableError):
-    """The operator may not read the workload's scale."""
+    """The operator lacks a permission for a workload or its pods; the message names it."""
+
+
+@contextmanager
+def naming_permission(verb: str, resource: str, group: str | None) -> Iterator[None]:
+    """Names the missing permission if the API server forbids a request.
+
+    Args:
+        verb: the verb of the request.
+        resource: the resource of the request.
+        group: its API group, empty for the core group; None for a path that is not a resource.
+
+    Raises:
+        ForbiddenError: the API server has forbidden the request.
+    """
+    try:
+        yield
+    except APIError as error:
+        if error.status != HTTPStatus.FORBIDDEN:
+            raise
+        suffix = "" if group is None else f" in group {group}" if group else " in the core group"
+        raise ForbiddenError(
+            f"the operator may not {verb} {resource}{suffix}: allow it in a ClusterRole that is bound to the operator"
+        ) from error
 
 
 class Scale(msgspec.Struct, frozen=True):
@@ -179,15 +202,8 @@ class ScaleReader:
             APIError: the API server answered with another error.
             UnreachableError: the API server did not answer.
         """
-        try:
+        with naming_permission("get", resource, group):
             return await self._client.get(path)
-        except APIError as error:
-            if error.status != _FORBIDDEN:
-                raise
-            suffix = "" if group is None else f" in group {group}" if group else " in the core group"
-            raise ForbiddenError(
-                f"the operator may not get {resource}{suffix}: allow it in a ClusterRole that is bound to the operator"
-            ) from error
 
 
 def _with_suggestion(error: UnsupportedKindError, kind: str, resources: Iterable["_Resource"]) -> UnsupportedKindError:

@@ -15,6 +15,7 @@ from statefulroute.cluster.scales import (
     Scale,
     ScaleReader,
     UnsupportedKindError,
+    naming_permission,
 )
 from statefulroute.domain.selector import Selector
 from unit.cluster.fake_api import FakeAPI
@@ -384,3 +385,17 @@ async def test_discoveries_that_hang_leave_requests_for_other_namespaces() -> No
     for each in (*requests, *reads):
         each.cancel()
     await asyncio.wait([*requests, *reads])
+
+
+@pytest.mark.parametrize(
+    ("verb", "resource", "group", "named"),
+    [
+        ("patch", "statefulsets/scale", "apps", "patch statefulsets/scale in group apps"),
+        ("create", "pods/eviction", "", "create pods/eviction in the core group"),
+        ("get", "/apis/apps/v1", None, "get /apis/apps/v1"),
+    ],
+)
+def test_missing_permission_is_named(verb: str, resource: str, group: str | None, named: str) -> None:
+    with pytest.raises(ForbiddenError) as caught, naming_permission(verb, resource, group):
+        raise APIError(403, "Forbidden", "no")
+    assert str(caught.value) == f"the operator may not {named}: allow it in a ClusterRole that is bound to the operator"
