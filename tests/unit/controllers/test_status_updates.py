@@ -133,17 +133,21 @@ def test_updated_statuses_equal_those_from_all_pods(changes: list[Change], optio
     run_in_own_loop(run())
 
 
-@pytest.mark.parametrize(("pods", "is_updated"), [(5, False), (30, True)])
-async def test_status_of_many_pods_is_updated(pods: int, is_updated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    environment = Environment()
+def _statuses(environment: Environment) -> statuses.RouteStatuses:
     recorder = cast("EventRecorder", environment.recorder)
-    built = statuses.RouteStatuses(
+    return statuses.RouteStatuses(
         Assessments(),
         LostPodTracker(recorder, lambda: environment.now),
         DisruptionStatuses(),
         recorder,
         lambda: environment.now,
     )
+
+
+@pytest.mark.parametrize(("pods", "is_updated"), [(5, False), (30, True)])
+async def test_status_of_many_pods_is_updated(pods: int, is_updated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = Environment()
+    built = _statuses(environment)
     environment.routes.put(route(1))
     environment.workloads.put(workload(2, replicas=pods))
     for index in range(pods):
@@ -168,14 +172,7 @@ async def test_status_of_many_pods_is_updated(pods: int, is_updated: bool, monke
 @pytest.mark.parametrize("pods", [5, 30])
 async def test_closing_pods_are_shown(pods: int) -> None:
     environment = Environment()
-    recorder = cast("EventRecorder", environment.recorder)
-    built = statuses.RouteStatuses(
-        Assessments(),
-        LostPodTracker(recorder, lambda: environment.now),
-        DisruptionStatuses(),
-        recorder,
-        lambda: environment.now,
-    )
+    built = _statuses(environment)
     environment.routes.put(current := route(1, spec={"replicas": pods}))
     environment.workloads.put(workload(2, replicas=pods))
     for index in range(pods):
