@@ -23,8 +23,8 @@ from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest
 from statefulroute.resolver.http.lookups import decode_batch_request, decode_bind_request
 from statefulroute.resolver.http.paths import PathKind, parse_path
-from statefulroute.resolver.problems import ProblemError
 from statefulroute.resolver.uid_sources import UidSource, find_uid
+from statefulroute.rest.problems import ProblemError
 
 _SOURCES = [
     UidSource.parse(text) for text in ("header:x-user", "cookie:uid", "query:uid", "jwt:sub", "jwt:sub@x-claims")

@@ -13,7 +13,7 @@ from resolver.in_process import TIMEOUT_SECONDS, RunningResolver
 from resolver.stub_service import StubService, in_thread
 from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.move_broadcaster import MoveBroadcaster
-from statefulroute.resolver.problems import ProblemError
+from statefulroute.rest.problems import ProblemError
 
 
 class Stream:

@@ -14,7 +14,7 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
 from statefulroute.domain.service import is_workload_ready, pod_key
-from statefulroute.resolver.problems import Problem
+from statefulroute.rest.problems import Problem
 
 #: The maximal number of uids in a batch request.
 MAX_BATCH = 1000

@@ -4,8 +4,8 @@ import time
 from math import ceil
 
 from statefulroute.domain.rate_limiter import RateLimiter
-from statefulroute.resolver.problems import ProblemError, ProblemKind
 from statefulroute.resolver.token_reviewer import TokenReviewer
+from statefulroute.rest.problems import ProblemError, ProblemKind
 
 
 class Authenticator:

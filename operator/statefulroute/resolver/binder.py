@@ -30,7 +30,7 @@ from statefulroute.domain.operations import renew_link, request_pod
 from statefulroute.domain.rate_limiter import RateLimiter
 from statefulroute.domain.route import Route
 from statefulroute.resolver.cache import ResolverCache
-from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.rest.problems import ProblemError, ProblemKind
 
 log = structlog.get_logger(__name__)
 

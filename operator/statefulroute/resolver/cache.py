@@ -29,7 +29,7 @@ from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
 from statefulroute.domain.unlisted_pods import linked_pod_name, may_omit_available_pods, unlisted_pods
 from statefulroute.domain.validation import validate_uid
-from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.rest.problems import ProblemError, ProblemKind
 
 _NO_PODS: Mapping[PodKey, PodStatus] = MappingProxyType({})
 

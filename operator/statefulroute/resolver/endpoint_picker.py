@@ -13,8 +13,8 @@ from statefulroute.resolver.binder import Binder
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.callers import Caller
 from statefulroute.resolver.lookup_holder import LookupHolder
-from statefulroute.resolver.problems import ProblemError, ProblemKind, not_linked
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
+from statefulroute.rest.problems import ProblemError, ProblemKind, not_linked
 
 
 class Pick(NamedTuple):

@@ -30,7 +30,7 @@ from statefulroute.resolver.binder import Binder
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.callers import Caller
 from statefulroute.resolver.held_uids import HeldRequest, HeldUid, Stage
-from statefulroute.resolver.problems import EXPECTED_ERRORS, ProblemError, ProblemKind
+from statefulroute.rest.problems import EXPECTED_ERRORS, ProblemError, ProblemKind
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from statefulroute.cluster.cache import Cache
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.driver.events import Change, Subscription, link_changes
-from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.rest.problems import ProblemError, ProblemKind
 
 
 class MoveBroadcaster:

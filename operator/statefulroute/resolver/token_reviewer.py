@@ -14,7 +14,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError, is_outage
 from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.rate_limiter import RateLimiter
-from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.rest.problems import ProblemError, ProblemKind
 
 log = structlog.get_logger(__name__)
 

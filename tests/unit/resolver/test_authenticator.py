@@ -3,7 +3,7 @@
 import pytest
 
 from statefulroute.resolver.authenticator import Authenticator
-from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.rest.problems import ProblemError, ProblemKind
 
 
 async def test_request_may_count_as_many() -> None:

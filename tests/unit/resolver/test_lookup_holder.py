@@ -17,7 +17,7 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.pod import Endpoint
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.lookup_holder import LookupHolder
-from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.rest.problems import ProblemError, ProblemKind
 from support.waiting import wait_until
 from unit.domain.builders import route
 

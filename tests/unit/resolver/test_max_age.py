@@ -7,7 +7,7 @@ import pytest
 from statefulroute.domain.errors import ServiceNotFoundError
 from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.cache import ResolverCache
-from statefulroute.resolver.problems import ProblemError, ProblemKind
+from statefulroute.rest.problems import ProblemError, ProblemKind
 
 _CLIENT: Any = None  # the watches do not run
 

@@ -9,8 +9,8 @@ import pytest
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import APIError, UnreachableError
-from statefulroute.resolver.problems import ProblemError, ProblemKind
 from statefulroute.resolver.token_reviewer import TokenReviewer
+from statefulroute.rest.problems import ProblemError, ProblemKind
 
 
 @dataclass

@@ -13,8 +13,8 @@ from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.endpoint_picker import EndpointPicker, Pick
 from statefulroute.resolver.metrics import ResolverMetrics
-from statefulroute.resolver.problems import EXPECTED_ERRORS, ProblemError, ProblemKind, problem_of
 from statefulroute.resolver.uid_sources import UidSource
+from statefulroute.rest.problems import EXPECTED_ERRORS, INTERNAL_DETAIL, ProblemError, ProblemKind, problem_of
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +114,7 @@ class GatewayCalls(ABC, Generic[R]):
             response, status = self._problem(problem_of(error))
         except Exception:
             log.exception("a request failed with an unexpected error", operation=self.operation)
-            response, status = self._problem(ProblemError(ProblemKind.INTERNAL, "see the resolver's log"))
+            response, status = self._problem(ProblemError(ProblemKind.INTERNAL, INTERNAL_DETAIL))
         seconds = None if caller.was_held else time.perf_counter() - started_at
         self._metrics.observe_response(self.operation, status, seconds)
         return response, status

@@ -12,9 +12,9 @@ from statefulroute.resolver.grpc.calls import ROUTE_METADATA, Context, GatewayCa
 from statefulroute.resolver.grpc.ext_authz_messages import CheckedHttpRequest, denied_response, ok_response
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest
 from statefulroute.resolver.metrics import ResolverMetrics
-from statefulroute.resolver.problems import ProblemError
 from statefulroute.resolver.settings import ENDPOINT_HEADER
 from statefulroute.resolver.uid_sources import UidSource, find_uid
+from statefulroute.rest.problems import ProblemError
 
 SERVICE = "envoy.service.auth.v3.Authorization"
 

@@ -8,9 +8,9 @@ import grpc
 from statefulroute.resolver.grpc.ext_proc_messages import header_text
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckedRequest, CheckResponse
 from statefulroute.resolver.grpc.extproc_pb2 import HeaderValue, HeaderValueOption
-from statefulroute.resolver.problems import ProblemError
 from statefulroute.resolver.settings import POD_HEADER
 from statefulroute.resolver.uid_sources import REPLACEMENT, split_joined
+from statefulroute.rest.problems import ProblemError
 
 _OVERWRITE = HeaderValueOption.AppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 

@@ -16,8 +16,8 @@ from statefulroute.resolver.grpc.ext_proc_messages import (
     problem_response,
 )
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest, ProtocolConfiguration
-from statefulroute.resolver.problems import ProblemError
 from statefulroute.resolver.uid_sources import find_uid
+from statefulroute.rest.problems import ProblemError
 
 SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 

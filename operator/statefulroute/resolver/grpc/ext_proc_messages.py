@@ -17,8 +17,8 @@ from statefulroute.resolver.grpc.extproc_pb2 import (
     ProtocolConfiguration,
     StreamedBodyResponse,
 )
-from statefulroute.resolver.problems import ProblemError
 from statefulroute.resolver.settings import ENDPOINT_HEADER
+from statefulroute.rest.problems import ProblemError
 
 #: The metadata namespace and key with the endpoints that a gateway offers.
 SUBSET_NAMESPACE, SUBSET = "envoy.lb.subset_hint", "x-gateway-destination-endpoint-subset"

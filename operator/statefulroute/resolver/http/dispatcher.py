@@ -5,9 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import NamedTuple
 
-import structlog
 from aiohttp import hdrs, web
-from aiohttp.http import HttpVersion11
 
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.http.callers import end_hold, peer_of
@@ -17,18 +15,10 @@ from statefulroute.resolver.http.openapi import document
 from statefulroute.resolver.http.paths import PathKind, RequestPath, parse_path
 from statefulroute.resolver.http.streams import MoveStreams
 from statefulroute.resolver.metrics import ResolverMetrics
-from statefulroute.resolver.problems import EXPECTED_ERRORS, ProblemError, ProblemKind, problem_of
-
-log = structlog.get_logger(__name__)
+from statefulroute.rest.responses import error_response, handle_expect, no_operation_response
 
 #: Enough for a batch of a thousand uids of the maximal length.
 MAX_BODY_BYTES = 2**18
-
-_KINDS = {
-    404: ProblemKind.NO_SUCH_PATH,
-    405: ProblemKind.NO_SUCH_METHOD,
-    413: ProblemKind.TOO_LARGE,
-}
 
 
 class _Operation(NamedTuple):
@@ -42,9 +32,6 @@ class _Operation(NamedTuple):
     name: str
     handle: Callable[[web.BaseRequest, RequestPath], Awaitable[web.StreamResponse]]
 
-
-#: The status that nginx logs for a request whose client closed the connection.
-_CLIENT_CLOSED_REQUEST = 499
 
 #: Any method.
 _ANY = "*"
@@ -115,13 +102,13 @@ class Dispatcher:
                 caller = await self._authenticator.admit(authorization, peer_of(request))
                 path = None if path is None else path._replace(caller=caller)
             if path is None or operation is None:
-                response = _no_operation_response(request.method, methods)
+                response = no_operation_response(request.method, methods)
             else:
                 if hdrs.EXPECT in request.headers:
-                    await _handle_expect(request)
+                    await handle_expect(request)
                 response = await operation.handle(request, path)
         except Exception as error:  # noqa: BLE001 - converted to a response, and logged if unexpected
-            response = _error_response(error, name)
+            response = error_response(error, name)
         if self._is_draining:
             response.force_close()
         is_stream = name == "get_moves" and response.status == HTTPStatus.OK
@@ -133,51 +120,5 @@ class Dispatcher:
 _NO_METHODS: Mapping[str, _Operation] = {}
 
 
-def _error_response(error: Exception, operation: str) -> web.Response:
-    """Converts an error to a response. An unexpected one is an internal error of the resolver."""
-    if isinstance(error, EXPECTED_ERRORS):
-        problem = problem_of(error)
-        if problem.kind is ProblemKind.REFUSED:
-            log.warning("the API server refused a request", operation=operation, error=str(error))
-        return _problem_response(problem)
-    if isinstance(error, web.HTTPException):
-        return _http_error_response(error)
-    if isinstance(error, web.RequestPayloadError):
-        return _problem_response(ProblemError(ProblemKind.MALFORMED, f"the body cannot be read: {error}"))
-    if isinstance(error, ConnectionResetError):
-        return web.Response(status=_CLIENT_CLOSED_REQUEST)  # only counted: the connection is closed
-    log.error("a request failed with an unexpected error", operation=operation, exc_info=error)
-    return _problem_response(ProblemError(ProblemKind.INTERNAL, "see the resolver's log"))
-
-
 async def _document(_: web.BaseRequest, __: RequestPath) -> web.Response:
     return web.Response(body=document(), content_type="application/json")
-
-
-def _no_operation_response(method: str, methods: Mapping[str, _Operation]) -> web.Response:
-    return _http_error_response(web.HTTPMethodNotAllowed(method, sorted(methods)) if methods else web.HTTPNotFound())
-
-
-async def _handle_expect(request: web.BaseRequest) -> None:
-    """Handles `Expect` (RFC 9110, section 10.1.1): the client sends the body only after a 100 response."""
-    if request.version < HttpVersion11:
-        return
-    if request.headers[hdrs.EXPECT].lower() != "100-continue":
-        raise ProblemError(ProblemKind.MALFORMED, "Expect must be 100-continue")
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # the final response has not started
-
-
-def _problem_response(error: ProblemError) -> web.Response:
-    return web.Response(status=error.kind.status, body=error.body, headers=error.headers)
-
-
-def _http_error_response(error: web.HTTPException) -> web.Response:
-    """Converts an error of aiohttp to a problem response."""
-    kind = _KINDS.get(error.status)
-    if kind is None:
-        kind = ProblemKind.INTERNAL if error.status >= 500 else ProblemKind.MALFORMED  # noqa: PLR2004 - HTTP's own
-    response = _problem_response(ProblemError(kind, error.text or error.reason))
-    if "Allow" in error.headers:
-        response.headers["Allow"] = error.headers["Allow"]
-    return response

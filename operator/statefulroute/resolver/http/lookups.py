@@ -1,8 +1,6 @@
 """Handles look-ups and bindings: which pod holds a uid, and the pod's address."""
 
-import asyncio
 from enum import StrEnum
-from typing import TypeVar
 
 import msgspec
 from aiohttp import hdrs, web
@@ -26,12 +24,8 @@ from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.http.callers import HTTPCaller
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.lookup_holder import LookupHolder
-from statefulroute.resolver.problems import EXPECTED_ERRORS, Problem, ProblemError, ProblemKind, not_linked, problem_of
-
-B = TypeVar("B")
-
-#: How long the body of a request may take.
-_BODY_TIMEOUT_SECONDS = 10.0
+from statefulroute.rest.bodies import decode, read_body
+from statefulroute.rest.problems import EXPECTED_ERRORS, Problem, ProblemError, ProblemKind, not_linked, problem_of
 
 _encode = msgspec.json.Encoder().encode
 _bind_decoder = msgspec.json.Decoder(BindRequest)
@@ -85,7 +79,7 @@ class Lookups:
     async def bind_link(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
         """Binds a uid to the best pod, unless it is bound; returns the pod that holds it."""
         key, uid = path.route, path.uid
-        body_request = decode_bind_request(await _read_body(request))
+        body_request = decode_bind_request(await read_body(request))
         strong = is_strong(request)
         link = None if strong else self._cache.link(key, uid)
         if link is None or link.pod is None:
@@ -103,7 +97,7 @@ class Lookups:
     async def batch_get(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
         """Returns the pods that hold each of many uids. A batch is not held: the links without a pod are problems."""
         key = path.route
-        batch = decode_batch_request(await _read_body(request))
+        batch = decode_batch_request(await read_body(request))
         self._cache.route(key)
         uids = list(dict.fromkeys(batch.uids))
         strong = is_strong(request)
@@ -182,29 +176,13 @@ def _valid_uids(uids: list[str], problems: dict[str, Problem]) -> list[str]:
     return valid
 
 
-async def _read_body(request: web.BaseRequest) -> bytes:
-    """Returns the body; empty if the request has none."""
-    if not request.can_read_body:
-        return b""
-    try:
-        async with asyncio.timeout(_BODY_TIMEOUT_SECONDS):
-            data = await request.read()
-    except TimeoutError as error:
-        raise ProblemError(
-            ProblemKind.TOO_SLOW, f"the body did not arrive within {_BODY_TIMEOUT_SECONDS:g} s"
-        ) from error
-    if data and request.content_type != "application/json":
-        raise ProblemError(ProblemKind.NOT_JSON, "send the body as application/json")
-    return data
-
-
 def decode_bind_request(data: bytes) -> BindRequest:
     """Decodes the body of a binding; an empty body uses the defaults.
 
     Raises:
         ProblemError: the body is invalid.
     """
-    return _decode(data, _bind_decoder) if data else _EMPTY_BIND_REQUEST
+    return decode(data, _bind_decoder) if data else _EMPTY_BIND_REQUEST
 
 
 def decode_batch_request(data: bytes) -> BatchRequest:
@@ -215,11 +193,4 @@ def decode_batch_request(data: bytes) -> BatchRequest:
     """
     if not data:
         raise ProblemError(ProblemKind.MALFORMED, f'the body must be {{"uids": [...]}}, with at most {MAX_BATCH}')
-    return _decode(data, _batch_decoder)
-
-
-def _decode(data: bytes, decoder: msgspec.json.Decoder[B]) -> B:
-    try:
-        return decoder.decode(data)
-    except ValueError as error:  # includes invalid UTF-8
-        raise ProblemError(ProblemKind.MALFORMED, f"the body is invalid: {error}") from error
+    return decode(data, _batch_decoder)

@@ -6,14 +6,6 @@ from typing import Any
 
 import msgspec
 
-from statefulroute.api.limits import (
-    DNS_LABEL,
-    DNS_LABEL_MAX_LENGTH,
-    DNS_SUBDOMAIN,
-    ENCODED_UID_MAX_BYTES,
-    ENCODED_UID_PREFIX,
-    UID_MAX_LENGTH,
-)
 from statefulroute.resolver.answers import (
     BatchAnswer,
     BatchRequest,
@@ -24,10 +16,9 @@ from statefulroute.resolver.answers import (
     RouteAnswer,
 )
 from statefulroute.resolver.http.paths import ROUTE_PATH
-from statefulroute.resolver.problems import CONTENT_TYPE, Problem
+from statefulroute.rest.openapi import JSON, LABEL_SCHEMA, REF_TEMPLATE, UID_IN_PATH, in_path, ref
+from statefulroute.rest.problems import CONTENT_TYPE, Problem
 
-_JSON = "application/json"
-_REF = "#/components/schemas/{name}"
 _TYPES = (LinkAnswer, BatchRequest, BatchAnswer, BindRequest, RouteAnswer, MoveAnswer, LossAnswer, Problem)
 
 _HEADERS = {
@@ -44,17 +35,6 @@ _RETRY = {
 }
 
 
-#: A schema cannot count bytes: the last pattern limits uids to a length that is short enough in any script.
-_UID: dict[str, Any] = {
-    "type": "string",
-    "anyOf": [
-        {"pattern": DNS_SUBDOMAIN, "maxLength": UID_MAX_LENGTH, "not": {"pattern": f"^{ENCODED_UID_PREFIX}"}},
-        {"pattern": r"^[\x20-\x7e]+$", "maxLength": ENCODED_UID_MAX_BYTES},
-        {"pattern": r"^[^\x00-\x1f\x7f-\x9f]+$", "maxLength": 23},
-    ],
-}
-
-
 @cache
 def document() -> bytes:
     """Returns the document as JSON."""
@@ -62,7 +42,7 @@ def document() -> bytes:
 
 
 def _document() -> dict[str, Any]:
-    _, schemas = msgspec.json.schema_components(_TYPES, ref_template=_REF)
+    _, schemas = msgspec.json.schema_components(_TYPES, ref_template=REF_TEMPLATE)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -94,14 +74,8 @@ def _document() -> dict[str, Any]:
 
 
 def _link_path() -> dict[str, Any]:
-    uid = _in_path(
-        "uid",
-        f"The user, percent-encoded. At most {UID_MAX_LENGTH} characters; at most {ENCODED_UID_MAX_BYTES} bytes if it "
-        "has characters other than lower-case letters, digits, '-' and '.'. No control characters.",
-        _UID,
-    )
     return {
-        "parameters": [*_named(), uid],
+        "parameters": [*_named(), UID_IN_PATH],
         "get": _operation(
             "get_link",
             "Look up the pod that holds a uid; with --hold-seconds, a link without a pod is waited for",
@@ -180,7 +154,7 @@ def _operation(  # noqa: PLR0913 - the parts of an operation
     unchanged: bool = False,
 ) -> dict[str, Any]:
     responses: dict[str, Any] = {
-        "200": {"description": "OK.", "headers": _HEADERS, "content": {_JSON: {"schema": _ref(answer)}}}
+        "200": {"description": "OK.", "headers": _HEADERS, "content": {JSON: {"schema": ref(answer)}}}
     }
     if unchanged:
         responses["304"] = {"description": "Not modified.", "headers": _HEADERS}
@@ -191,13 +165,13 @@ def _operation(  # noqa: PLR0913 - the parts of an operation
         "responses": responses | _failures(fails),
     }
     if body is not None:
-        operation["requestBody"] = {"required": needs_body, "content": {_JSON: {"schema": _ref(body)}}}
+        operation["requestBody"] = {"required": needs_body, "content": {JSON: {"schema": ref(body)}}}
     return operation
 
 
 def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
     """Returns the error responses: the given ones, and those of authentication and limits, which every path has."""
-    content = {CONTENT_TYPE: {"schema": _ref(Problem)}}
+    content = {CONTENT_TYPE: {"schema": ref(Problem)}}
     descriptions = {
         400: "A parameter is invalid; the detail says how to fix it.",
         401: "The caller is not authenticated.",
@@ -220,15 +194,10 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _named() -> list[dict[str, Any]]:
-    label = {"type": "string", "pattern": DNS_LABEL, "minLength": 1, "maxLength": DNS_LABEL_MAX_LENGTH}
     return [
-        _in_path("namespace", "The namespace of the service.", label),
-        _in_path("route", "The name of its StatefulRoute.", label),
+        in_path("namespace", "The namespace of the service.", LABEL_SCHEMA),
+        in_path("route", "The name of its StatefulRoute.", LABEL_SCHEMA),
     ]
-
-
-def _in_path(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
 
 
 def _consistency() -> dict[str, Any]:
@@ -248,7 +217,3 @@ def _if_none_match() -> dict[str, Any]:
         "description": "The ETag of the body that the client has.",
         "schema": {"type": "string"},
     }
-
-
-def _ref(kind: type[Any]) -> dict[str, str]:
-    return {"$ref": _REF.format(name=kind.__name__)}

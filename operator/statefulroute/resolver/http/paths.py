@@ -4,8 +4,8 @@ from enum import Enum, auto
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import RouteKey
+from statefulroute.rest.uids import decode_uid
 
 #: The path of a route; the paths of its links and moves start with it.
 ROUTE_PATH = "/v1/namespaces/{namespace}/routes/{route}"
@@ -47,12 +47,7 @@ class RequestPath(NamedTuple):
         Raises:
             InvalidParameterError: its bytes are not UTF-8; a lenient decoding could yield another user's uid.
         """
-        if "%" not in self.quoted_uid:
-            return self.quoted_uid
-        try:
-            return unquote(self.quoted_uid, errors="strict")
-        except UnicodeDecodeError as error:
-            raise InvalidParameterError("uid", "must be percent-encoded UTF-8") from error
+        return decode_uid(self.quoted_uid)
 
 
 #: The parts of a path after the name of the route, for paths without a uid.

@@ -1,4 +1,4 @@
-"""The errors of the resolver as problem details (RFC 9457)."""
+"""The errors of the HTTP APIs as problem details (RFC 9457)."""
 
 from enum import Enum
 from math import ceil
@@ -20,6 +20,9 @@ from statefulroute.domain.errors import (
 )
 
 CONTENT_TYPE = "application/problem+json"
+
+#: The detail of an internal error: its cause is for the operator of the process, not for the caller.
+INTERNAL_DETAIL = "see the log of the process"
 
 #: The prefix of the type of each problem: a tag URI (RFC 4151).
 _TYPES = "tag:statefulroute.io,2026:"
@@ -158,4 +161,4 @@ def problem_of(error: Exception) -> ProblemError:
         return ProblemError(ProblemKind.API_SERVER_AWAY, error.message or str(error), ceil(seconds))
     if isinstance(error, APIError):
         return ProblemError(ProblemKind.REFUSED, error.message or str(error))
-    return ProblemError(ProblemKind.INTERNAL, "see the resolver's log")
+    return ProblemError(ProblemKind.INTERNAL, INTERNAL_DETAIL)

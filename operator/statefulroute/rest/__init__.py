@@ -1,0 +1,1 @@
+"""What the HTTP APIs of the resolver and the sidecar share: problems, bodies, responses, streams and documents."""
