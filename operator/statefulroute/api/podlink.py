@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, POD_LINK
+from statefulroute.api.hand_over import HAND_OVER_RULES, HandOver
 from statefulroute.api.limits import (
     DNS_LABEL,
     DNS_LABEL_MAX_LENGTH,
@@ -45,6 +46,11 @@ _SPEC_RULES: list[JsonValue] = [
         "rule": "!(has(self.podIndex) && has(self.podName))",
         "message": TWO_PODS_MESSAGE,
         "fieldPath": ".podName",
+    },
+    {
+        "rule": "!has(self.handOver) || has(self.podIndex) || has(self.podName)",
+        "message": "handOver needs podIndex or podName: only a pod that holds the user can hand it over",
+        "fieldPath": ".handOver",
     },
 ]
 
@@ -114,6 +120,12 @@ class PodLinkSpec(Model):
     )
     renew_time: Time | None = Field(
         default=None, description="When the link was last renewed; its TTL counts from this time."
+    )
+    hand_over: HandOver | None = Field(
+        default=None,
+        description="Asks the pod of the link to hand the user over to another pod. The route must have a handOver, "
+        "too; otherwise the link moves at once.",
+        json_schema_extra=HAND_OVER_RULES,
     )
 
 

@@ -64,6 +64,11 @@ class PodStatus(Model):
     closing: PodClosing | None = Field(
         default=None, description="Why the pod is about to be removed on purpose; absent if it is not."
     )
+    handing_over: bool | None = Field(
+        default=None,
+        description="True if the pod hands its users over to other pods, because it is shut down or its deadline is "
+        "over; absent if it does not.",
+    )
 
 
 class OmittedPods(Model):

@@ -7,6 +7,7 @@ from pydantic import Field, JsonValue
 from statefulroute.api.autoscaling import AUTOSCALING_RULES, Autoscaling
 from statefulroute.api.disruption import SPEC_RULES, Disruption, Replicas, Rollout
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
+from statefulroute.api.hand_over import HandOverSettings
 from statefulroute.api.limits import (
     API_VERSION_MAX_LENGTH,
     DNS_LABEL,
@@ -313,6 +314,12 @@ class StatefulRouteSpec(Model):
     links: LinkSettings = Field(default=LinkSettings(), description="Settings of all links of the route.")
     on_pod_lost: OnPodLost = Field(
         default=OnPodLost(), description="What the operator does with the links of a lost pod."
+    )
+    hand_over: HandOverSettings | None = Field(
+        default=None,
+        description="How users are handed over when they are moved on purpose, so that the new pod has their state: "
+        "by a closing pod at its deadline, by a drain with Shutdown, or by the handOver of their link. If unset, they "
+        "are moved at once.",
     )
     replicas: Replicas | None = Field(
         default=None,

@@ -96,6 +96,8 @@ class LinkPhase(OpenEnum):
     """The link is not bound yet; the Ready condition gives the reason."""
     BOUND = "Bound"
     """The link is bound to its pod. The condition LinksServed of the route states whether the pod serves users now."""
+    HANDING_OVER = "HandingOver"
+    """The link is bound to its pod, which hands the user over to another pod."""
     LOST = "Lost"
     """The pod of the link is lost, and the link stays with it or no other pod is available."""
     REJECTED = "Rejected"
@@ -151,6 +153,8 @@ class LinkReason(OpenEnum):
     """A value of another version."""
     BOUND = "Bound"
     """The link is bound to its pod, which may be restarting."""
+    HANDING_OVER = "HandingOver"
+    """The link is bound to its pod, which hands the user over to another pod."""
     NO_AVAILABLE_POD = "NoAvailablePod"
     """No pod of the route is available for new users. The message names the reason of each pod."""
     ROUTE_NOT_FOUND = "RouteNotFound"
@@ -182,6 +186,8 @@ class MoveReason(OpenEnum):
     """A client set another pod in the spec."""
     POD_LOST = "PodLost"
     """The pod was lost, and the route rebinds the links of lost pods."""
+    HANDED_OVER = "HandedOver"
+    """The previous pod has handed the user over, or has not done so in time."""
 
 
 class RemoveReason(StrEnum):

@@ -32,7 +32,7 @@ class LinkStatus(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_ready(self) -> bool:
         """Returns whether the link's Ready condition is True."""
-        return self.phase is LinkPhase.BOUND
+        return self.phase in {LinkPhase.BOUND, LinkPhase.HANDING_OVER}
 
     def states_the_same(self, written: "LinkStatus | None") -> bool:
         """Returns whether a status that was written states the same as this one, perhaps in other words.
@@ -56,6 +56,15 @@ class LinkStatus(msgspec.Struct, frozen=True, gc=False):
         return self.facts_hash == written.facts_hash
 
 
+class HandOver(msgspec.Struct, frozen=True, gc=False):
+    """A hand-over that a link asks for: its pod hands the user over to another pod."""
+
+    pod: PodKey
+    """The other pod."""
+    start_time: str
+    """When it was asked for, as stored. It tells two hand-overs to the same pod apart."""
+
+
 class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """One version of a PodLink: the fields that a decision may depend on."""
 
@@ -66,6 +75,8 @@ class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     generation: int
     pod: PodKey | None = None
     """The pod that the spec names; None lets the operator choose one."""
+    hand_over: HandOver | None = None
+    """The hand-over that the spec asks for; None if it asks for none."""
     foreign_namespace: str | None = None
     """The namespace that the spec names, if it differs from the namespace of the link."""
     ttl_seconds: int | None = None

@@ -11,7 +11,7 @@ from statefulroute.api.vocabulary import LinkPhase, LinkReason
 from statefulroute.cluster.codec.objects import CamelStruct, ConditionObject, find_condition
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.link import Link, LinkStatus, expire_time
+from statefulroute.domain.link import HandOver, Link, LinkStatus, expire_time
 from statefulroute.domain.times import parse_time
 from statefulroute.domain.validation import find_violation
 
@@ -35,6 +35,12 @@ class _LinkMetadata(CamelStruct, kw_only=True):
     managed_fields: list[_ManagedFieldsEntry] | None = None
 
 
+class _HandOver(CamelStruct, kw_only=True):
+    pod_index: int | None = None
+    pod_name: str | None = None
+    start_time: str = ""
+
+
 class _LinkSpec(CamelStruct, kw_only=True):
     route_name: str
     uid: str = ""
@@ -43,6 +49,7 @@ class _LinkSpec(CamelStruct, kw_only=True):
     pod_name: str | None = None
     ttl_seconds: int | None = None
     renew_time: str | None = None
+    hand_over: _HandOver | None = None
 
 
 class PodLinkStatusObject(CamelStruct):
@@ -101,6 +108,7 @@ def make_link(link: PodLinkObject) -> Link:
         resource_version=int(metadata.resource_version),
         generation=metadata.generation,
         pod=spec.pod_name if spec.pod_index is None else spec.pod_index,
+        hand_over=None if spec.hand_over is None else _make_hand_over(spec.hand_over),
         foreign_namespace=foreign,
         ttl_seconds=spec.ttl_seconds,
         creation_timestamp=int(metadata.creation_timestamp.timestamp()),
@@ -129,6 +137,12 @@ def make_link(link: PodLinkObject) -> Link:
         status_expire_time=parse_time(status.expire_time),
         transition_time=parse_time(ready.last_transition_time),
     )
+
+
+def _make_hand_over(hand_over: _HandOver) -> HandOver | None:
+    """Returns the hand-over of a link; None if it names no pod."""
+    pod = hand_over.pod_name if hand_over.pod_index is None else hand_over.pod_index
+    return None if pod is None else HandOver(pod, hand_over.start_time)
 
 
 def _has_removable_managed_fields(metadata: _LinkMetadata) -> bool:
