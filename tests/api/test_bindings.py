@@ -86,6 +86,8 @@ POLICY = (
     "'local-namespace.podlinks.statefulroute.io' denied request: only local namespace is supported"
 )
 
+UID_OR_SLOT = "a PodLink needs either uid or slot: the user, or the slot of users, that it binds"
+
 CHANGES = {
     "uid": ({"uid": "bob"}, f'spec.uid: Invalid value: "bob": {UID}'),
     "case of the uid": ({"uid": "Alice"}, f'spec.uid: Invalid value: "Alice": {UID}'),
@@ -114,7 +116,23 @@ def test_invalid_change_is_rejected_with_a_message(here: Kubectl, change: dict[s
 
 def test_uid_cannot_be_removed(here: Kubectl) -> None:
     here.create(pod_link())
-    assert "spec.uid: Required value" in here.patch("podlink", "game.alice", {"spec": {"uid": None}}).errors
+    errors = here.patch("podlink", "game.alice", {"spec": {"uid": None}}).errors
+    assert f"spec.uid: Invalid value: {UID_OR_SLOT}" in errors
+
+
+def test_uid_cannot_be_replaced_by_a_slot(here: Kubectl) -> None:
+    here.create(pod_link())
+    assert here.patch("podlink", "game.alice", {"spec": {"uid": None, "slot": 1}}).errors == (
+        "spec.uid: Invalid value: uid and slot are immutable: delete this PodLink and create one for the other",
+    )
+
+
+def test_slot_is_immutable(here: Kubectl) -> None:
+    here.create(pod_link("game.x-slot-1", uid=ABSENT, slot=1, podIndex=0))
+    assert here.patch("podlink", "game.x-slot-1", {"spec": {"slot": 2}}).errors == (
+        "spec.slot: Invalid value: 2: slot is immutable: delete this PodLink, and the operator creates it again",
+    )
+    here.patch("podlink", "game.x-slot-1", {"spec": {"podIndex": 1}}).expect_success()
 
 
 @pytest.mark.parametrize(

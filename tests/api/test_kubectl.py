@@ -88,7 +88,7 @@ def test_links_are_selected_by_field_selectors(play: Kubectl, selector: str, nam
     ("command", "columns"),
     [
         ("get pl", "NAME ROUTE UID POD PHASE REASON AGE"),
-        ("get pl -o wide", "NAME ROUTE UID POD PHASE REASON EXPIRES HOST AGE"),
+        ("get pl -o wide", "NAME ROUTE UID SLOT POD PHASE REASON EXPIRES HOST AGE"),
         ("get sr", "NAME READY ROUTING WORKLOAD REPLICAS ROUTABLE LINKS UNSERVED BEST AGE"),
         ("get sr -o wide", "NAME READY ROUTING WORKLOAD REPLICAS ROUTABLE LINKS UNSERVED BEST REASON AGE"),
     ],
@@ -162,11 +162,11 @@ def test_each_published_field_has_a_description(published: dict[str, dict[str, A
 @pytest.mark.parametrize(
     ("path", "text"),
     [
-        ("podlink", "A PodLink binds one uid to one pod of a stateful service."),
-        ("podlink.spec.podIndex", "The index of the pod that the uid is bound to."),
+        ("podlink", "A PodLink binds one uid, or one slot of uids, to one pod of a stateful service."),
+        ("podlink.spec.podIndex", "The index of the pod that the uid or slot is bound to."),
         ("podlink.spec.podName", "The name of the pod, for workloads whose pods have no index"),
         ("podlink.status.host", "The stable DNS name of the pod."),
-        ("podlink.status.phase", "One of Pending, Bound, Lost, Rejected, or a value of a later version."),
+        ("podlink.status.phase", "One of Pending, Bound, HandingOver, Lost, Rejected, or a value of a later version."),
         ("statefulroute", "A StatefulRoute routes the users of one stateful service"),
         ("sr.spec.load.http", "The endpoint that the operator polls if the source is HTTP."),
         ("sr.spec.namedPods", "Overrides the routing state of pods without an index."),

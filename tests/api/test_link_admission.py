@@ -66,6 +66,7 @@ POD_INDEX = f"podIndex must be from 0 to {INT32_MAX}"
 TTL = f"ttlSeconds must be from 1 to {INT32_MAX}"
 POD_NAME = "podName must be a pod's name: lower-case letters, digits, '-' and '.'"
 ONE_POD = "podIndex and podName exclude each other: name the pod by one of them"
+UID_OR_SLOT = "a PodLink needs either uid or slot: the user, or the slot of users, that it binds"
 CONTROL = "uid must not hold control characters"
 
 REFUSED = [
@@ -126,8 +127,8 @@ REFUSED = [
         "spec.routeName: Too long: may not be more than 63 bytes",
     ),
     # The uid.
-    refused_by_schema("no uid", pod_link("game.alice", uid=ABSENT), "spec.uid: Required value"),
-    refused_by_schema("uid null", pod_link("game.alice", uid=None), "spec.uid: Required value"),
+    refused("no uid", pod_link("game.alice", uid=ABSENT), f"spec.uid: Invalid value: {UID_OR_SLOT}"),
+    refused("uid null", pod_link("game.alice", uid=None), f"spec.uid: Invalid value: {UID_OR_SLOT}"),
     refused("an empty uid", pod_link("game.alice", uid=""), 'spec.uid: Invalid value: "": uid must not be empty'),
     refused_by_schema(
         "a uid that is a number",
@@ -151,6 +152,23 @@ REFUSED = [
         "a line break at the end of the uid",
         pod_link("game.x-616c6963650a", uid="alice\n"),
         f'spec.uid: Invalid value: "alice\\n": {CONTROL}',
+    ),
+    # The slot.
+    refused("a uid and a slot", pod_link(slot=0), f"spec.uid: Invalid value: {UID_OR_SLOT}"),
+    refused(
+        "a slot with the name of another",
+        pod_link("game.x-slot-1", uid=ABSENT, slot=2),
+        "metadata: Invalid value: metadata.name must be game.x-slot-2",
+    ),
+    refused(
+        "a slot with a TTL",
+        pod_link("game.x-slot-2", uid=ABSENT, slot=2, ttlSeconds=60),
+        "spec.ttlSeconds: Invalid value: ttlSeconds needs uid: the link of a slot does not expire",
+    ),
+    refused_by_schema(
+        "a slot as a string",
+        pod_link("game.x-slot-2", uid=ABSENT, slot="2"),
+        'spec.slot: Invalid value: "string": spec.slot in body must be of type integer: "string"',
     ),
     # The pod.
     refused("negative pod index", pod_link(podIndex=-1), f"spec.podIndex: Invalid value: -1: {POD_INDEX}"),
@@ -251,7 +269,6 @@ REFUSED = [
         "an empty spec",
         {**pod_link("game.alice"), "spec": {}},
         "spec.routeName: Required value",
-        "spec.uid: Required value",
     ),
     refused(
         "two errors, each with its message",

@@ -6,6 +6,7 @@ import pytest
 
 from support.admission_cases import Accepted, Refused, refused, refused_by_schema
 from support.judge import Judge
+from support.kubectl import Kubectl
 from support.objects import stateful_route
 
 INT32_MAX = 2**31 - 1
@@ -200,6 +201,16 @@ ACCEPTED = [
         stateful_route(replicas=1, rollout={"maxUnavailable": 2, "surge": 1, "partition": 3, "paused": True}),
         {"rollout": {**ROLLOUT, "maxUnavailable": 2, "surge": 1, "partition": 3, "paused": True}},
     ),
+    Accepted(
+        "slots",
+        stateful_route(slots=16384, rebalance={}, handOver={}),
+        {"slots": 16384, "rebalance": {"strategy": "Even", "slotsPerMinute": 60}},
+    ),
+    Accepted(
+        "slots that are not balanced",
+        stateful_route(slots=1, rebalance={"strategy": "Never", "slotsPerMinute": 1}),
+        {"slots": 1, "rebalance": {"strategy": "Never", "slotsPerMinute": 1}},
+    ),
     Accepted("a name of one digit", stateful_route("0"), DEFAULTS),
     Accepted("the longest name", stateful_route("r" * 63), DEFAULTS),
 ]
@@ -243,6 +254,11 @@ def out_of_bounds(minimum: int, maximum: int, *path: str) -> list[Refused]:
 
 ROLLOUT_KIND = "rollout requires a StatefulSet: only its pods can be replaced one by one (remove spec.rollout)"
 ROLLOUT_SURGE = "rollout.surge requires replicas or autoscaling: the route must scale the workload to add pods"
+SLOTS_AND_AUTOSCALING = (
+    "slots excludes autoscaling, which follows the number of links: with slots it is always the same (let a "
+    "HorizontalPodAutoscaler scale the route by its load)"
+)
+SLOTS_AND_LIMIT = "slots excludes placement.maxLinksPerPod: every slot needs a pod"
 NOT_INT32 = '<nil>: Invalid value: "": Checked value must be of type integer with format int32 in spec.replicas'
 
 
@@ -527,7 +543,41 @@ REFUSED = [
         stateful_route(onPodLost={"action": "Delete"}),
         'spec.onPodLost.action: Unsupported value: "Delete": supported values: "Keep", "Rebind", "Release"',
     ),
+    # The slots.
+    *(
+        refused(
+            f"slots and autoscaling by {target}",
+            stateful_route(slots=16, placement=placement, autoscaling={"maxReplicas": 3, target: 5}),
+            f"spec: Invalid value: {SLOTS_AND_AUTOSCALING}",
+            *messages,
+        )
+        for target, placement, messages in (
+            ("linksPerPod", {}, ()),
+            ("freeLinks", {"maxLinksPerPod": 9}, (f"spec: Invalid value: {SLOTS_AND_LIMIT}",)),
+        )
+    ),
+    refused(
+        "slots and a limit of links",
+        stateful_route(slots=16, placement={"maxLinksPerPod": 9}),
+        f"spec: Invalid value: {SLOTS_AND_LIMIT}",
+    ),
+    refused(
+        "rebalance without slots",
+        stateful_route(rebalance={}),
+        "spec: Invalid value: rebalance requires slots: the links of single uids are not balanced",
+    ),
+    refused_by_schema(
+        "unknown strategy",
+        stateful_route(slots=16, rebalance={"strategy": "Load"}),
+        'spec.rebalance.strategy: Unsupported value: "Load": supported values: "Never", "Even"',
+    ),
+    refused(
+        "no slot a minute",
+        stateful_route(slots=16, rebalance={"slotsPerMinute": 0}),
+        f"spec.rebalance.slotsPerMinute: Invalid value: 0: slotsPerMinute must be from 1 to {INT32_MAX}",
+    ),
     # Numbers.
+    *out_of_bounds(1, 16384, "slots"),
     *out_of_bounds(1, 65535, "load", "http", "port"),
     *out_of_bounds(0, 100, "load", "cpuFactorPercent"),
     *out_of_bounds(1, DAY, "load", "staleAfterSeconds"),
@@ -583,3 +633,14 @@ def test_upper_case_name_is_rejected_by_kubernetes_and_by_the_rule(judge: Judge)
     dns, ours = judge.dry_run(stateful_route("Game")).errors
     assert dns.startswith('metadata.name: Invalid value: "Game": a lowercase RFC 1123 subdomain must consist of')
     assert ours == NAME
+
+
+def test_slots_can_be_added_and_never_changed(here: Kubectl) -> None:
+    here.create(stateful_route())
+    assert here.patch("statefulroute", "game", {"spec": {"slots": 16}}).errors == ()
+    message = (
+        "spec: Invalid value: slots is immutable: with another number, nearly all uids would change their slot "
+        "(create another route)"
+    )
+    for slots in (8, 32, None):
+        assert here.patch("statefulroute", "game", {"spec": {"slots": slots}}).errors == (message,)

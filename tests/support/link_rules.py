@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from support.objects import ABSENT
+
 INT32_MAX = 2**31 - 1
 
 LONG_ROUTE = "r" * 63
@@ -26,6 +28,9 @@ _POD_INDEX = f"podIndex must be from 0 to {INT32_MAX}"
 _POD_NAME = "podName must be a pod's name: lower-case letters, digits, '-' and '.'"
 _TWO_PODS = "podIndex and podName exclude each other: name the pod by one of them"
 _TTL = f"ttlSeconds must be from 1 to {INT32_MAX}"
+_UID_OR_SLOT = "a PodLink needs either uid or slot: the user, or the slot of users, that it binds"
+_SLOT = "slot must be from 0 to 16383"
+_SLOT_TTL = "ttlSeconds needs uid: the link of a slot does not expire"
 _RENEW = "renewTime needs ttlSeconds: a persistent link is not renewed"
 
 
@@ -37,7 +42,7 @@ class LinkRuleCase:
         description: the test id.
         message: the message; None if the PodLink is valid.
         name: `metadata.name`.
-        spec: fields of the spec. `routeName` is `game` and `uid` is `alice` unless set.
+        spec: fields of the spec. `routeName` is `game` and `uid` is `alice` unless set; `ABSENT` omits one.
         is_schema_error: True if the API server rejects the PodLink by the schema, with a message of its own.
     """
 
@@ -67,6 +72,29 @@ LINK_RULES = [
     LinkRuleCase("the longest route name", None, f"{LONG_ROUTE}.alice", {"routeName": LONG_ROUTE}),
     LinkRuleCase("the longest unencoded uid", None, "game." + "a" * 189, {"uid": "a" * 189}),
     LinkRuleCase("the longest encoded uid", None, "game.x-" + "41" * 93, {"uid": "A" * 93}),
+    LinkRuleCase("the first slot", None, "game.x-slot-0", {"uid": ABSENT, "slot": 0, "podIndex": 0}),
+    LinkRuleCase(
+        "the last slot",
+        None,
+        f"{LONG_ROUTE}.x-slot-16383",
+        {"routeName": LONG_ROUTE, "uid": ABSENT, "slot": 16383, "podName": "game-x2"},
+    ),
+    # The slot.
+    LinkRuleCase("neither uid nor slot", _UID_OR_SLOT, spec={"uid": ABSENT}),
+    LinkRuleCase("a uid and a slot", _UID_OR_SLOT, spec={"slot": 1}),
+    LinkRuleCase("a negative slot", _SLOT, "game.x-slot--1", {"uid": ABSENT, "slot": -1}),
+    LinkRuleCase("a slot that is too large", _SLOT, "game.x-slot-16384", {"uid": ABSENT, "slot": 16384}),
+    LinkRuleCase("a slot with a TTL", _SLOT_TTL, "game.x-slot-1", {"uid": ABSENT, "slot": 1, "ttlSeconds": 60}),
+    LinkRuleCase(
+        "the name of another slot", "metadata.name must be game.x-slot-1", "game.x-slot-2", {"uid": ABSENT, "slot": 1}
+    ),
+    LinkRuleCase(
+        "a slot with a leading zero",
+        "metadata.name must be game.x-slot-1",
+        "game.x-slot-01",
+        {"uid": ABSENT, "slot": 1},
+    ),
+    LinkRuleCase("the name of a slot for a uid", "metadata.name must be game.alice", "game.x-slot-1"),
     # The name.
     LinkRuleCase("the name of another uid", "metadata.name must be game.alice", "game.bob"),
     LinkRuleCase("the name of another route", "metadata.name must be game.alice", "chat.alice"),
@@ -132,6 +160,7 @@ LINK_NAMES = {
     "x- in a later label": ("a.x-1", "game", "game.a.x-1"),
     "the prefix of an encoded uid": ("x-", "game", "game.x-782d"),
     "a word that starts with the prefix": ("x-ray", "game", "game.x-782d726179"),
+    "a uid that looks like a slot": ("x-slot-7", "game", "game.x-782d736c6f742d37"),
     "a uid that looks encoded": ("x-616c696365", "game", "game.x-782d36313663363936333635"),
     "an upper-case letter": ("Alice", "game", "game.x-416c696365"),
     "an underscore": ("alice_1", "game", "game.x-616c6963655f31"),

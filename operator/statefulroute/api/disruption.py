@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from statefulroute.api.limits import INT32_MAX
-from statefulroute.api.model import Model, validation_rules
+from statefulroute.api.model import Model
 from statefulroute.api.vocabulary import RolloutStrategy
 
 _MONTH_SECONDS = 30 * 86_400
@@ -56,8 +56,8 @@ class Rollout(Model):
 #: The desired number of pods, if this route scales its workload.
 Replicas = Annotated[int, Field(ge=0, le=INT32_MAX)]
 
-#: The rules of StatefulRouteSpec about several of these fields.
-SPEC_RULES = validation_rules(
+#: The rules of StatefulRouteSpec about these fields.
+DISRUPTION_RULES = (
     (
         "!has(self.autoscaling) || !has(self.autoscaling.freeLinks) || self.placement.maxLinksPerPod > 0",
         "autoscaling.freeLinks requires placement.maxLinksPerPod: without a limit, there is always room in a pod",

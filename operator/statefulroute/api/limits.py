@@ -26,9 +26,9 @@ CAMEL_CASE_MAX_LENGTH = 128
 ROUTE_STATUS_MAX_BYTES = 256 * 1024
 #: A status lists at most this many pods; fewer if names are so long that their entries would not fit.
 LISTED_PODS_MAX = 500
-LISTED_PODS_MAX_BYTES = 202 * 1024
+LISTED_PODS_MAX_BYTES = 218 * 1024
 #: The largest encoded entry of a pod without its name, its revision, and why it is closing; and the largest revision.
-LISTED_POD_MAX_BYTES = 364
+LISTED_POD_MAX_BYTES = 397
 LISTED_REVISION_MAX_BYTES = 78
 #: At most so many pods close at the same time, because the status lists all of them, and how large this is in an entry.
 CLOSING_PODS_MAX = 100
@@ -48,6 +48,13 @@ PORT_NAME_MAX_LENGTH = 15
 
 #: Starts the encoded form of a uid in a PodLink's name: `<routeName>.x-<hex of the uid's UTF-8 bytes>`.
 ENCODED_UID_PREFIX = "x-"
+
+#: Starts the name of a slot's PodLink after its route: `<routeName>.x-slot-<slot>`. No uid has this name, because
+#: hex digits follow the prefix of an encoded uid.
+SLOT_PREFIX = f"{ENCODED_UID_PREFIX}slot-"
+
+#: The largest number of slots of a route.
+SLOTS_MAX = 16_384
 
 #: A PodLink's name is `<routeName>.<uid>`, and Kubernetes allows 253 characters.
 UID_MAX_LENGTH = DNS_SUBDOMAIN_MAX_LENGTH - DNS_LABEL_MAX_LENGTH - len(".")

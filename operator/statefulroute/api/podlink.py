@@ -1,4 +1,4 @@
-"""PodLink: binds one uid to one pod of one service."""
+"""PodLink: binds one uid, or one slot of uids, to one pod of one service."""
 
 from typing import Any, ClassVar
 
@@ -14,10 +14,20 @@ from statefulroute.api.limits import (
     ENCODED_UID_MAX_BYTES,
     ENCODED_UID_PREFIX,
     INT32_MAX,
+    SLOT_PREFIX,
+    SLOTS_MAX,
     UID_MAX_LENGTH,
 )
 from statefulroute.api.model import Conditions, Generation, Model, Time, cel_string, validation_rules
-from statefulroute.api.vocabulary import RENEW_WITHOUT_TTL_MESSAGE, TWO_PODS_MESSAGE, LinkPhase, LossCause, MoveReason
+from statefulroute.api.vocabulary import (
+    RENEW_WITHOUT_TTL_MESSAGE,
+    SLOT_WITH_TTL_MESSAGE,
+    TWO_PODS_MESSAGE,
+    UID_OR_SLOT_MESSAGE,
+    LinkPhase,
+    LossCause,
+    MoveReason,
+)
 
 
 def _is_valid_in_name(uid: str) -> str:
@@ -36,7 +46,28 @@ def _expected_name(prefix: str = "") -> str:
     return f"{template}.format([self.spec.routeName, self.spec.uid])"
 
 
+def _expected_slot_name(prefix: str = "") -> str:
+    """CEL: a prefix, followed by the name that the route's name and the slot require."""
+    return f"'{prefix}%s.{SLOT_PREFIX}%d'.format([self.spec.routeName, self.spec.slot])"
+
+
 _SPEC_RULES: list[JsonValue] = [
+    {
+        "rule": "has(self.uid) != has(self.slot)",
+        "message": UID_OR_SLOT_MESSAGE,
+        "fieldPath": ".uid",
+    },
+    {
+        # The rules of the fields compare values, and do not apply where a field is added or removed.
+        "rule": "has(self.uid) == has(oldSelf.uid)",
+        "message": "uid and slot are immutable: delete this PodLink and create one for the other",
+        "fieldPath": ".uid",
+    },
+    {
+        "rule": "!has(self.slot) || !has(self.ttlSeconds)",
+        "message": SLOT_WITH_TTL_MESSAGE,
+        "fieldPath": ".ttlSeconds",
+    },
     {
         "rule": "!has(self.renewTime) || has(self.ttlSeconds)",
         "message": RENEW_WITHOUT_TTL_MESSAGE,
@@ -59,7 +90,7 @@ class PodLinkSpec(Model):
     """The desired binding. `podIndex` or `podName` names the pod, as `spec.nodeName` names the node of a Pod."""
 
     route_name: str = Field(
-        description="The name of the StatefulRoute, in the same namespace, that the uid is bound in. Immutable.",
+        description="The name of the StatefulRoute, in the same namespace, that the uid or slot belongs to. Immutable.",
         max_length=DNS_LABEL_MAX_LENGTH,
         json_schema_extra=validation_rules(
             (
@@ -78,8 +109,10 @@ class PodLinkSpec(Model):
         min_length=1,
         max_length=DNS_LABEL_MAX_LENGTH,
     )
-    uid: str = Field(
-        description="The ID of the user (or room, document, session, agent) that is bound. Immutable.",
+    uid: str | None = Field(
+        default=None,
+        description="The ID of the user (or room, document, session, agent) that is bound. Immutable. A link has "
+        "either a uid or a slot.",
         min_length=1,
         max_length=UID_MAX_LENGTH,
         json_schema_extra=validation_rules(
@@ -94,9 +127,19 @@ class PodLinkSpec(Model):
             (r"!self.matches('\\p{Cc}')", "uid must not hold control characters"),
         ),
     )
+    slot: int | None = Field(
+        default=None,
+        description="The slot that is bound, and with it every uid of the slot without a link of its own. The operator "
+        "creates these links for a route with slots. Immutable.",
+        ge=0,
+        le=SLOTS_MAX - 1,
+        json_schema_extra=validation_rules(
+            ("self == oldSelf", "slot is immutable: delete this PodLink, and the operator creates it again")
+        ),
+    )
     pod_index: int | None = Field(
         default=None,
-        description="The index of the pod that the uid is bound to. If unset, the operator chooses a pod.",
+        description="The index of the pod that the uid or slot is bound to. If unset, the operator chooses a pod.",
         ge=0,
         le=INT32_MAX,
     )
@@ -171,10 +214,11 @@ class PodLinkStatus(Model):
 
 
 class PodLink(Model):
-    """A PodLink binds one uid to one pod of a stateful service.
+    """A PodLink binds one uid, or one slot of uids, to one pod of a stateful service.
 
     Its name is its key: `<routeName>.<uid>`, or `<routeName>.x-<hex of the uid's UTF-8 bytes>` if a name cannot
-    contain the uid. The API server therefore stores at most one PodLink for each uid and service.
+    contain the uid, or `<routeName>.x-slot-<slot>`. The API server therefore stores at most one PodLink for each uid or
+    slot and service.
     """
 
     names: ClassVar = POD_LINK
@@ -191,10 +235,19 @@ class PodLink(Model):
     validations: ClassVar[list[dict[str, Any]]] = [
         {
             "rule": (
-                f"oldSelf.hasValue() || self.spec.uid == '' || !self.spec.routeName.matches('{DNS_LABEL}') "
-                f"|| self.metadata.name == {_expected_name()}"
+                "oldSelf.hasValue() || !has(self.spec.uid) || self.spec.uid == '' "
+                f"|| !self.spec.routeName.matches('{DNS_LABEL}') || self.metadata.name == {_expected_name()}"
             ),
             "messageExpression": _expected_name("metadata.name must be "),
+            "fieldPath": ".metadata",
+            "optionalOldSelf": True,
+        },
+        {
+            "rule": (
+                "oldSelf.hasValue() || !has(self.spec.slot) || has(self.spec.uid) "
+                f"|| !self.spec.routeName.matches('{DNS_LABEL}') || self.metadata.name == {_expected_slot_name()}"
+            ),
+            "messageExpression": _expected_slot_name("metadata.name must be "),
             "fieldPath": ".metadata",
             "optionalOldSelf": True,
         },
@@ -202,6 +255,13 @@ class PodLink(Model):
     printer_columns: ClassVar[list[dict[str, Any]]] = [
         {"name": "Route", "type": "string", "jsonPath": ".spec.routeName"},
         {"name": "UID", "type": "string", "jsonPath": ".spec.uid"},
+        {
+            "name": "Slot",
+            "type": "integer",
+            "jsonPath": ".spec.slot",
+            "description": "The slot that is bound, in place of a uid.",
+            "priority": 1,
+        },
         {"name": "Pod", "type": "string", "jsonPath": ".status.podName"},
         {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
         {

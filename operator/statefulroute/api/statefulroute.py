@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field, JsonValue
 
 from statefulroute.api.autoscaling import AUTOSCALING_RULES, Autoscaling
-from statefulroute.api.disruption import SPEC_RULES, Disruption, Replicas, Rollout
+from statefulroute.api.disruption import DISRUPTION_RULES, Disruption, Replicas, Rollout
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.hand_over import HandOverSettings
 from statefulroute.api.limits import (
@@ -26,6 +26,7 @@ from statefulroute.api.model import (
     validation_rules,
 )
 from statefulroute.api.route_status import StatefulRouteStatus
+from statefulroute.api.slots import SLOTS_RULES, Rebalance, Slots
 from statefulroute.api.vocabulary import LoadSource, PodLostAction, RoutingState
 
 #: The values that a user can set `routingState` to. `Unknown` is only the state of a pod that has not reported one.
@@ -321,6 +322,15 @@ class StatefulRouteSpec(Model):
         "by a closing pod at its deadline, by a drain with Shutdown, or by the handOver of their link. If unset, they "
         "are moved at once.",
     )
+    slots: Slots | None = Field(
+        default=None,
+        description="The number of slots: each uid without a link of its own belongs to one of them, and a PodLink "
+        "binds each slot to a pod, so that any number of uids needs only these links. Can be added to a route, and is "
+        "immutable then. If unset, each uid needs a link.",
+    )
+    rebalance: Rebalance | None = Field(
+        default=None, description="How slots are moved to new pods. If unset, they stay with their pods."
+    )
     replicas: Replicas | None = Field(
         default=None,
         description="The desired number of pods, which kubectl scale and a HorizontalPodAutoscaler set. Pods with "
@@ -351,7 +361,9 @@ class StatefulRoute(Model):
     api_version: str = API_VERSION
     kind: str = STATEFUL_ROUTE.kind
     metadata: dict[str, Any] = Field(default_factory=dict)
-    spec: StatefulRouteSpec = Field(default=StatefulRouteSpec(), json_schema_extra=SPEC_RULES)
+    spec: StatefulRouteSpec = Field(
+        default=StatefulRouteSpec(), json_schema_extra=validation_rules(*DISRUPTION_RULES, *SLOTS_RULES)
+    )
     status: StatefulRouteStatus | None = None
 
     validations: ClassVar[list[dict[str, Any]]] = [

@@ -367,6 +367,26 @@ class PodLostAction(OpenEnum):
     """Deletes them."""
 
 
+class RebalanceStrategy(OpenEnum):
+    """How the slots of a route are balanced after pods came or went."""
+
+    UNKNOWN = "Unknown"
+    """A value of another version, which is handled as Never."""
+    NEVER = "Never"
+    """Not at all: a new pod gets no slots until others are lost or drained."""
+    EVEN = "Even"
+    """By the fewest moves after which every pod has the mean number of slots, or differs from it by at most one."""
+
+
+class BoundBy(StrEnum):
+    """What binds a uid to its pod."""
+
+    LINK = "Link"
+    """The link of the uid itself."""
+    SLOT = "Slot"
+    """The link of the slot that the uid belongs to."""
+
+
 class RolloutStrategy(OpenEnum):
     """When a pod of an older revision is replaced."""
 
@@ -381,6 +401,12 @@ FOREIGN_NAMESPACE_MESSAGE = "only local namespace is supported"
 
 #: The message for a link that names both a pod index and a pod name, from the CEL rule and from the operator.
 TWO_PODS_MESSAGE = "podIndex and podName exclude each other: name the pod by one of them"
+
+#: The message for a link with both a uid and a slot or with none, from the CEL rule and from the operator.
+UID_OR_SLOT_MESSAGE = "a PodLink needs either uid or slot: the user, or the slot of users, that it binds"
+
+#: The message for a slot's link with a TTL, from the CEL rule and from the operator.
+SLOT_WITH_TTL_MESSAGE = "ttlSeconds needs uid: the link of a slot does not expire"
 
 #: The message for a link with a renewal time and no TTL, from the CEL rule and from the operator.
 RENEW_WITHOUT_TTL_MESSAGE = "renewTime needs ttlSeconds: a persistent link is not renewed"

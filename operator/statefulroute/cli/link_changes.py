@@ -29,7 +29,7 @@ class LinkChange(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         namespace: the namespace.
         route: the name of the route.
-        subject: what has changed: a uid, `pod/<name>` or `route/<name>`.
+        subject: what has changed: a uid, `slot/<number>`, `pod/<name>` or `route/<name>`.
         before: the pod or the routing state before the change.
         after: the pod or the routing state after it.
         reason: why it has changed.
@@ -67,7 +67,8 @@ class LinkState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     name: str
     resource_version: int
     route: str
-    uid: str
+    subject: str
+    """What the link binds: a uid, or `slot/<number>`."""
     pod: PodKey | None
     """The pod in the spec."""
     pod_name: str | None = None
@@ -105,7 +106,7 @@ def _decode_state(link: _Link) -> LinkState:
         name=metadata.name,
         resource_version=int(metadata.resource_version),
         route=spec.route_name,
-        uid=spec.uid,
+        subject=(spec.uid or "") if spec.slot is None else f"slot/{spec.slot}",
         pod=pod,
         pod_name=status.pod_name if pod is not None and status_pod == pod else None,
         is_observed=status.observed_generation >= metadata.generation,
@@ -188,7 +189,7 @@ def _change(link: LinkState, before: str, reason: str, cause: str | None = None)
     return LinkChange(
         namespace=link.namespace,
         route=link.route,
-        subject=link.uid,
+        subject=link.subject,
         before=before,
         after=link.pod_label,
         reason=reason,

@@ -47,9 +47,12 @@ class LinkRecord:
 
 
 def encode_record(link: Object, now: datetime) -> bytes | None:
-    """Returns the line of a PodLink, with its newline; None if the link has expired or names another namespace."""
+    """Returns the line of a PodLink, with its newline.
+
+    None if the link has expired, names another namespace, or binds a slot: the operator creates the links of slots.
+    """
     expires = link_expire_time(link)
-    if expires is not None and expires <= now:
+    if (expires is not None and expires <= now) or "slot" in link["spec"]:
         return None
     if link["spec"].get("namespace") not in (None, link["metadata"]["namespace"]):
         return None

@@ -1,9 +1,9 @@
-"""Keys: a route is found by namespace and name, a link by route and uid."""
+"""Keys: a route is found by namespace and name, a link by route and uid, or by route and slot."""
 
 import re
 from typing import NamedTuple
 
-from statefulroute.api.limits import DNS_SUBDOMAIN, ENCODED_UID_PREFIX
+from statefulroute.api.limits import DNS_SUBDOMAIN, ENCODED_UID_PREFIX, SLOT_PREFIX
 
 _dns_subdomain = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
 
@@ -59,11 +59,34 @@ def link_name(route_name: str, uid: str) -> str:
     return f"{route_name}.{ENCODED_UID_PREFIX}{uid.encode().hex()}"
 
 
+def slot_link_name(route_name: str, slot: int) -> str:
+    """Returns the name of the PodLink of a slot: `<route>.x-slot-<slot>`. No uid has a link of this name."""
+    return f"{route_name}.{SLOT_PREFIX}{slot}"
+
+
+def is_slot_link_name(name: str) -> bool:
+    """Returns whether the PodLink of this name binds a slot."""
+    return name.startswith(SLOT_PREFIX, name.find(".") + 1)
+
+
+def slot_from_link_name(name: str) -> int:
+    """Returns the slot that the PodLink of this name binds: the inverse of `slot_link_name`.
+
+    Raises:
+        ValueError: a PodLink of a slot cannot have this name.
+    """
+    route_name, _dot, rest = name.partition(".")
+    slot = int(rest.removeprefix(SLOT_PREFIX))
+    if name != slot_link_name(route_name, slot):
+        raise ValueError(f"{name!r} is not the name of a slot's PodLink")
+    return slot
+
+
 def uid_from_link_name(name: str) -> str:
     """Returns the uid that the PodLink of this name binds: the inverse of `link_name`.
 
     Raises:
-        ValueError: a PodLink cannot have this name.
+        ValueError: a PodLink of a uid cannot have this name.
     """
     _route_name, dot, uid = name.partition(".")
     if not dot:

@@ -5,7 +5,14 @@ from datetime import datetime, timedelta
 import msgspec
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason
-from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, uid_from_link_name
+from statefulroute.domain.keys import (
+    LinkKey,
+    PodKey,
+    RouteKey,
+    is_slot_link_name,
+    slot_from_link_name,
+    uid_from_link_name,
+)
 
 
 class LinkStatus(msgspec.Struct, frozen=True, gc=False):
@@ -111,9 +118,19 @@ class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return LinkKey(self.route, self.name)
 
     @property
-    def uid(self) -> str:
-        """The uid that the link binds."""
-        return uid_from_link_name(self.name)
+    def uid(self) -> str | None:
+        """The uid that the link binds; None if it binds a slot."""
+        return None if self.is_of_slot else uid_from_link_name(self.name)
+
+    @property
+    def is_of_slot(self) -> bool:
+        """Returns whether the link binds a slot, and not a uid. Its name tells."""
+        return is_slot_link_name(self.name)
+
+    @property
+    def slot(self) -> int | None:
+        """The slot that the link binds; None if it binds a uid."""
+        return slot_from_link_name(self.name) if self.is_of_slot else None
 
     @property
     def assigned_pod(self) -> PodKey | None:

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 
-from statefulroute.domain.keys import uid_from_link_name
+from statefulroute.domain.keys import is_slot_link_name, uid_from_link_name
 
 #: The hexadecimal digits of a hash. With a million users, two of them share a hash with a probability of
 #: 1 in 37 million.
@@ -30,7 +30,9 @@ class UidRedactor:
         return _MARK + digest.hexdigest()[:_DIGITS]
 
     def redact_link_name(self, name: str) -> str:
-        """Returns the name of a link with its uid redacted."""
+        """Returns the name of a link with its uid redacted. That of a slot contains none."""
+        if is_slot_link_name(name):
+            return name
         route, dot, rest = name.partition(".")
         return f"{route}{dot}{self.redact_uid(_uid_or_rest(name, rest))}" if dot else self.redact_uid(name)
 

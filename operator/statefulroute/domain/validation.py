@@ -15,11 +15,17 @@ from statefulroute.api.limits import (
     ENCODED_UID_MAX_BYTES,
     ENCODED_UID_PREFIX,
     INT32_MAX,
+    SLOTS_MAX,
     UID_MAX_LENGTH,
 )
-from statefulroute.api.vocabulary import RENEW_WITHOUT_TTL_MESSAGE, TWO_PODS_MESSAGE
+from statefulroute.api.vocabulary import (
+    RENEW_WITHOUT_TTL_MESSAGE,
+    SLOT_WITH_TTL_MESSAGE,
+    TWO_PODS_MESSAGE,
+    UID_OR_SLOT_MESSAGE,
+)
 from statefulroute.domain.errors import InvalidParameterError
-from statefulroute.domain.keys import PodKey, link_name
+from statefulroute.domain.keys import PodKey, link_name, slot_link_name
 
 #: Longer integers are described by their length in messages: Python refuses to format the longest.
 _MAX_FORMATTED_BITS = 64
@@ -148,7 +154,8 @@ def _format_value(value: object) -> str:
 def find_violation(  # noqa: PLR0913, PLR0917 - the fields of a spec
     name: str,
     route_name: str,
-    uid: str,
+    uid: str | None,
+    slot: int | None,
     pod_index: int | None,
     pod_name: str | None,
     ttl_seconds: int | None,
@@ -162,6 +169,7 @@ def find_violation(  # noqa: PLR0913, PLR0917 - the fields of a spec
         name: `metadata.name`.
         route_name: `spec.routeName`.
         uid: `spec.uid`.
+        slot: `spec.slot`.
         pod_index: `spec.podIndex`.
         pod_name: `spec.podName`.
         ttl_seconds: `spec.ttlSeconds`.
@@ -176,7 +184,9 @@ def find_violation(  # noqa: PLR0913, PLR0917 - the fields of a spec
         and len(route_name) <= DNS_LABEL_MAX_LENGTH
         and len(uid) <= UID_MAX_LENGTH
     )
-    if not has_valid_name and (violation := _find_name_violation(name, route_name, uid)):
+    if (not has_valid_name or slot is not None) and (
+        violation := _find_name_violation(name, route_name, uid, slot, ttl_seconds)
+    ):
         return violation
     if (pod_index is not None or pod_name is not None) and (violation := _find_pod_violation(pod_index, pod_name)):
         return violation
@@ -185,12 +195,24 @@ def find_violation(  # noqa: PLR0913, PLR0917 - the fields of a spec
     return RENEW_WITHOUT_TTL_MESSAGE if renew_time is not None and ttl_seconds is None else None
 
 
-def _find_name_violation(name: str, route_name: str, uid: str) -> str | None:
+def _find_name_violation(
+    name: str, route_name: str, uid: str | None, slot: int | None, ttl_seconds: int | None
+) -> str | None:
     violation = _parameter_violation("routeName", validate_route, route_name)
-    violation = violation or _parameter_violation("uid", validate_uid, uid)
     if violation:
         return violation
-    expected = link_name(route_name, uid)
+    if (uid is None) == (slot is None):
+        return UID_OR_SLOT_MESSAGE
+    if slot is not None:
+        if not 0 <= slot < SLOTS_MAX:
+            return f"slot must be from 0 to {SLOTS_MAX - 1}"
+        if ttl_seconds is not None:
+            return SLOT_WITH_TTL_MESSAGE
+        expected = slot_link_name(route_name, slot)
+    elif violation := _parameter_violation("uid", validate_uid, uid):
+        return violation
+    else:
+        expected = link_name(route_name, uid or "")
     return None if name == expected else f"metadata.name must be {expected}"
 
 

@@ -94,9 +94,9 @@ def link_changes(old: Link | None, new: Link | None) -> list[LinkChanged]:
     """Returns the changes between two versions of a link."""
     link = new or old
     before, after = old.assigned_pod if old else None, new.assigned_pod if new else None
-    if link is None or before == after:
+    if link is None or before == after or (uid := link.uid) is None:
         return []
-    return [LinkChanged(link.route.name, link.uid, before, after)]
+    return [LinkChanged(link.route.name, uid, before, after)]
 
 
 def completeness_change(complete: bool) -> LinksFollowed | LinksNotFollowed:  # noqa: FBT001 - the only argument

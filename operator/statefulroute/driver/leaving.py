@@ -59,7 +59,7 @@ class LeavingUsers:
         return UserLeaving(service, uid, None, self._deadline)
 
     def _uids(self) -> list[tuple[str, str]]:
-        return [(service, link.uid) for service in self._users.services for link in self._users.links(service)]
+        return [(service, uid) for service in self._users.services for uid in self._users.uids(service)]
 
     def _read_deadline(self) -> datetime | None:
         """Returns the deadline by the status of the route; the last one if the status does not list the pod."""

@@ -103,6 +103,9 @@ class Users(Protocol):
     def links(self, service: str) -> list[Link]:
         """Returns the links of a service to the pod."""
 
+    def uids(self, service: str) -> list[str]:
+        """Returns the users of a service whose own links are to the pod."""
+
     def get(self, service: str, uid: str) -> Link | None:
         """Returns the link of a user to the pod, or None."""
 

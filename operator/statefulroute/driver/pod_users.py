@@ -158,6 +158,10 @@ class PodUsers:
         cached = () if watch is None else watch.reflector.cache.in_partition(route).values()
         return [link for link in cached if self._is_held(link) and not link.has_expired(now)]
 
+    def uids(self, service: str) -> list[str]:
+        """Returns the users of a service whose own links are to the pod, as `links` does."""
+        return [uid for link in self.links(service) if (uid := link.uid) is not None]
+
     def get(self, service: str, uid: str) -> Link | None:
         """Returns the link of a user to the pod; None if there is none, or if it has expired."""
         watch = self._watches.get(service)

@@ -52,7 +52,7 @@ class ServerUsers(ServerLinks):
             DriverNotOpenError: the driver is not open, or has not reached the API server yet.
         """
         users, service = self._followed(service)
-        return {link.uid for link in users.links(service)}
+        return set(users.uids(service))
 
     def token(self, uid: str, service: str | None = None) -> int:
         """Returns the fencing token of a user that is bound to the pod. It sends no request.

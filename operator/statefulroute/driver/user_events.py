@@ -117,15 +117,15 @@ def user_changes(old: Link | None, new: Link | None, pod: PodKey, now: datetime)
         now: the time, which tells whether the link has expired.
     """
     link = new or old
-    if link is None:
+    if link is None or (uid := link.uid) is None:
         return []
     changes: list[UserChange] = []
     was_here, is_here = _holds(old, pod), _holds(new, pod)
     has_missed = was_here and is_here and _may_have_been_elsewhere(old, new)
     if was_here and (has_missed or not is_here):
-        changes.append(UserLeft(link.route.name, link.uid, _reason(old, now, has_missed=has_missed)))
+        changes.append(UserLeft(link.route.name, uid, _reason(old, now, has_missed=has_missed)))
     if new is not None and is_here and (has_missed or not was_here):
-        changes.append(UserArrived(link.route.name, link.uid, None if new.status_pod == pod else new.status_pod))
+        changes.append(UserArrived(link.route.name, uid, None if new.status_pod == pod else new.status_pod))
     return changes
 
 

@@ -201,14 +201,15 @@ class Binder:
 
     def renew_if_due(self, link: Link) -> None:
         """Starts the renewal of a link in use, if it is temporary and less than half of its TTL is left."""
-        if link.expire_time is None or renew_link(link, self._clock()).write is None:
+        uid = link.uid
+        if uid is None or link.expire_time is None or renew_link(link, self._clock()).write is None:
             return
-        key = (link.route, link.uid)
+        key = (link.route, uid)
         if key in self._renewals or len(self._renewals) >= _MAX_CONCURRENT_RENEWALS:
             return
         if time.monotonic() < self._no_renewal_before:
             return
-        task = self._renewals[key] = asyncio.create_task(self._renew(link))
+        task = self._renewals[key] = asyncio.create_task(self._renew(link, uid))
         task.add_done_callback(lambda _: self._renewals.pop(key, None))
 
     async def aclose(self) -> None:
@@ -243,9 +244,9 @@ class Binder:
         self._placements.assume(route, pod)
         return pod
 
-    async def _renew(self, link: Link) -> None:
+    async def _renew(self, link: Link, uid: str) -> None:
         try:
-            if await self._store(link.route).renew(link.route.name, link.uid):
+            if await self._store(link.route).renew(link.route.name, uid):
                 self._on_result("renewed")
         except (StatefulRouteError, ClusterError) as error:
             # The next use tries again, after the pause that the API server asks for.

@@ -144,11 +144,13 @@ class LookupHolder:
         """Holds a request for a link that waits for a pod. The errors are those of `bind`.
 
         Returns:
-            The link with its pod; the link without one if its route takes no new users; None if the link was deleted.
+            The link with its pod; the link without one if its route takes no new users, or if it binds a slot; None if
+            the link was deleted.
         """
-        if not _takes_users(self._cache.route(link.route)):
+        uid = link.uid
+        if uid is None or not _takes_users(self._cache.route(link.route)):
             return link
-        return await self._hold(HeldUid(link.route, link.uid, None), caller, creates=False)
+        return await self._hold(HeldUid(link.route, uid, None), caller, creates=False)
 
     def end(self) -> None:
         """Answers all held requests, and holds no more."""

@@ -85,9 +85,11 @@ class InMemoryCluster:
         """Returns the pod of each uid that is bound."""
         specs = (item["spec"] for item in self._client.objects(self._links))
         bound = (
-            (spec["uid"], spec.get("podIndex", spec.get("podName"))) for spec in specs if spec["routeName"] == service
+            (spec.get("uid"), spec.get("podIndex", spec.get("podName")))
+            for spec in specs
+            if spec["routeName"] == service
         )
-        return {uid: pod for uid, pod in bound if pod is not None}
+        return {uid: pod for uid, pod in bound if uid is not None and pod is not None}
 
     # The drivers.
 

@@ -7,14 +7,14 @@ from typing import Any
 import msgspec
 
 from statefulroute.cli.link_changes import LINK_STATES, LinkChange, LinkState, LinkTracker
-from support.objects import condition, pod_link
+from support.objects import ABSENT, condition, pod_link
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def link_state(pod: int | None = None, *, observed: bool = True, **fields: Any) -> LinkState:
     """Returns a state of the link of alice in game; if it is observed, the operator has written the pod's name."""
-    identity = {"name": "game.alice", "namespace": "play", "route": "game", "uid": "alice", "resource_version": 1}
+    identity = {"name": "game.alice", "namespace": "play", "route": "game", "subject": "alice", "resource_version": 1}
     state = {"is_observed": observed, "reason": "Bound" if observed else "", "pod": pod}
     name = {"pod_name": f"game-{pod}"} if observed and pod is not None else {}
     return LinkState(**{**identity, **state, **name, **fields})
@@ -109,3 +109,9 @@ def test_link_state_is_decoded_from_json() -> None:
     assert (state.pod_label, state.is_observed, state.reason) == ("game-2", True, "Bound")
     assert (state.previous, state.previous_reason, state.previous_cause) == (1, "PodLost", "PodFailed")
     assert state.expire_time == NOW + timedelta(seconds=60)
+
+
+def test_state_of_a_slot_is_decoded_from_json() -> None:
+    body = pod_link("game.x-slot-7", uid=ABSENT, slot=7)
+    body["metadata"] |= {"namespace": "play", "resourceVersion": "3", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    assert LINK_STATES.decode(msgspec.json.encode(body)).subject == "slot/7"

@@ -28,6 +28,10 @@ def test_link_name_becomes_its_route_and_the_hash_of_its_uid() -> None:
     assert redacted(link="game.alice")["link"] == f"game.{ALICE}"
 
 
+def test_link_name_of_a_slot_stays_because_it_names_no_user() -> None:
+    assert redacted(link="game.x-slot-7")["link"] == "game.x-slot-7"
+
+
 def test_hash_equals_that_of_sha256sum() -> None:
     command = "printf %s alice | sha256sum | cut -c1-16"
     shown = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True, check=True).stdout

@@ -199,6 +199,7 @@ def test_the_entry_of_a_pod_without_its_name_has_a_limit() -> None:
         report_time=NOON,
         revision="r" * 63,
         closing=PodClosing(reason=max(ClosingReason, key=len), since=NOON, deadline=NOON),
+        handing_over=True,
     )
     assert PodStatus.model_fields.keys() == pod_status.model_fields_set
     alone, twice = (stored_size(StatefulRouteStatus(pods=(pod_status,) * number)) for number in (1, 2))

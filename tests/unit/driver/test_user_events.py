@@ -33,6 +33,7 @@ CASES: dict[str, tuple[Link | None, Link | None, list[UserChange]]] = {
     "new here, by its status": (None, link(0, status=bound_to(0)), [ARRIVED]),
     "moved here": (None, link(0, status=bound_to(1)), [ARRIVED_FROM_1]),
     "of another pod": (None, link(1), []),
+    "of a slot": (link(1, name="game.x-slot-7"), link(0, name="game.x-slot-7"), []),
     "invalid": (None, link(0, violation="no such name"), []),
     "becomes valid": (link(0, violation="no such name"), link(0), [ARRIVED]),
     "gone": (HERE, None, [LEFT[LeaveReason.UNBOUND]]),

@@ -16,7 +16,7 @@ from statefulroute.cli.objects import condition
 from statefulroute.cli.options import NoHeaders, OptionalRoute, OutputOption, Selector, SortBy, Watch
 from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.formats import TABLE
-from statefulroute.cli.output.links import expire_time_label, phase_cell, pod_label, previous_pod_label
+from statefulroute.cli.output.links import expire_time_label, phase_cell, pod_label, previous_pod_label, subject_label
 from statefulroute.cli.output.listing import (
     Columns,
     ListOptions,
@@ -142,7 +142,7 @@ def _pod_field(pod: PodKey) -> dict[str, str]:
 def _row(link: Object, now: datetime) -> Row:
     return [
         link["spec"]["routeName"],
-        link["spec"]["uid"],
+        subject_label(link),
         pod_label(link),
         phase_cell(link),
         condition(link, "Ready").get("reason", EMPTY),

@@ -13,6 +13,12 @@ from statefulroute.domain.times import parse_time
 _PHASE_STYLES: Mapping[str, str] = {LinkPhase.BOUND: "good", LinkPhase.PENDING: "warn", EMPTY: ""}
 
 
+def subject_label(link: Object) -> str:
+    """Returns what a link binds: its uid, or `slot/<number>`."""
+    slot = link["spec"].get("slot")
+    return link["spec"].get("uid", EMPTY) if slot is None else f"slot/{slot}"
+
+
 def pod_label(link: Object) -> str:
     """Returns the pod of a link; `#2` is the pod of index 2 whose name the operator has not written yet."""
     return _binding_label(link["spec"], link)

@@ -43,7 +43,8 @@ class _HandOver(CamelStruct, kw_only=True):
 
 class _LinkSpec(CamelStruct, kw_only=True):
     route_name: str
-    uid: str = ""
+    uid: str | None = None
+    slot: int | None = None
     namespace: str | None = None
     pod_index: int | None = None
     pod_name: str | None = None
@@ -118,6 +119,7 @@ def make_link(link: PodLinkObject) -> Link:
             metadata.name,
             spec.route_name,
             spec.uid,
+            spec.slot,
             spec.pod_index,
             spec.pod_name,
             spec.ttl_seconds,

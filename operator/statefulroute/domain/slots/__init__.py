@@ -1,0 +1,1 @@
+"""Slots: which slot a uid belongs to, and which link binds it."""
