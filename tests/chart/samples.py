@@ -55,6 +55,7 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "endpointHeader": "x-pod",
     "serviceAccount.name": "asked",
     "bindingsPerSecond": 1,
+    "linkChanges": True,
     "requestsPerSecond": 50,
     "holdSeconds": 60,
     "maxHeld": 500,

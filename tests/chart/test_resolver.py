@@ -127,6 +127,23 @@ def test_releases_test_runs_the_script_of_the_chart(helm4: Helm) -> None:
     assert look_up["command"][-1].strip() == (CHART / "files/look_up.py").read_text(encoding="utf-8").strip()
 
 
+@pytest.mark.parametrize("namespaces", [[], ["play", "work"]])
+def test_resolver_may_delete_links_only_if_its_callers_may_change_them(helm4: Helm, namespaces: list[str]) -> None:
+    def deleting(**values: bool) -> list[str]:
+        items = rendered(
+            helm4, {"watchNamespaces": namespaces, **{f"resolver.{each}": values[each] for each in values}}
+        )
+        roles = {
+            name: item["rules"] for (kind, name), item in items.items() if kind.endswith("Role") and "resolver" in name
+        }
+        assert roles
+        return [name for name, rules in roles.items() if any("delete" in rule["verbs"] for rule in rules)]
+
+    assert deleting() == []
+    assert len(deleting(linkChanges=True)) == 1
+    assert resolver_options(helm4, {"resolver.linkChanges": True})["link_changes"] is True
+
+
 def test_token_reviews_need_a_separate_cluster_role(helm4: Helm) -> None:
     def reviewers(**values: str) -> list[str]:
         rows = rendered(helm4, {f"resolver.authentication.{name}": value for name, value in values.items()})

@@ -21,6 +21,7 @@ from statefulroute.resolver.grpc.ext_authz_messages import CheckedHttpRequest
 from statefulroute.resolver.grpc.ext_proc_messages import EnvoyRequest, continue_response, endpoint_subset
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest
+from statefulroute.resolver.http.changes import decode_claim_request
 from statefulroute.resolver.http.lookups import decode_batch_request, decode_bind_request
 from statefulroute.resolver.http.paths import PathKind, parse_path
 from statefulroute.resolver.uid_sources import UidSource, find_uid
@@ -103,7 +104,7 @@ def paths(data: bytes) -> None:
 
 def bodies(data: bytes) -> None:
     """A request body of the resolver is decoded, or rejected as malformed."""
-    for decode in (decode_batch_request, decode_bind_request):
+    for decode in (decode_batch_request, decode_bind_request, decode_claim_request):
         with suppress(ProblemError):
             decode(data)
 

@@ -85,6 +85,9 @@ class HTTPClient:
     async def get(self, path: str, **options: Any) -> Reply:
         return await self.request("GET", path, **options)
 
+    async def delete(self, path: str, **options: Any) -> Reply:
+        return await self.request("DELETE", path, **options)
+
     async def post(self, path: str, body: Any = None, **options: Any) -> Reply:
         return await self.request("POST", path, json=body, **options)
 

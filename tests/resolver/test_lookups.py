@@ -356,7 +356,7 @@ async def test_named_port_is_looked_up_in_the_pod(resolver: RunningResolver, stu
     [
         ("GET", "/", 404, "no-such-path"),
         ("GET", "/v1/namespaces/a/routes/b/links/", 404, "no-such-path"),
-        ("DELETE", "/v1/namespaces/a/routes/b/links/c", 405, "no-such-method"),
+        ("PUT", "/v1/namespaces/a/routes/b/links/c", 405, "no-such-method"),
         ("PUT", "/v1/namespaces/a/routes/b", 405, "no-such-method"),
         ("GET", "/v1/namespaces/a/routes/b/links:batchGet", 405, "no-such-method"),
         ("GET", "/v1/namespaces/a/routes/b/links/c/d", 404, "no-such-path"),

@@ -14,6 +14,7 @@ from support.api_user import APIUser
 from support.kubectl import Kubectl
 from support.rbac import RBAC_FOLDER, apply_role, create_account
 from support.resolver_process import ResolverProcess
+from support.waiting import eventually
 
 
 @pytest.fixture
@@ -54,6 +55,31 @@ def test_roles_suffice_for_all_operations(
     process.stop()
     assert [line for line in process.lines if "forbidden" in str(line)] == []
     assert process.errors() == []
+
+
+def test_unlinking_needs_one_more_role(
+    installed: Kubectl, restricted: Path, stub_service: StubService, tmp_path: Path
+) -> None:
+    options = ("--watch-namespace", stub_service.namespace, "--link-changes")
+    process = ResolverProcess(restricted, tmp_path / "log", *options)
+    for uid in ("alice", "bob"):
+        stub_service.link(uid, 1)
+    process.start()
+    assert any("every client may unlink and move users" in str(line) for line in process.lines)
+    links = f"{stub_service.path}/links"
+    status, problem = fetch(process.lookups, f"{links}/alice", "DELETE")
+    assert (status, problem["type"].rpartition(":")[2]) == (502, "refused")
+    assert "cannot delete resource" in problem["detail"]
+    namespaced = installed.within(stub_service.namespace)
+    role = apply_role(namespaced, "resolver-link-changes-in-namespace").replace("-in-namespace", "")
+    binding = ("create", "rolebinding", "changes", f"--role={role.partition('/')[2]}")
+    namespaced.run(*binding, f"--serviceaccount={stub_service.namespace}:resolver").expect_success()
+    eventually(
+        lambda: fetch(process.lookups, f"{links}/alice?graceSeconds=0", "DELETE")[0] == 204, "the right is effective"
+    )
+    process.stop()
+    assert stub_service.stored_pods().keys() == {"bob"}
+    namespaced.run("delete", "role,rolebinding", "changes", role.partition("/")[2], "--ignore-not-found")
 
 
 def test_the_account_may_do_nothing_else(installed: Kubectl, restricted: Path, stub_service: StubService) -> None:

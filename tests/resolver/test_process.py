@@ -42,7 +42,7 @@ def fetch(
     request = urllib.request.Request(f"http://{address}{path}", method=method, headers=dict(headers or {}))
     try:
         with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
-            return response.status, json.load(response)
+            return response.status, json.loads(response.read() or b"{}")
     except urllib.error.HTTPError as error:
         with error:
             return error.code, json.load(error)

@@ -38,6 +38,7 @@ def _roles() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "server", rbac.server_role()
     yield "client", rbac.client_role()
     yield "resolver", rbac.resolver_cluster_role()
+    yield "resolverLinkChanges", rbac.resolver_link_changes_cluster_role()
     yield "resolverTokens", rbac.resolver_tokens_cluster_role()
 
 

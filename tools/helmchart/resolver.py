@@ -158,6 +158,12 @@ class Resolver(ValueGroup):
     bindings_per_second: Rate = Field(
         100, description="The maximum number of new links per route, second and pod of the resolver."
     )
+    link_changes: bool = Field(
+        default=False,
+        description="Whether clients may unlink users, and claim them for a pod; it grants the resolver the right to "
+        "delete links. Set `resolver.authentication` or `resolver.tls.clientCertificates`, too: any other client that "
+        "reaches it may do so.",
+    )
     requests_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
         0, description="The maximum number of requests per client, second and pod of the resolver; 0 is unlimited."
     )

@@ -68,6 +68,9 @@ The arguments of the resolver; `statefulroute resolver --help` explains them.
 - --endpoint-header={{ .endpointHeader }}
 - --new-links={{ .temporaryLinks | ternary "temporary" "persistent" }}
 - --bindings-per-second={{ int .bindingsPerSecond }}
+{{- if .linkChanges }}
+- --link-changes
+{{- end }}
 {{- with int .requestsPerSecond }}
 - --requests-per-second={{ . }}
 {{- end }}

@@ -5,6 +5,7 @@ A role and its binding to an account of the release's namespace. Arguments:
   name       the name of both
   namespace  their namespace; without it, both are cluster-wide
   rules      the named rules of _rules.tpl
+  moreRules  more of them, or nothing
   workloads  whether the account works with workloads, which may be of other kinds, annotates them, and plans disruptions
   account    the ServiceAccount's name
   hook       the hook event, if they exist only for a hook
@@ -17,6 +18,9 @@ metadata:
   {{- include "statefulroute.grantMetadata" (list . "-2") | nindent 2 }}
 rules:
   {{- include (printf "statefulroute.rules.%s" .rules) .root | nindent 2 }}
+  {{- if .moreRules }}
+  {{- include (printf "statefulroute.rules.%s" .moreRules) .root | nindent 2 }}
+  {{- end }}
   {{- if .workloads }}
   {{- if .root.Values.writeAnnotations }}
   {{- include "statefulroute.rules.annotations" .root | nindent 2 }}

@@ -416,6 +416,15 @@
     - watch
 {{- end }}
 
+{{- define "statefulroute.rules.resolverLinkChanges" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks
+  verbs:
+    - delete
+{{- end }}
+
 {{- define "statefulroute.rules.resolverTokens" -}}
 - apiGroups:
     - authentication.k8s.io

@@ -35,6 +35,8 @@ def generated_files() -> Iterator[tuple[Path, str]]:
     yield Path("deploy/rbac/client.yaml"), _text(rbac.client_role())
     yield Path("deploy/rbac/resolver.yaml"), _text(rbac.resolver_cluster_role())
     yield Path("deploy/rbac/resolver-in-namespace.yaml"), _text(rbac.resolver_role())
+    yield Path("deploy/rbac/resolver-link-changes.yaml"), _text(rbac.resolver_link_changes_cluster_role())
+    yield Path("deploy/rbac/resolver-link-changes-in-namespace.yaml"), _text(rbac.resolver_link_changes_role())
     yield Path("deploy/rbac/resolver-tokens.yaml"), _text(rbac.resolver_tokens_cluster_role())
 
 

@@ -250,10 +250,29 @@ def resolver_tokens_cluster_role() -> dict[str, Any]:
     )
 
 
+def resolver_link_changes_cluster_role() -> dict[str, Any]:
+    """Returns the additional ClusterRole of a resolver whose callers may unlink users, in the whole cluster."""
+    return _cluster_role("statefulroute-resolver-link-changes", _resolver_link_changes_rules())
+
+
+def resolver_link_changes_role() -> dict[str, Any]:
+    """Returns the additional Role of a resolver whose callers may unlink users. Each of its namespaces needs it."""
+    return _role(
+        "statefulroute-resolver-link-changes",
+        "For a resolver that runs with --link-changes and --watch-namespace, in each namespace that it serves.",
+        _resolver_link_changes_rules(),
+    )
+
+
+def _resolver_link_changes_rules() -> list[dict[str, Any]]:
+    # Claims need no more than the rules of every resolver.
+    return [_policy_rule(GROUP, [POD_LINK.plural], ["delete"])]
+
+
 def _resolver_rules() -> list[dict[str, Any]]:
     """Returns the rules of the resolver in the namespaces that it serves."""
     return [
-        # Reads all links, creates links for new users, and renews links in use. It deletes none.
+        # Reads all links, creates links for new users, and renews links in use. It deletes none without --link-changes.
         _policy_rule(GROUP, [POD_LINK.plural], [*_READ, "create", "patch"]),
         # Watches the states of pods in routes, and the addresses of pods.
         _policy_rule(GROUP, [STATEFUL_ROUTE.plural], _LIST_WATCH),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-from statefulroute.api.limits import INT32_MAX
+from statefulroute.api.limits import DNS_SUBDOMAIN, DNS_SUBDOMAIN_MAX_LENGTH, INT32_MAX
 from statefulroute.api.vocabulary import RoutingState, ServiceState, WorkloadState
 from statefulroute.domain.address import Address
 from statefulroute.domain.keys import PodKey
@@ -61,6 +61,35 @@ class BindRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fi
     """The TTL of the link; null uses the resolver's default."""
 
 
+class ClaimRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """The pod to bind a uid to, unless it has a persistent link to another pod."""
+
+    pod_name: Annotated[str, msgspec.Meta(pattern=DNS_SUBDOMAIN, max_length=DNS_SUBDOMAIN_MAX_LENGTH)]
+    """The name of the pod, which must exist."""
+    ttl_seconds: Annotated[float, msgspec.Meta(ge=1, le=INT32_MAX, multiple_of=1)] | None = None
+    """The TTL of the link; null uses the resolver's default."""
+    persistent: bool = False
+    """Whether the link stays until it is removed, and no other claim can take the uid; not with ttlSeconds."""
+
+
+class HolderAnswer(_Answer, frozen=True):
+    """The pod that a uid is bound to, reachable or not."""
+
+    uid: str
+    pod_name: str | None
+    """Null if the link waits for a pod, or the name is not known."""
+    pod_index: int | None
+    """Null if the workload's pods have no index."""
+    expire_time: datetime | None
+    """When the link expires; null for a persistent link."""
+
+
+class ClaimAnswer(HolderAnswer, frozen=True):
+    """Whether a claim has won, and the pod that the uid is bound to after it."""
+
+    won: bool
+
+
 class PodAnswer(_Answer, frozen=True):
     """One pod of a route."""
 
@@ -111,6 +140,17 @@ def link_answer(uid: str, link: Link, address: Address) -> LinkAnswer:
     return LinkAnswer(
         uid, address.pod, index, address.endpoint, address.ip, address.port, address.host, link.expire_time
     )
+
+
+def holder_answer(uid: str, link: Link, pod_name: str | None) -> HolderAnswer:
+    """Returns the body for a link whose pod may be unreachable.
+
+    Args:
+        uid: the user.
+        link: the link.
+        pod_name: the name of its pod; None if it has none, or the name is not known.
+    """
+    return HolderAnswer(uid, pod_name, link.pod if isinstance(link.pod, int) else None, link.expire_time)
 
 
 def route_answer(route: Route, addresses: Mapping[PodKey, Address], best: PodKey | None) -> RouteAnswer:

@@ -13,10 +13,12 @@ from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.binder import Binder
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.endpoint_picker import EndpointPicker
+from statefulroute.resolver.http.changes import Changes
 from statefulroute.resolver.http.dispatcher import Dispatcher
 from statefulroute.resolver.http.ext_authz import ExtAuthz
 from statefulroute.resolver.http.lookups import Lookups
 from statefulroute.resolver.http.streams import MoveStreams
+from statefulroute.resolver.link_changes import LinkChanges
 from statefulroute.resolver.lookup_holder import LookupHolder
 from statefulroute.resolver.metrics import ResolverMetrics
 from statefulroute.resolver.move_broadcaster import MoveBroadcaster
@@ -78,12 +80,14 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
     audience = settings.token_audience
     token_reviewer = None if audience is None else TokenReviewer(client, audience, settings.allowed_users)
     authenticator = Authenticator(token_reviewer, settings.requests_per_second)
+    changes = LinkChanges(cache, binder, is_allowed=settings.link_changes, on_result=metrics.count_link)
     dispatcher = Dispatcher(
-        Lookups(cache, binder, authenticator, holder),
-        MoveStreams(cache, moves),
-        ExtAuthz(cache, picker, settings.uid_sources, settings.endpoint_header),
-        authenticator,
-        metrics,
+        lookups=Lookups(cache, binder, authenticator, holder),
+        changes=Changes(cache, changes),
+        streams=MoveStreams(cache, moves),
+        ext_authz=ExtAuthz(cache, picker, settings.uid_sources, settings.endpoint_header),
+        authenticator=authenticator,
+        metrics=metrics,
         holds=holder is not None,
     )
     collectors = (

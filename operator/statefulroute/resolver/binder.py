@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from math import ceil
+from typing import TypeVar
 
 import structlog
 
@@ -26,18 +27,22 @@ from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.link_limiter import LinkLimiter
-from statefulroute.domain.operations import renew_link, request_pod
+from statefulroute.domain.operations import Step, renew_link, request_pod
 from statefulroute.domain.rate_limiter import RateLimiter
 from statefulroute.domain.route import Route
+from statefulroute.domain.times import TimeInterval
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.rest.problems import ProblemError, ProblemKind
+
+ResultT = TypeVar("ResultT")
 
 log = structlog.get_logger(__name__)
 
 #: The maximal number of concurrent renewals. Beyond it, a link is renewed at a later use.
 _MAX_CONCURRENT_RENEWALS = 64
 
-#: The maximal number of concurrent reads of links: half of the connections, so that bindings always have the others.
+#: The maximal number of concurrent reads and changes of links for callers: half of the connections, so that bindings
+#: always have the others.
 _MAX_CONCURRENT_READS = 16
 
 
@@ -94,13 +99,23 @@ class Binder:
             ClusterError: the API server responded with an error.
         """
         self._cache.route(key)  # only names of known routes reach the API server
-        try:
-            async with asyncio.timeout(self._deadline_seconds), self._reads.slot(key):
-                return await self._store(key).get(key.name, uid, fresh=True)
-        except TimeoutError as error:
-            raise DeadlineExceededError(
-                f"the API server did not answer within {self._deadline_seconds:g} s, or too many links are being read"
-            ) from error
+        async with self._slot(key):
+            return await self._store(key).get(key.name, uid, fresh=True)
+
+    async def execute(
+        self, key: RouteKey, uid: str, rule: Callable[[Link | None, TimeInterval], Step[ResultT]]
+    ) -> ResultT:
+        """Executes a domain rule on the link of a uid and returns its result.
+
+        Raises:
+            LinkLimitReachedError: the link would be new, and there are as many as there may be.
+            StatefulRouteError: the service does not exist, the uid is invalid, or the API server did not respond.
+            ClusterError: the API server responded with an error.
+        """
+        self._cache.route(key)
+        with self._counting_limits():
+            async with self._slot(key):
+                return await self._store(key).execute(key.name, uid, rule)
 
     async def read_all(self, key: RouteKey, uids: Iterable[str]) -> dict[str, Link | None]:
         """Reads the links of many uids. Raises the errors of `read`."""
@@ -150,7 +165,7 @@ class Binder:
         choose = partial(self._choose, route, among, may_wait=may_wait)
         with self._counting_limits():
             await self._store(key).compute_if_absent(
-                key.name, uid, choose, ttl_seconds=self._ttl_seconds(route, ttl_seconds)
+                key.name, uid, choose, ttl_seconds=self.ttl_seconds(route, ttl_seconds)
             )
         link = self._cache.link(key, uid)
         if link is None:  # deleted since
@@ -176,7 +191,7 @@ class Binder:
         arguments and errors are those of `bind`.
         """
         route = self._cache.route(key)
-        ttl_seconds = self._ttl_seconds(route, ttl_seconds)
+        ttl_seconds = self.ttl_seconds(route, ttl_seconds)
         store = self._store(key)
         try:
             pod = self._placements.best_pod(route, self._clock().earliest, self._cache.available_addresses(route))
@@ -194,6 +209,14 @@ class Binder:
 
         with self._counting_limits():
             await store.compute_if_absent(key.name, uid, choose, ttl_seconds=ttl_seconds)
+
+    def assume(self, route: Route, pod: PodKey) -> None:
+        """Counts a user on a pod until the status of the route does."""
+        self._placements.assume(route, pod)
+
+    def ttl_seconds(self, route: Route, ttl_seconds: int | None) -> int | None:
+        """Returns the TTL of a new link if its creator asks for this one; None asks for the default."""
+        return route.spec.links.temporary_seconds if ttl_seconds is None and self._temporary else ttl_seconds
 
     def best_pod(self, route: Route, among: Container[PodKey] | None = None) -> PodKey:
         """Returns the pod for the next user. Raises `PodNotAvailableError`."""
@@ -216,8 +239,16 @@ class Binder:
         """Waits for the renewals in progress."""
         await asyncio.gather(*self._renewals.values(), return_exceptions=True)
 
-    def _ttl_seconds(self, route: Route, ttl_seconds: int | None) -> int | None:
-        return route.spec.links.temporary_seconds if ttl_seconds is None and self._temporary else ttl_seconds
+    @asynccontextmanager
+    async def _slot(self, key: RouteKey) -> AsyncIterator[None]:
+        """Waits for one of the slots for reads and changes of callers, within the time limit of an operation."""
+        try:
+            async with asyncio.timeout(self._deadline_seconds), self._reads.slot(key):
+                yield
+        except TimeoutError as error:
+            raise DeadlineExceededError(
+                f"the API server did not answer within {self._deadline_seconds:g} s, or too many links are being read"
+            ) from error
 
     @contextmanager
     def _counting_limits(self) -> Iterator[None]:

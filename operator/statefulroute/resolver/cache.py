@@ -25,9 +25,9 @@ from statefulroute.domain.errors import (
 from statefulroute.domain.keys import PodKey, RouteKey, link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
-from statefulroute.domain.pod import Endpoint
+from statefulroute.domain.pod import Endpoint, ordinal
 from statefulroute.domain.route import Route
-from statefulroute.domain.unlisted_pods import linked_pod_name, may_omit_available_pods, unlisted_pods
+from statefulroute.domain.unlisted_pods import linked_pod_name, may_omit_available_pods, pod_name, unlisted_pods
 from statefulroute.domain.validation import validate_uid
 from statefulroute.rest.problems import ProblemError, ProblemKind
 
@@ -154,6 +154,25 @@ class ResolverCache:
             namespace, name = link.route.namespace, linked_pod_name(route, link)
             pod_status = service.find_unlisted_pod(route, link.pod, name, partial(self.endpoints.cache.get, namespace))
         return link_address(link, route, pod_status, self._endpoint(link.route, pod_status))
+
+    def pod_key(self, route: Route, name: str) -> PodKey:
+        """Returns the key by which links of a route refer to the pod of this name, which need not exist."""
+        for key, pod_status in self._pod_statuses.get(route.key, _NO_PODS).items():
+            if pod_status.name == name:
+                return key
+        index = ordinal(name)
+        return index if index is not None and pod_name(route, index) == name else name
+
+    def pod_name(self, route: Route, key: PodKey) -> str | None:
+        """Returns the name of a pod by its key; None if it is not known."""
+        pod_status = self._pod_statuses.get(route.key, _NO_PODS).get(key)
+        return pod_name(route, key) if pod_status is None else pod_status.name
+
+    def require_pod(self, route: Route, key: PodKey) -> None:
+        """Raises `PodNotFoundError` unless a pod with this key exists, whether it serves users or not."""
+        if key not in self._pod_statuses.get(route.key, _NO_PODS):
+            endpoint_of = partial(self.endpoints.cache.get, route.namespace)
+            service.find_unlisted_pod(route, key, pod_name(route, key), endpoint_of)
 
     def available_addresses(self, route: Route) -> Mapping[PodKey, Address]:
         """Returns the addresses of the listed pods that accept new users."""

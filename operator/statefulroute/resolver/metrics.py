@@ -33,7 +33,8 @@ class ResolverMetrics:
             "Links by outcome: bound (a new uid was bound to a pod), requested (created for a held request, without a "
             "pod), refused (the rate limit refused a new "
             "uid), limited (the route or its namespace had as many links as it may "
-            "have), renewed (a temporary link in use was renewed).",
+            "have), renewed (a temporary link in use was renewed), claimed (a caller bound a uid to a pod), unlinked "
+            "(a caller removed a link).",
             ("outcome",),
             registry=None,
         )
@@ -61,7 +62,7 @@ class ResolverMetrics:
         )
         for outcome in ("answered", "over", "disconnected", "failed"):
             self._held_seconds.labels(outcome)
-        for outcome in ("bound", "requested", "refused", "limited", "renewed"):
+        for outcome in ("bound", "requested", "refused", "limited", "renewed", "claimed", "unlinked"):
             self._links.labels(outcome)
 
     def observe_response(self, operation: str, code: int, seconds: float | None) -> None:
@@ -75,7 +76,7 @@ class ResolverMetrics:
         self._answers.observe((operation, code), seconds)
 
     def count_link(self, outcome: str) -> None:
-        """Counts a link that was `bound`, `requested`, `refused`, `limited` or `renewed`."""
+        """Counts a link by its outcome, for example `bound`."""
         self._links.labels(outcome).inc()
 
     def count_too_old(self) -> None:

@@ -35,6 +35,8 @@ async def run(settings: Settings) -> None:
         BindError: a server cannot listen on its address.
         UnusableCertificateError: the TLS files are invalid.
     """
+    if settings.link_changes and not settings.authenticates:
+        log.warning("every client may unlink and move users: --link-changes is set, and no caller is authenticated")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

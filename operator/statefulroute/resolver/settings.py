@@ -46,6 +46,7 @@ class Settings:
         endpoint_header: the response header for the endpoint.
         temporary_links: whether new links are temporary, with the TTL of their route; each use renews them.
         bindings_per_second: the maximal rate of new links of one route.
+        link_changes: whether callers may unlink users and claim them for a pod.
         hold_seconds: how long a request for a uid whose link has no pod yet is held at most; 0 holds none.
         max_held: the maximal number of requests that are held.
         keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
@@ -69,6 +70,7 @@ class Settings:
     endpoint_header: str = ENDPOINT_HEADER
     temporary_links: bool = True
     bindings_per_second: float = 100.0
+    link_changes: bool = False
     hold_seconds: float = 0.0
     max_held: int = 1000
     keep_managed_fields: bool = False
@@ -79,3 +81,8 @@ class Settings:
     default_route: RouteKey | None = None
     max_age_seconds: float | None = None
     drain_seconds: float = 0.0
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether callers need a token or a client certificate."""
+        return self.token_audience is not None or (self.tls is not None and self.tls.client_ca is not None)

@@ -48,6 +48,7 @@ class ProblemKind(Enum):
     NO_SUCH_PATH = 404, "no-such-path", "The path does not exist"
     NO_SUCH_METHOD = 405, "no-such-method", "The path does not support the method"
     TOO_SLOW = 408, "too-slow", "The body did not arrive in time"
+    LINKED_TO_OTHER_POD = 409, "linked-to-other-pod", "The uid is linked to another pod"
     TOO_LARGE = 413, "too-large", "The body is too large"
     NOT_JSON = 415, "not-json", "The body is not JSON"
     TOO_MANY_REQUESTS = 429, "too-many-requests", "The caller sends too many requests"

@@ -77,6 +77,14 @@ def resolver(  # noqa: PLR0913 - an option each
     bindings_per_second: Annotated[
         int, typer.Option(min=1, help="The maximum number of new links of one route per second.")
     ] = 100,
+    link_changes: Annotated[
+        bool,
+        typer.Option(
+            "--link-changes",
+            help="Let callers unlink users, and claim them for a pod; by default they can only look up, bind and "
+            "renew. Authenticate the callers.",
+        ),
+    ] = False,
     hold_seconds: Annotated[
         float,
         typer.Option(
@@ -156,6 +164,7 @@ def resolver(  # noqa: PLR0913 - an option each
             endpoint_header=endpoint_header or ENDPOINT_HEADER,
             temporary_links=new_links is LinkLifetime.TEMPORARY,
             bindings_per_second=bindings_per_second,
+            link_changes=link_changes,
             hold_seconds=hold_seconds,
             max_held=max_held,
             keep_managed_fields=keep_managed_fields,

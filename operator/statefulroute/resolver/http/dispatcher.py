@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.http.callers import end_hold, peer_of
+from statefulroute.resolver.http.changes import Changes
 from statefulroute.resolver.http.ext_authz import ExtAuthz
 from statefulroute.resolver.http.lookups import Lookups
 from statefulroute.resolver.http.openapi import document
@@ -47,6 +48,7 @@ class Dispatcher:
 
     Args:
         lookups: handles look-ups and bindings.
+        changes: handles changes of links.
         streams: handles streams of moves.
         ext_authz: handles the checks of gateways.
         authenticator: admits callers.
@@ -56,18 +58,26 @@ class Dispatcher:
 
     def __init__(  # noqa: PLR0913 - one for each collaborator, and one with a default
         self,
+        *,
         lookups: Lookups,
+        changes: Changes,
         streams: MoveStreams,
         ext_authz: ExtAuthz,
         authenticator: Authenticator,
         metrics: ResolverMetrics,
-        *,
         holds: bool = False,
     ) -> None:
         get_link, get_route = _Operation("get_link", lookups.get_link), _Operation("get_route", lookups.get_route)
         openapi = _Operation("openapi", _document)
         self._operations: Mapping[PathKind, Mapping[str, _Operation]] = {
-            PathKind.LINK: {"GET": get_link, "HEAD": get_link, "POST": _Operation("bind_link", lookups.bind_link)},
+            PathKind.LINK: {
+                "GET": get_link,
+                "HEAD": get_link,
+                "POST": _Operation("bind_link", lookups.bind_link),
+                "DELETE": _Operation("unlink", changes.unlink),
+            },
+            PathKind.RENEWAL: {"POST": _Operation("renew_link", changes.renew_link)},
+            PathKind.CLAIM: {"POST": _Operation("claim_link", changes.claim_link)},
             PathKind.LINKS: {"POST": _Operation("batch_get", lookups.batch_get)},
             PathKind.MOVES: {"GET": _Operation("get_moves", streams.get_moves)},
             PathKind.ROUTE: {"GET": get_route, "HEAD": get_route},

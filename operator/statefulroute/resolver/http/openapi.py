@@ -6,10 +6,14 @@ from typing import Any
 
 import msgspec
 
+from statefulroute.api.limits import DNS_SUBDOMAIN, DNS_SUBDOMAIN_MAX_LENGTH, INT32_MAX
 from statefulroute.resolver.answers import (
     BatchAnswer,
     BatchRequest,
     BindRequest,
+    ClaimAnswer,
+    ClaimRequest,
+    HolderAnswer,
     LinkAnswer,
     LossAnswer,
     MoveAnswer,
@@ -19,7 +23,19 @@ from statefulroute.resolver.http.paths import ROUTE_PATH
 from statefulroute.rest.openapi import JSON, LABEL_SCHEMA, REF_TEMPLATE, UID_IN_PATH, in_path, ref
 from statefulroute.rest.problems import CONTENT_TYPE, Problem
 
-_TYPES = (LinkAnswer, BatchRequest, BatchAnswer, BindRequest, RouteAnswer, MoveAnswer, LossAnswer, Problem)
+_TYPES = (
+    LinkAnswer,
+    BatchRequest,
+    BatchAnswer,
+    BindRequest,
+    HolderAnswer,
+    ClaimRequest,
+    ClaimAnswer,
+    RouteAnswer,
+    MoveAnswer,
+    LossAnswer,
+    Problem,
+)
 
 _HEADERS = {
     "ETag": {"description": "Changes when the answer does.", "schema": {"type": "string"}},
@@ -54,6 +70,8 @@ def _document() -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "paths": {
             f"{ROUTE_PATH}/links/{{uid}}": _link_path(),
+            f"{ROUTE_PATH}/links/{{uid}}/renew": _renewal_path(),
+            f"{ROUTE_PATH}/links/{{uid}}/claim": _claim_path(),
             f"{ROUTE_PATH}/links:batchGet": _batch_path(),
             f"{ROUTE_PATH}/moves": _moves_path(),
             ROUTE_PATH: _route_path(),
@@ -91,6 +109,40 @@ def _link_path() -> dict[str, Any]:
             parameters=[_consistency()],
             body=BindRequest,
             needs_body=False,
+            fails=(400, 404, 408, 413, 415, 502, 503),
+        ),
+        "delete": _operation(
+            "unlink",
+            "Unlink a uid, at once or after a grace period; with --link-changes",
+            None,
+            parameters=_unlink_parameters(),
+            fails=(400, 404, 409, 502, 503),
+        ),
+    }
+
+
+def _renewal_path() -> dict[str, Any]:
+    return {
+        "parameters": [*_named(), UID_IN_PATH],
+        "post": _operation(
+            "renew_link",
+            "Renew the link of a uid, if it is temporary and less than half of its TTL is left",
+            HolderAnswer,
+            parameters=[_consistency()],
+            fails=(400, 404, 502, 503),
+        ),
+    }
+
+
+def _claim_path() -> dict[str, Any]:
+    return {
+        "parameters": [*_named(), UID_IN_PATH],
+        "post": _operation(
+            "claim_link",
+            "Bind a uid to a pod, unless it has a persistent link to another pod; with --link-changes",
+            ClaimAnswer,
+            parameters=[],
+            body=ClaimRequest,
             fails=(400, 404, 408, 413, 415, 502, 503),
         ),
     }
@@ -145,7 +197,7 @@ def _moves_path() -> dict[str, Any]:
 def _operation(  # noqa: PLR0913 - the parts of an operation
     name: str,
     summary: str,
-    answer: type[Any],
+    answer: type[Any] | None,
     *,
     parameters: list[dict[str, Any]],
     fails: tuple[int, ...],
@@ -153,9 +205,10 @@ def _operation(  # noqa: PLR0913 - the parts of an operation
     needs_body: bool = True,
     unchanged: bool = False,
 ) -> dict[str, Any]:
-    responses: dict[str, Any] = {
-        "200": {"description": "OK.", "headers": _HEADERS, "content": {JSON: {"schema": ref(answer)}}}
-    }
+    responses: dict[str, Any] = {"204": {"description": "Done."}}
+    if answer is not None:
+        headers = _AGE if answer in (HolderAnswer, ClaimAnswer) else _HEADERS
+        responses = {"200": {"description": "OK.", "headers": headers, "content": {JSON: {"schema": ref(answer)}}}}
     if unchanged:
         responses["304"] = {"description": "Not modified.", "headers": _HEADERS}
     operation: dict[str, Any] = {
@@ -179,12 +232,13 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
         404: "The uid is not linked, or the route does not exist.",
         405: "The path does not support the method.",
         408: "The body did not arrive in time.",
+        409: "The uid is linked to another pod than `ifLinkedTo`.",
         413: "The body is too large.",
         415: "The body is not JSON.",
         429: "Too many requests of this caller, or too many new uids in this route.",
         502: "The API server refused the request.",
-        503: "The pod is unreachable, no pod accepts new users, the request was held too long or too many are held, "
-        "the API server is unavailable, or the cache is old.",
+        503: "The pod does not exist or is unreachable, no pod accepts new users, the request was held too long or too "
+        "many are held, the API server is unavailable, or the cache is old.",
     }
     headers = {404: {"headers": _AGE}, 429: {"headers": _RETRY}, 503: {"headers": _RETRY}}
     return {
@@ -200,14 +254,29 @@ def _named() -> list[dict[str, Any]]:
     ]
 
 
+def _unlink_parameters() -> list[dict[str, Any]]:
+    name = {"type": "string", "pattern": DNS_SUBDOMAIN, "maxLength": DNS_SUBDOMAIN_MAX_LENGTH}
+    return [
+        _in_query("ifLinkedTo", "Unlinks only if the uid is linked to the pod of this name.", name),
+        _in_query(
+            "graceSeconds",
+            "The seconds until the link expires; by default, or with 0, it is removed at once.",
+            {"type": "integer", "minimum": 0, "maximum": INT32_MAX},
+        ),
+    ]
+
+
 def _consistency() -> dict[str, Any]:
-    return {
-        "name": "consistency",
-        "in": "query",
-        "description": "`strong` reads the link from the API server instead of the cache; the pod's address always "
-        "comes from the cache.",
-        "schema": {"type": "string", "enum": ["cached", "strong"], "default": "cached"},
-    }
+    return _in_query(
+        "consistency",
+        "`strong` reads the link from the API server instead of the cache; the pod's address always comes from the "
+        "cache.",
+        {"type": "string", "enum": ["cached", "strong"], "default": "cached"},
+    )
+
+
+def _in_query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def _if_none_match() -> dict[str, Any]:

@@ -15,6 +15,10 @@ class PathKind(Enum):
     """The kind of resource that a path names."""
 
     LINK = auto()
+    RENEWAL = auto()
+    """The renewal of a link."""
+    CLAIM = auto()
+    """A claim of a user for a pod."""
     LINKS = auto()
     """A batch of links."""
     MOVES = auto()
@@ -50,6 +54,9 @@ class RequestPath(NamedTuple):
         return decode_uid(self.quoted_uid)
 
 
+#: The last part of a path that follows a uid.
+_LINK_SUBPATHS = {"renew": PathKind.RENEWAL, "claim": PathKind.CLAIM}
+
 #: The parts of a path after the name of the route, for paths without a uid.
 _ROUTE_SUBPATHS = {(): PathKind.ROUTE, ("links:batchGet",): PathKind.LINKS, ("moves",): PathKind.MOVES}
 
@@ -60,6 +67,8 @@ def parse_path(path: str) -> RequestPath | None:
     match [unquote(part) for part in raw_parts] if "%" in path else raw_parts:
         case "", "v1", "namespaces", namespace, "routes", route, "links", uid if uid:
             return RequestPath(PathKind.LINK, RouteKey(namespace, route), raw_parts[7])
+        case "", "v1", "namespaces", namespace, "routes", route, "links", uid, last if uid and last in _LINK_SUBPATHS:
+            return RequestPath(_LINK_SUBPATHS[last], RouteKey(namespace, route), raw_parts[7])
         case "", "v1", "namespaces", namespace, "routes", route, *rest if tuple(rest) in _ROUTE_SUBPATHS:
             return RequestPath(_ROUTE_SUBPATHS[tuple(rest)], RouteKey(namespace, route))
         case "", "authorize", namespace, route, *_:
