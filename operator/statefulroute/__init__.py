@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         DriverNotOpenError,
         ErrorCode,
         ForbiddenError,
+        HandOverError,
         InternalError,
         InvalidParameterError,
         LinkLimitReachedError,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         LinksNotFollowed,
         RoutingStateChanged,
     )
+    from statefulroute.driver.hand_over import LeavingUser
     from statefulroute.driver.metrics import DriverMetrics
     from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
     from statefulroute.driver.server import ServerDriver
@@ -69,9 +71,11 @@ __all__ = [
     "Event",
     "EventsLost",
     "ForbiddenError",
+    "HandOverError",
     "InternalError",
     "InvalidParameterError",
     "LeaveReason",
+    "LeavingUser",
     "LinkChanged",
     "LinkLimitReachedError",
     "LinksFollowed",
@@ -113,6 +117,7 @@ _NAMES_BY_MODULE = {
         "LinksNotFollowed",
         "RoutingStateChanged",
     ),
+    "statefulroute.driver.hand_over": ("LeavingUser",),
     "statefulroute.driver.metrics": ("DriverMetrics",),
     "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
     "statefulroute.driver.server": ("ServerDriver",),

@@ -59,6 +59,7 @@ ADDED = {
     "events",
     "listen",
     "is_cut_off",
+    "on_leaving",
 }
 
 LOCAL_ONLY = "only local namespace is supported"

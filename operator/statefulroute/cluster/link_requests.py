@@ -169,6 +169,8 @@ class LinkRequests:
                 return
             case Put(binding) if link is not None:
                 change = spec_patch(link, _spec(binding), keep_managed_fields=self._keep_managed_fields)
+                if link.hand_over is not None and binding.hand_over is None:
+                    change["spec"]["handOver"] = None
                 if link.foreign_namespace is not None:  # a link that names another namespace binds nothing
                     change["spec"]["namespace"] = None
                 response = await self._client.merge_patch(self._path(name), msgspec.json.encode(change))

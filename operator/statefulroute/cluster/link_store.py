@@ -18,7 +18,8 @@ from statefulroute.cluster.link_requests import (
 )
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError
 from statefulroute.domain.keys import PodKey, RouteKey, link_name
-from statefulroute.domain.link import Link, expire_time
+from statefulroute.domain.leaving import CommitResult, commit_hand_over
+from statefulroute.domain.link import HandOver, Link, expire_time
 from statefulroute.domain.link_limiter import LinkLimiter
 from statefulroute.domain.operations import (
     Attempt,
@@ -212,6 +213,18 @@ class LinkStore:
         It writes only if less than half of the link's lifetime is left, so it may be called at every use.
         """
         return await self._execute(route, uid, renew_link)
+
+    async def commit_hand_over(self, uid: str, link: Link, origin: PodKey, hand_over: HandOver) -> CommitResult:
+        """Binds a user who was handed over to the new pod, if the link still asks for it. Raises as `get` does.
+
+        Args:
+            uid: the uid of the user.
+            link: the last known version of the link; if it is the present one, this is one request.
+            origin: the old pod.
+            hand_over: the hand-over that the old pod has carried out.
+        """
+        rule = partial(commit_hand_over, origin=origin, hand_over=hand_over)
+        return await self._execute(link.route.name, uid, rule, LinkSnapshot(link, is_fresh=False))
 
     async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, PodKey]:
         """Returns the pod of a uid in each of the given routes in which it is bound. Raises as `get` does."""

@@ -31,6 +31,8 @@ class ErrorCode(StrEnum):
     """The pod does not serve its users."""
     USER_NOT_HELD = "UserNotHeld"
     """The pod of the driver does not hold the user."""
+    HAND_OVER_FAILED = "HandOverFailed"
+    """A user was not handed over."""
     FORBIDDEN = "Forbidden"
     """The API server does not permit the operation."""
     TIMEOUT = "Timeout"
@@ -123,6 +125,12 @@ class UserNotHeldError(StatefulRouteError):
     """The user is not bound to the pod of the driver, as far as the driver knows."""
 
     code = ErrorCode.USER_NOT_HELD
+
+
+class HandOverError(StatefulRouteError):
+    """A user was not handed over: the handler of the application has failed."""
+
+    code = ErrorCode.HAND_OVER_FAILED
 
 
 class ForbiddenError(StatefulRouteError):

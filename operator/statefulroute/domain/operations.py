@@ -5,13 +5,13 @@ applies the rule to the new version. A link has expired if it has by both clocks
 later one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
 
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.link import Link, expire_time
+from statefulroute.domain.link import HandOver, Link, expire_time
 from statefulroute.domain.times import TimeInterval
 
 ResultT = TypeVar("ResultT")
@@ -25,11 +25,13 @@ class Binding:
         pod: the pod; None lets the operator choose one.
         ttl_seconds: seconds from `renew_time`, or from the creation, to the expiry; None for a persistent link.
         renew_time: when the link was last renewed; None if it is persistent, or not renewed yet.
+        hand_over: the hand-over that goes on; None asks for none, and ends the present one.
     """
 
     pod: PodKey | None
     ttl_seconds: int | None = None
     renew_time: datetime | None = None
+    hand_over: HandOver | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +248,9 @@ def _put_binding(pod: PodKey | None, ttl_seconds: int | None, now: TimeInterval)
 
 
 def _renewal(current: Link, now: TimeInterval) -> Put | None:
-    return _put_binding(current.pod, current.ttl_seconds, now) if _is_renewal_due(current, now) else None
+    if not _is_renewal_due(current, now):
+        return None
+    return Put(replace(_put_binding(current.pod, current.ttl_seconds, now).binding, hand_over=current.hand_over))
 
 
 def _has_requested_lifetime(current: Link, now: TimeInterval) -> bool:

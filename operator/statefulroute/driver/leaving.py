@@ -1,12 +1,18 @@
-"""Adds to the events of a pod's users that they are about to leave, because the pod is closing."""
+"""Adds to the events of a pod's users that they are about to leave: the pod is closing, or hands them over."""
 
+import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Protocol
 
+from statefulroute.cluster.clock import IntervalClock, utc_interval
+from statefulroute.domain.leaving import hand_over_from
+from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.service import pod_key
-from statefulroute.driver.parts import Routes, ServerInformation, Users
-from statefulroute.driver.user_events import ServerChange, UserArrived, UserChange, UserLeaving, UserStaying
+from statefulroute.driver.hand_over_timeouts import HandOverTimeouts
+from statefulroute.driver.parts import ServerParts, Users
+from statefulroute.driver.user_events import ServerChange, UserArrived, UserChange, UserLeaving, UserLeft, UserStaying
 
 
 class Publish(Protocol):
@@ -16,36 +22,145 @@ class Publish(Protocol):
         """Takes events; with `is_state`, they are of all users at once, and no consumer is too slow for them."""
 
 
-class LeavingUsers:
-    """The events of the users of a pod, with those of its closing.
+@dataclass(eq=False, slots=True)
+class Departure:
+    """A user whom the pod has to hand over to another pod.
 
-    Args:
-        users: the users of the pod.
-        routes: the services: the status of the pod's own says whether the pod is closing.
-        server: the identity of the pod.
-        publish: takes the events from now on.
+    Attributes:
+        service: the service.
+        uid: the user.
+        hand_over: what the link asks for.
+        deadline: until when the pod keeps the user, by the time of day.
+        ends_at: the same by the clock of the event loop.
+        has_left: whether the user is no longer at the pod.
+        is_withdrawn: whether the link no longer asks for this hand-over.
     """
 
-    def __init__(self, users: Users, routes: Routes, server: ServerInformation, publish: Publish) -> None:
+    service: str
+    uid: str
+    hand_over: HandOver
+    deadline: datetime
+    ends_at: float
+    has_left: bool = False
+    is_withdrawn: bool = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.has_left or self.is_withdrawn
+
+
+class DepartureListener(Protocol):
+    """Learns of hand-overs. It must not raise."""
+
+    def begin(self, departure: Departure) -> None:
+        """Learns that the pod has to hand a user over."""
+
+    def end(self, departure: Departure) -> None:
+        """Learns that a hand-over has ended; the departure says how."""
+
+
+class LeavingUsers:
+    """The events of the users of a pod, with those of its closing and of hand-overs.
+
+    Args:
+        parts: the parts of the driver. The status of the route of the pod's own service says whether it is closing.
+        users: the users of the pod.
+        publish: takes the events from now on.
+        clock: the time of day by both clocks.
+
+    Attributes:
+        departures: the users to hand over, by service and uid.
+    """
+
+    def __init__(self, parts: ServerParts, users: Users, publish: Publish, clock: IntervalClock = utc_interval) -> None:
         self._users = users
-        self._routes = routes
-        self._server = server
+        self._routes = parts.routes
+        self._server = parts.server
         self._publish = publish
+        self._clock = clock
+        self._listener: DepartureListener | None = None
+        self.departures: dict[tuple[str, str], Departure] = {}
+        self._timeouts = HandOverTimeouts(parts.routes, parts.services, parts.server, self._find_departures)
         self._deadline: datetime | None = None
         """Until when the closing pod keeps its users; None if it is not closing."""
         self._deadline = self._read_deadline()
         users.listen(lambda event: publish(self._with_leaving(event)))
-        routes.listen(server.service, self._route_changed)
+        users.listen_links(self._link_changed)
+        parts.routes.listen(parts.server.service, self._route_changed)
+        for service in users.services:
+            self._find_departures(service)
+
+    def listen(self, listener: DepartureListener) -> None:
+        """Notifies a listener of all hand-overs, also of the present ones."""
+        self._listener = listener
+        for departure in self.departures.values():
+            listener.begin(departure)
+
+    def close(self) -> None:
+        """Stops reading routes."""
+        self._timeouts.close()
 
     def present(self) -> list[ServerChange]:
         """Returns the events that lead to the present state."""
-        return [event for present in self._users.present() for event in self._with_leaving(present)]
+        events: list[ServerChange] = []
+        for event in self._users.present():
+            events += self._with_leaving(event)
+            if isinstance(event, UserArrived) and (departure := self.departures.get((event.service, event.uid))):
+                events.append(_leaving(departure))
+        return events
 
     def _with_leaving(self, event: ServerChange) -> list[ServerChange]:
         """Returns an event; of a user that arrives at a closing pod also that the user leaves."""
+        if isinstance(event, UserLeft):
+            self._end((event.service, event.uid), has_left=True)
         if isinstance(event, UserArrived) and self._deadline is not None:
             return [event, UserLeaving(event.service, event.uid, None, self._deadline)]
         return [event]
+
+    # Hand-overs.
+
+    def _link_changed(self, old: Link | None, new: Link | None) -> None:
+        if (new is not None and new.hand_over is not None) or (old is not None and old.hand_over is not None):
+            self._update_departure(new or old, hand_over_from(new, self._server.pod))
+
+    def _find_departures(self, service: str) -> None:
+        """Finds the hand-overs of a service that the pod does not know yet, or which its route no longer allows."""
+        for link in self._users.links(service):
+            if link.hand_over is not None or (service, link.uid) in self.departures:
+                self._update_departure(link, hand_over_from(link, self._server.pod))
+
+    def _update_departure(self, link: Link | None, hand_over: HandOver | None) -> None:
+        if link is None or (uid := link.uid) is None:
+            return
+        service = link.route.name
+        key = service, uid
+        timeout = None if hand_over is None else self._timeouts.get(service)
+        present = self.departures.get(key)
+        if hand_over is None or timeout is None:  # the operator moves the users of a route without hand-overs at once
+            if present is not None:
+                self._end(key, has_left=False)
+                self._publish([self._change(service, uid)])
+            return
+        if present is not None and present.hand_over == hand_over:
+            return
+        if present is not None:
+            self._end(key, has_left=False)
+        deadline = self._clock().earliest + timedelta(seconds=timeout)
+        ends_at = asyncio.get_running_loop().time() + timeout
+        departure = self.departures[key] = Departure(service, uid, hand_over, deadline, ends_at)
+        self._publish([_leaving(departure)])
+        if self._listener is not None:
+            self._listener.begin(departure)
+
+    def _end(self, key: tuple[str, str], *, has_left: bool) -> None:
+        departure = self.departures.pop(key, None)
+        if departure is not None:
+            departure.has_left, departure.is_withdrawn = has_left, not has_left
+            if self._listener is not None:
+                self._listener.end(departure)
+
+    # The closing of the pod.
 
     def _route_changed(self) -> None:
         deadline = self._read_deadline()
@@ -54,12 +169,15 @@ class LeavingUsers:
             self._publish([self._change(service, uid) for service, uid in self._uids()], is_state=True)
 
     def _change(self, service: str, uid: str) -> UserChange:
+        """Returns the event of a user whom the pod does not hand over."""
         if self._deadline is None:
             return UserStaying(service, uid)
         return UserLeaving(service, uid, None, self._deadline)
 
     def _uids(self) -> list[tuple[str, str]]:
-        return [(service, uid) for service in self._users.services for uid in self._users.uids(service)]
+        """Returns the users whom the pod does not hand over."""
+        keys = [(service, uid) for service in self._users.services for uid in self._users.uids(service)]
+        return [key for key in keys if key not in self.departures]
 
     def _read_deadline(self) -> datetime | None:
         """Returns the deadline by the status of the route; the last one if the status does not list the pod."""
@@ -69,3 +187,7 @@ class LeavingUsers:
         if pod is None:
             return self._deadline
         return None if pod.closing is None else pod.closing.deadline
+
+
+def _leaving(departure: Departure) -> UserLeaving:
+    return UserLeaving(departure.service, departure.uid, departure.hand_over.pod, departure.deadline)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from statefulroute.domain.errors import ErrorCode, StatefulRouteError
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import LinkWrite
+from statefulroute.driver.hand_over_results import HandOverResult
 from statefulroute.driver.lifetime import fork_count
 from statefulroute.driver.operations import OperationRun
 
@@ -83,6 +84,13 @@ class DriverMetrics:
             registry=registry,
             buckets=_BUCKETS,
         )
+        self.hand_overs = Counter(
+            "statefulroute_driver_hand_overs",
+            "Users whom pods have handed over, by the result: Committed (the driver has bound the user to the new "
+            "pod), TimedOut (the operator was faster), Withdrawn (or replaced by another), Failed (an error).",
+            ("namespace", "result"),
+            registry=registry,
+        )
         self.caches = _Caches()
         registry.register(self.caches)
 
@@ -123,6 +131,10 @@ class NamespaceMetrics:
     def observe_write(self, change: LinkWrite) -> None:
         """Counts a link that a driver has written."""
         self._writes[change].inc()
+
+    def observe_hand_over(self, result: HandOverResult) -> None:
+        """Counts a hand-over that has ended at the old pod."""
+        self._metrics.hand_overs.labels(self._namespace, result).inc()
 
     def observe_change(self, old: Link | None, new: Link | None) -> None:
         """Counts a change of a cached link, if the user has moved."""

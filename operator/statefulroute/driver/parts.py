@@ -8,7 +8,8 @@ from typing import Any, Protocol, TypeAlias
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.field_logger import StandardLogger
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.link import Link
+from statefulroute.domain.leaving import CommitResult
+from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.operations import Attempt
 from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
@@ -67,6 +68,9 @@ class Links(Protocol):
     async def remove_if_linked_to(self, route: str, uid: str, pod: PodKey, *, grace_seconds: int | None = None) -> bool:
         """Does the same as `remove` if the link is to the given pod; returns whether it was."""
 
+    async def commit_hand_over(self, uid: str, link: Link, origin: PodKey, hand_over: HandOver) -> CommitResult:
+        """Binds a user who was handed over to the new pod, if the link still asks for it."""
+
 
 class Routes(Protocol):
     """The StatefulRoutes of one namespace; `RouteCache` implements it."""
@@ -114,6 +118,9 @@ class Users(Protocol):
 
     def listen(self, listener: Callable[[ServerChange], None]) -> None:
         """Calls a function with every event from now on."""
+
+    def listen_links(self, listener: Callable[[Link | None, Link | None], None]) -> None:
+        """Calls a function at every change of a link, after its events, with the versions before and after."""
 
 
 class PodPublisher(Protocol):

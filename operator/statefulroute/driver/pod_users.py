@@ -176,6 +176,11 @@ class PodUsers:
         """Calls a function with every event from now on."""
         self._listeners.append(listener)
 
+    def listen_links(self, listener: Callable[[Link | None, Link | None], None]) -> None:
+        """Calls a function at every change of a link, after its events, with the versions before and after."""
+        for watch in self._watches.values():
+            watch.reflector.cache.listen(listener)
+
     def present(self) -> list[ServerChange]:
         """Returns the events that lead to the present state: an arrival of each user, and a loss of the API server."""
         now = self._clock().earliest

@@ -30,7 +30,7 @@ from statefulroute.driver.parts import Configuration, Logger, ServerInformation,
 from statefulroute.driver.pod_lock import PodLock
 from statefulroute.driver.report_publisher import publish_failure
 from statefulroute.driver.reporter import Reporter
-from statefulroute.driver.server_users import ServerUsers
+from statefulroute.driver.server_hand_overs import ServerHandOvers
 from statefulroute.driver.tracing import DriverTracing
 
 #: The part of the pod's termination grace period that `stop` leaves to the application.
@@ -44,7 +44,7 @@ _FINAL_PUBLISH_SECONDS = 2.0
 _PATIENCE_SECONDS = 5.0
 
 
-class ServerDriver(ServerUsers):
+class ServerDriver(ServerHandOvers):
     """Runs inside each pod of a stateful service.
 
     All methods may be called concurrently from many tasks. Every operation logs one line. An operation that takes too
@@ -75,12 +75,14 @@ class ServerDriver(ServerUsers):
     ) -> None:
         self._configuration = configuration or Configuration()
         self._log = make_logger(logger, __name__, hash_uids=hash_uids)
+        counted = None if metrics is None else metrics.in_namespace(namespace)
         operations = Operations(
             self._log,
-            None if metrics is None else metrics.in_namespace(namespace).observe_operation,
+            None if counted is None else counted.observe_operation,
             None if tracing is None else tracing.in_namespace(namespace, hash_uids=hash_uids),
         )
-        super().__init__(namespace, LazyParts(parts, self._log), self._configuration, operations)
+        lazy = LazyParts(parts, self._log)
+        super().__init__(namespace, lazy, self._configuration, operations, self._log, counted)
         # By a clock that is behind, the load would be stale when it arrives.
         self._reporter = Reporter(self._configuration, lambda: clock().latest, self._log)
         self._is_running = False
@@ -229,6 +231,7 @@ class ServerDriver(ServerUsers):
         if self._parts.lifetime.is_forked:
             return
         await self.stop(0)
+        await self._end_hand_overs()
         await self._parts.close()
         self._end_events()
 

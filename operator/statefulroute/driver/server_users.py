@@ -17,7 +17,8 @@ from statefulroute.driver.user_events import ServerChange, ServerEvent
 #: Takes an event; may be a coroutine function.
 EventCallback = Callable[[ServerEvent], Awaitable[None] | None]
 
-_NOT_FOLLOWED = "must be set: this driver does not follow the users of its pod"
+#: The problem of `follow_users` in an error.
+NOT_FOLLOWED = "must be set: this driver does not follow the users of its pod"
 
 
 class ServerUsers(ServerLinks):
@@ -103,7 +104,7 @@ class ServerUsers(ServerLinks):
         if parts is None:
             return self._events.subscribe()
         if self._leaving is None:
-            raise InvalidParameterError("follow_users", _NOT_FOLLOWED)
+            raise InvalidParameterError("follow_users", NOT_FOLLOWED)
         return self._events.subscribe(self._leaving.present())
 
     def listen(self, callback: EventCallback) -> None:
@@ -126,9 +127,9 @@ class ServerUsers(ServerLinks):
 
     def _follow(self, parts: ServerParts) -> None:
         if parts.users is None:
-            self._end_events(InvalidParameterError("follow_users", _NOT_FOLLOWED))
+            self._end_events(InvalidParameterError("follow_users", NOT_FOLLOWED))
             return
-        self._leaving = LeavingUsers(parts.users, parts.routes, parts.server, self._publish)
+        self._leaving = LeavingUsers(parts, parts.users, self._publish)
         self._publish(self._leaving.present(), is_state=True)
 
     def _publish(self, events: Sequence[ServerChange], *, is_state: bool = False) -> None:
@@ -143,7 +144,7 @@ class ServerUsers(ServerLinks):
         if parts is None:
             raise DriverNotOpenError("the users are not known yet: the driver has not reached the API server")
         if parts.users is None:
-            raise InvalidParameterError("follow_users", _NOT_FOLLOWED)
+            raise InvalidParameterError("follow_users", NOT_FOLLOWED)
         service = parts.server.service if service is None else service
         if service not in parts.users.services:
             followed = ", ".join(parts.users.services)

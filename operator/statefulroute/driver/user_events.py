@@ -37,12 +37,12 @@ class UserArrived:
 
 @dataclass(frozen=True, slots=True)
 class UserLeaving:
-    """The pod is closing, and the user will be moved to another pod. Repeated if the deadline changes.
+    """The user will be moved: the pod is closing, or was asked to hand the user over. Repeated if that changes.
 
     Attributes:
         service: the service.
         uid: the user.
-        to: the other pod; None if it is not known yet.
+        to: the pod to hand the user over to; None if the pod is closing, and the other pod is not known yet.
         deadline: until when the pod keeps the user.
     """
 
@@ -54,7 +54,7 @@ class UserLeaving:
 
 @dataclass(frozen=True, slots=True)
 class UserStaying:
-    """The pod is no longer closing: a user for whom there was a `UserLeaving` stays.
+    """A user for whom there was a `UserLeaving` stays: the pod is no longer closing, or the hand-over was withdrawn.
 
     Attributes:
         service: the service.

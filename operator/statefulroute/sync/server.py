@@ -16,6 +16,7 @@ from statefulroute.driver.parts import Configuration, Logger, ServerInformation
 from statefulroute.driver.tracing import DriverTracing
 from statefulroute.driver.user_events import ServerEvent
 from statefulroute.sync.events import iterate
+from statefulroute.sync.hand_over import LeavingHandler, in_threads
 from statefulroute.sync.loop_thread import DriverInLoop
 
 
@@ -144,6 +145,11 @@ class ServerDriver:
             await asyncio.get_running_loop().run_in_executor(thread, callback, event)
 
         self._driver.read(lambda driver: driver.listen(call))
+
+    def on_leaving(self, handler: LeavingHandler | None) -> None:
+        """Calls a function for each user whom the pod is asked to hand over, in a thread for each."""
+        called = None if handler is None else in_threads(handler)
+        self._driver.read(lambda driver: driver.on_leaving(called))
 
     # The links of users. `timeout` is the time limit of the call in seconds, if it is shorter than the driver's.
 

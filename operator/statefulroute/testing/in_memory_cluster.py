@@ -1,12 +1,13 @@
 """Services and their pods in a namespace that exists only in memory."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from statefulroute.api.annotations import LOAD_STATE, ROUTING_STATE, WAITING_TASKS
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.cluster.link_store import LinkStore
+from statefulroute.domain.keys import link_name
 from statefulroute.domain.times import format_rfc3339
 from statefulroute.driver.client import ClientDriver
 from statefulroute.driver.metrics import DriverMetrics
@@ -27,7 +28,7 @@ class InMemoryCluster:
     """A namespace with services, for tests of applications: the drivers are the real ones, the API server is a dict.
 
     It does what the operator does for the drivers: the status of a route has the routing states, the loads and the
-    numbers of links of its pods. Nothing expires, and no link moves.
+    numbers of links of its pods. Nothing expires, and no link moves but by hand-overs.
 
     Args:
         namespace: the namespace.
@@ -45,8 +46,15 @@ class InMemoryCluster:
 
     # The cluster.
 
-    def add_service(
-        self, name: str, pods: int, *, port: int | None = None, tags: tuple[str, ...] = (), max_links: int = 0
+    def add_service(  # noqa: PLR0913 - all but two have a default
+        self,
+        name: str,
+        pods: int,
+        *,
+        port: int | None = None,
+        tags: tuple[str, ...] = (),
+        max_links: int = 0,
+        hand_over_seconds: int | None = None,
     ) -> None:
         """Adds a StatefulSet with pods that are ready, and its StatefulRoute.
 
@@ -56,6 +64,7 @@ class InMemoryCluster:
             port: the port in the addresses of pods.
             tags: additional names of the service.
             max_links: the number of links from which drivers of callers link no new users; 0 is no limit.
+            hand_over_seconds: how long pods may take to hand over a user; None has no hand-overs.
         """
         self._sizes[name] = pods
         for index in range(pods):
@@ -64,6 +73,8 @@ class InMemoryCluster:
             self._client.create(self._pods, item)
             self.set_ready(name, index, is_ready=True)
         spec = {"tags": list(tags), "links": {"max": max_links}} | ({} if port is None else {"port": port})
+        if hand_over_seconds is not None:
+            spec["handOver"] = {"timeoutSeconds": hand_over_seconds}
         self._client.create(self._routes, {"metadata": {"name": name}, "spec": spec, "status": self._status(name)})
 
     def set_ready(self, service: str, pod: int, *, is_ready: bool) -> None:
@@ -76,6 +87,28 @@ class InMemoryCluster:
         """Lets a pod keep its users until a time, as before a scale-down; None ends that."""
         self._deadlines[service, pod] = deadline
         self._written(self._pods)
+
+    def hand_over(self, service: str, uid: str, pod: int) -> None:
+        """Asks the pod of a user to hand the user over to another pod. No time is over before `end_hand_over`.
+
+        Args:
+            service: the service.
+            uid: the user.
+            pod: the index of the new pod.
+        """
+        asked = {"podIndex": pod, "startTime": format_rfc3339(datetime.now(UTC))}
+        self._client.update(self._links, link_name(service, uid), {"spec": {"handOver": asked}})
+
+    def withdraw_hand_over(self, service: str, uid: str) -> None:
+        """Lets the user stay at the present pod."""
+        self._client.update(self._links, link_name(service, uid), {"spec": {"handOver": None}})
+
+    def end_hand_over(self, service: str, uid: str) -> None:
+        """Moves the user, as the operator does at the time-out."""
+        name = link_name(service, uid)
+        link = next(item for item in self._client.objects(self._links) if item["metadata"]["name"] == name)
+        pod = link["spec"]["handOver"]["podIndex"]
+        self._client.update(self._links, name, {"spec": {"podIndex": pod, "handOver": None}})
 
     def set_available(self, *, is_available: bool) -> None:
         """Changes whether the API server responds to requests. Watches that are open go on."""

@@ -1,0 +1,199 @@
+"""Hands users over to other pods: calls the application's handler for each, and then binds the user to the new pod."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from statefulroute.cluster.errors import ClusterError, is_outage
+from statefulroute.domain.backoff import Backoff
+from statefulroute.domain.errors import ContendedError, DeadlineExceededError, HandOverError, StatefulRouteError
+from statefulroute.domain.keys import PodKey
+from statefulroute.domain.leaving import CommitResult
+from statefulroute.driver.hand_over_results import HandOverResult
+from statefulroute.driver.leaving import Departure
+from statefulroute.driver.operations import Operations
+from statefulroute.driver.parts import ServerParts, Users
+
+#: The pauses between tries to commit while the API server is unavailable.
+_BACKOFF = Backoff(initial_seconds=0.1, max_seconds=2.0, random=random.random)
+
+
+@dataclass(frozen=True, slots=True)
+class LeavingUser:
+    """A user whom the pod hands over to another one.
+
+    Attributes:
+        service: the service.
+        uid: the user.
+        to: the new pod: its index in a StatefulSet, otherwise its name.
+        deadline: when the operator moves the user to the new pod, whether the hand-over is done or not.
+    """
+
+    service: str
+    uid: str
+    to: PodKey
+    deadline: datetime
+
+
+#: Prepares the leaving of a user; the driver moves the user when it returns.
+LeavingHandler = Callable[[LeavingUser], Awaitable[None]]
+
+
+class HandOvers:
+    """The hand-overs of the users of a pod.
+
+    Args:
+        parts: the parts of the driver.
+        users: the users of the pod.
+        operations: runs the hand-overs.
+        max_concurrent: how many handlers run at a time; further users wait until their deadline.
+        observe: called with the result of each; None counts nothing.
+    """
+
+    def __init__(
+        self,
+        parts: ServerParts,
+        users: Users,
+        operations: Operations,
+        max_concurrent: int,
+        observe: Callable[[HandOverResult], None] | None = None,
+    ) -> None:
+        self._links = parts.links
+        self._origin = parts.server.pod
+        self._users = users
+        self._operations = operations
+        self._slots = asyncio.Semaphore(max_concurrent)
+        self._observe = observe
+        self._handler: LeavingHandler | None = None
+        self._departures: dict[Departure, _Run | None] = {}
+        """The users to hand over, with those in progress."""
+
+    def set_handler(self, handler: LeavingHandler | None) -> None:
+        """Sets the handler for the users that are to be handed over now and later; None lets the operator move them."""
+        self._handler = handler
+        for departure in tuple(self._departures):
+            self._start(departure)
+
+    def begin(self, departure: Departure) -> None:
+        """Hands a user over, if there is a handler."""
+        self._departures[departure] = None
+        self._start(departure)
+
+    def end(self, departure: Departure) -> None:
+        """Cancels the handler of a user who has left, or whose hand-over was withdrawn."""
+        run = self._departures.pop(departure, None)
+        if run is not None and not run.is_committing:  # the API server decides whether a commit counts
+            run.task.cancel()
+
+    async def close(self) -> None:
+        """Cancels the handlers, and waits for their end."""
+        tasks = [run.task for run in self._departures.values() if run is not None]
+        self._departures.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, departure: Departure) -> None:
+        handler = self._handler
+        if handler is None or self._departures.get(departure) is not None:
+            return
+        run = _Run()
+        run.task = asyncio.create_task(self._hand_over(departure, handler, run))
+        self._departures[departure] = run
+        run.task.add_done_callback(lambda _: self._finished(departure))
+
+    def _finished(self, departure: Departure) -> None:
+        if departure in self._departures:
+            self._departures[departure] = None
+
+    async def _hand_over(self, departure: Departure, handler: LeavingHandler, run: "_Run") -> None:
+        result = HandOverResult.FAILED
+        try:
+            async with asyncio.timeout_at(departure.ends_at):
+                await self._slots.acquire()
+            try:
+                result = await self._run(departure, handler, run)
+            finally:
+                self._slots.release()
+        except TimeoutError:
+            result = HandOverResult.TIMED_OUT
+        except StatefulRouteError:
+            pass  # the operation has logged it
+        except asyncio.CancelledError:
+            if not departure.has_ended:
+                raise
+            result = _result_of_end(departure)  # it was waiting for its turn
+        if self._observe is not None:
+            self._observe(result)
+
+    async def _run(self, departure: Departure, handler: LeavingHandler, run: "_Run") -> HandOverResult:
+        service, uid, to = departure.service, departure.uid, departure.hand_over.pod
+        with self._operations.run("hand_over", service=service, uid=uid, to=to) as outcome:
+            try:
+                await handler(LeavingUser(service, uid, to, departure.deadline))
+            except asyncio.CancelledError:
+                if not departure.has_ended:
+                    raise
+            except Exception as error:
+                _report(error)
+                raise HandOverError(f"the handler of leaving users has failed: {type(error).__name__}") from error
+            run.is_committing = True
+            result = await self._commit(departure)
+            outcome.add(result=result)
+            return result
+
+    async def _commit(self, departure: Departure) -> HandOverResult:
+        """Binds the user to the new pod; tries until it is known whether that was done, or until the user has left."""
+        failures = 0
+        while not departure.has_ended:
+            link = self._users.get(departure.service, departure.uid)
+            if link is None:
+                break
+            try:
+                result = await self._links.commit_hand_over(departure.uid, link, self._origin, departure.hand_over)
+                return _RESULTS[result]
+            except (ClusterError, StatefulRouteError) as error:
+                if not _may_retry(error):
+                    raise
+            await asyncio.sleep(_BACKOFF.delay(failures))
+            failures += 1
+        return _result_of_end(departure)
+
+
+class _Run:
+    """A hand-over in progress.
+
+    Attributes:
+        task: runs it.
+        is_committing: whether the handler has returned.
+    """
+
+    task: asyncio.Task[None]
+
+    def __init__(self) -> None:
+        self.is_committing = False
+
+
+_RESULTS = {
+    CommitResult.COMMITTED: HandOverResult.COMMITTED,
+    CommitResult.MOVED: HandOverResult.TIMED_OUT,
+    CommitResult.WITHDRAWN: HandOverResult.WITHDRAWN,
+}
+
+
+def _result_of_end(departure: Departure) -> HandOverResult:
+    return HandOverResult.WITHDRAWN if departure.is_withdrawn else HandOverResult.TIMED_OUT
+
+
+def _may_retry(error: Exception) -> bool:
+    return isinstance(error, DeadlineExceededError | ContendedError) or (
+        isinstance(error, ClusterError) and is_outage(error)
+    )
+
+
+def _report(error: Exception) -> None:
+    """Passes the exception of a handler to the exception handler of the event loop, which logs its traceback."""
+    context = {"message": "a handler of a server driver has failed", "exception": error}
+    asyncio.get_running_loop().call_exception_handler(context)

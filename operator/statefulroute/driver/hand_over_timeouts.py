@@ -1,0 +1,87 @@
+"""How long a pod may take to hand over a user, by the routes of its services."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+
+from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.field_logger import get_logger
+from statefulroute.domain.errors import StatefulRouteError
+from statefulroute.domain.route import Route
+from statefulroute.driver.parts import Routes, ServerInformation, ServiceReader
+
+log = get_logger(__name__)
+
+#: How long the route of a further service is cached.
+_CACHE_SECONDS = 30.0
+
+#: The same for a route without hand-overs: it may have been edited just before a hand-over was asked for.
+_SHORT_CACHE_SECONDS = 1.0
+
+
+class HandOverTimeouts:
+    """Returns the time-outs of hand-overs.
+
+    The route of the pod's own service is cached by a watch. Those of further services are read when they are needed.
+
+    Args:
+        routes: the cached routes.
+        services: reads other routes; None reads none.
+        server: the identity of the pod.
+        on_change: called with a service whose time-out may have changed.
+    """
+
+    def __init__(
+        self,
+        routes: Routes,
+        services: ServiceReader | None,
+        server: ServerInformation,
+        on_change: Callable[[str], None],
+    ) -> None:
+        self._routes = routes
+        self._services = services
+        self._own = server.service
+        self._on_change = on_change
+        self._read: dict[str, tuple[float | None, float]] = {}
+        """The time-out of each further service, and when it was read."""
+        self._reading: dict[str, asyncio.Task[None]] = {}
+        self._own_timeout = self.get(self._own)
+        routes.listen(server.service, self._own_changed)
+
+    def get(self, service: str) -> float | None:
+        """Returns the time-out in seconds; None if the route has no hand-overs, or until it is read."""
+        if service == self._own:
+            return _timeout(self._routes.get(service))
+        timeout, read_at = self._read.get(service, (None, -_CACHE_SECONDS))
+        limit = _SHORT_CACHE_SECONDS if timeout is None else _CACHE_SECONDS
+        if monotonic() - read_at > limit and service not in self._reading and self._services is not None:
+            self._reading[service] = asyncio.create_task(self._read_route(service, self._services))
+        return timeout
+
+    def close(self) -> None:
+        """Stops reading."""
+        for task in self._reading.values():
+            task.cancel()
+
+    def _own_changed(self) -> None:
+        timeout = self.get(self._own)
+        if timeout != self._own_timeout:  # most changes of a route are those of its status
+            self._own_timeout = timeout
+            self._on_change(self._own)
+
+    async def _read_route(self, service: str, services: ServiceReader) -> None:
+        try:
+            timeout = _timeout(await services.route(service))
+        except (StatefulRouteError, ClusterError, ValueError) as error:
+            log.warning("cannot read the time-out of hand-overs", service=service, error=str(error))
+            return
+        finally:
+            del self._reading[service]
+        self._read[service] = timeout, monotonic()
+        self._on_change(service)
+
+
+def _timeout(route: Route | None) -> float | None:
+    if route is None or route.spec.hand_over is None:
+        return None
+    return float(route.spec.hand_over.timeout_seconds)
