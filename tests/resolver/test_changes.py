@@ -61,14 +61,14 @@ class TestUnlink:
         path = f"{stub_service.path}/links/alice"
         await in_thread(stub_service.link, "alice", 1)
         for other in ("game-2", "game-01", "chess-1", "game-" + "9" * 200):
-            assert (await changing.http.delete(f"{path}?ifLinkedTo={other}")).problem == (
+            assert (await changing.http.delete(f"{path}?ifPodName={other}")).problem == (
                 409,
                 "linked-to-other-pod",
                 f"'alice' is not linked to pod {other!r} in StatefulRoute 'game': it stays linked",
             )
         assert await in_thread(stub_service.stored_pods) == {"alice": 1}
-        assert (await changing.http.delete(f"{path}?ifLinkedTo=game-1")).status == 204
-        assert (await changing.http.delete(f"{path}?ifLinkedTo=game-1")).problem[:2] == (404, "not-linked")
+        assert (await changing.http.delete(f"{path}?ifPodName=game-1")).status == 204
+        assert (await changing.http.delete(f"{path}?ifPodName=game-1")).problem[:2] == (404, "not-linked")
         assert await in_thread(stub_service.stored_pods) == {}
 
     async def test_is_decided_by_the_api_server_and_not_by_an_old_cache(
@@ -81,7 +81,7 @@ class TestUnlink:
             path = f"{stub_service.path}/links/alice"
             await in_thread(stub_service.move, "alice", 2)
             assert (await resolver.http.get(path)).json["podIndex"] == 1
-            assert (await resolver.http.delete(f"{path}?ifLinkedTo=game-1")).problem[:2] == (409, "linked-to-other-pod")
+            assert (await resolver.http.delete(f"{path}?ifPodName=game-1")).problem[:2] == (409, "linked-to-other-pod")
             assert await in_thread(stub_service.stored_pods) == {"alice": 2}
 
     async def test_makes_a_link_temporary_for_the_grace_period(
@@ -89,7 +89,7 @@ class TestUnlink:
     ) -> None:
         await in_thread(stub_service.link, "alice", 1)
         path = f"{stub_service.path}/links/alice"
-        assert (await changing.http.delete(f"{path}?graceSeconds=60&ifLinkedTo=game-1")).status == 204
+        assert (await changing.http.delete(f"{path}?graceSeconds=60&ifPodName=game-1")).status == 204
         reply = await changing.http.get(path)
         assert (reply.json["podIndex"], 30 < seconds_left(reply) <= 60) == (1, True)
         assert (await in_thread(stub_service.spec_of, "alice"))["ttlSeconds"] == 60
@@ -97,7 +97,7 @@ class TestUnlink:
     @pytest.mark.parametrize(
         ("query", "message"),
         [
-            ("graceSecond=60", "graceSecond is unknown here: there are ifLinkedTo and graceSeconds"),
+            ("graceSecond=60", "graceSecond is unknown here: there are ifPodName and graceSeconds"),
             ("graceSeconds=60&graceSeconds=0", "graceSeconds is repeated"),
             ("graceSeconds=-1", "graceSeconds must be a whole number"),
             ("graceSeconds=1.5", "graceSeconds must be a whole number"),
@@ -105,9 +105,9 @@ class TestUnlink:
             ("graceSeconds=%D9%A3", "graceSeconds must be a whole number"),
             ("graceSeconds=" + "9" * 5000, "graceSeconds must be a whole number"),
             ("graceSeconds=2147483648", "grace_seconds must be from 0 to 2147483647"),
-            ("ifLinkedTo=", "pod must be a pod's name"),
-            ("ifLinkedTo=game-1%0A", "pod must be a pod's name"),
-            ("ifLinkedTo=..%2F..%2Fpods%2Fx", "pod must be a pod's name"),
+            ("ifPodName=", "pod must be a pod's name"),
+            ("ifPodName=game-1%0A", "pod must be a pod's name"),
+            ("ifPodName=..%2F..%2Fpods%2Fx", "pod must be a pod's name"),
             ("consistency=strong", "consistency is unknown here"),
         ],
     )

@@ -17,7 +17,7 @@ from statefulroute.rest.problems import ProblemError, ProblemKind
 _encode = msgspec.json.Encoder().encode
 _claim_decoder = msgspec.json.Decoder(ClaimRequest)
 
-_GRACE, _ONLY_FROM = "graceSeconds", "ifLinkedTo"
+_GRACE, _ONLY_FROM = "graceSeconds", "ifPodName"
 
 
 class Changes:

@@ -232,7 +232,7 @@ def _failures(codes: tuple[int, ...]) -> dict[str, Any]:
         404: "The uid is not linked, or the route does not exist.",
         405: "The path does not support the method.",
         408: "The body did not arrive in time.",
-        409: "The uid is linked to another pod than `ifLinkedTo`.",
+        409: "The uid is linked to another pod than `ifPodName`.",
         413: "The body is too large.",
         415: "The body is not JSON.",
         429: "Too many requests of this caller, or too many new uids in this route.",
@@ -257,7 +257,7 @@ def _named() -> list[dict[str, Any]]:
 def _unlink_parameters() -> list[dict[str, Any]]:
     name = {"type": "string", "pattern": DNS_SUBDOMAIN, "maxLength": DNS_SUBDOMAIN_MAX_LENGTH}
     return [
-        _in_query("ifLinkedTo", "Unlinks only if the uid is linked to the pod of this name.", name),
+        _in_query("ifPodName", "Unlinks only if the uid is linked to the pod of this name.", name),
         _in_query(
             "graceSeconds",
             "The seconds until the link expires; by default, or with 0, it is removed at once.",
