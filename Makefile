@@ -83,6 +83,17 @@ lint: setup ## Check style, types, layers and generated files
 	@$(HELMCHART) --check
 	@$(FIGURES) --check
 	@$(BIN)/python benchmarks/scale_tables.py --check
+	@$(MAKE) --no-print-directory lint-pages
+
+# The pages of the console run in the browser as they are; only this check needs Node.js.
+.PHONY: lint-pages
+lint-pages: ## Check the types of the console's pages (left out where there is no Node.js)
+	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory tools/console/node_modules/.synced && tools/console/node_modules/.bin/tsc --project tools/console; \
+	else echo "There is no Node.js: the types of the console's pages are not checked."; fi
+
+tools/console/node_modules/.synced: tools/console/package-lock.json
+	@npm ci --prefix tools/console --silent --no-audit --no-fund
+	@touch $@
 
 .PHONY: audit
 audit: $(VENV)/audit/.synced ## Check the locked versions for published advisories (requires an advisory service)
@@ -211,6 +222,11 @@ test-limits: setup ## Test 100,000 links in 256 MiB, a client that floods 50,000
 chaos-packages: ## Install the Debian package for clock faults of single processes (as root)
 	@apt-get update --quiet=2
 	@DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends libfaketime
+
+.PHONY: browser-packages
+browser-packages: ## Install the Debian package of the browser that opens the console in tests (as root)
+	@apt-get update --quiet=2
+	@DEBIAN_FRONTEND=noninteractive apt-get install --quiet=2 --yes --no-install-recommends chromium
 
 .PHONY: chaos
 chaos: setup ## Run the system under faults for five minutes and check the record (LONG=1: 30 minutes, 200 faults; SEED=2; KEEP=folder)

@@ -12,8 +12,9 @@ from statefulroute.cli.flag_values import spell_flags
 from statefulroute.cli.option_order import TakesValue, move_behind_subcommand
 from statefulroute.cli.options import AsGroup, AsUid, AsUser, Context, Kubeconfig, Namespace
 
-#: Every command with the first sentence of its help. The module of a command is `statefulroute.cli.commands.<name>`,
-#: and the function in it has the same name; `-` becomes `_`, and a Python keyword has a `_` at its end.
+#: Every command with the first sentence of its help. The module of a command is `statefulroute.cli.commands.<name>`
+#: unless `_MODULES` names it, and the function in it has the same name; `-` becomes `_`, and a Python keyword has a `_`
+#: at its end.
 _COMMANDS = {
     "operator": "Run the operator: bind PodLinks and keep the status of StatefulRoutes, until SIGTERM.",
     "resolver": "Run the resolver: look up users' pods for gateways, and bind new users, until SIGTERM.",
@@ -23,6 +24,7 @@ _COMMANDS = {
     "whereis": "Find the pods that hold a user.",
     "events": "Print bindings and moves as they happen.",
     "top": "Watch pods and moves on the whole terminal.",
+    "console": "Watch and change routes in the browser, until Ctrl-C.",
     "link": "Bind a user to a pod, or to a pod that the operator chooses.",
     "move": "Move a user who has a link to another pod; a temporary link keeps its TTL and is renewed.",
     "unlink": "Remove the link of a user, at once or after a grace period.",
@@ -41,6 +43,9 @@ _COMMANDS = {
 
 _KEYWORDS = frozenset({"import"})
 
+#: The modules of the commands that are not in `statefulroute.cli.commands`: the console is a layer above this one.
+_MODULES = {"console": "statefulroute.console.command"}
+
 
 class LazyCommand(TyperCommand):
     """A command that imports its module when it runs, so that `--help` and completion start fast."""
@@ -49,7 +54,7 @@ class LazyCommand(TyperCommand):
         """Returns the real command, with its options."""
         name = str(self.name)
         function = name.replace("-", "_") + ("_" if name in _KEYWORDS else "")
-        module = import_module(f"statefulroute.cli.commands.{function}")
+        module = import_module(_MODULES.get(name, f"statefulroute.cli.commands.{function}"))
         single = _new_app()
         single.command(name)(getattr(module, function))
         return typer.main.get_command(single)

@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterator
 from datetime import datetime
+from sys import intern
 
 import msgspec
 
@@ -75,6 +76,7 @@ class LinkState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """The name of that pod, if the status has it."""
     is_observed: bool = False
     """Whether the status is of this spec."""
+    phase: str = ""
     reason: str = ""
     """The reason of the Ready condition."""
     previous: PodKey | None = None
@@ -102,15 +104,16 @@ def _decode_state(link: _Link) -> LinkState:
     previous = status.previous or _Previous()
     ready = find_condition(ConditionType.READY, status.conditions)
     return LinkState(
-        namespace=metadata.namespace,
+        namespace=intern(metadata.namespace),
         name=metadata.name,
         resource_version=int(metadata.resource_version),
-        route=spec.route_name,
+        route=intern(spec.route_name),
         subject=(spec.uid or "") if spec.slot is None else f"slot/{spec.slot}",
-        pod=pod,
-        pod_name=status.pod_name if pod is not None and status_pod == pod else None,
+        pod=intern(pod) if isinstance(pod, str) else pod,
+        pod_name=intern(status.pod_name) if status.pod_name and pod is not None and status_pod == pod else None,
         is_observed=status.observed_generation >= metadata.generation,
-        reason=ready.reason if ready else "",
+        phase=intern(status.phase),
+        reason=intern(ready.reason) if ready else "",
         previous=previous.pod_name if previous.pod_index is None else previous.pod_index,
         previous_reason=previous.reason,
         previous_cause=previous.cause,

@@ -179,7 +179,7 @@ _WRITES = (
 async def check_rights(cluster: Cluster) -> AsyncIterator[CheckResult]:
     """Check the permissions of the user: a missing permission to read is a problem, one to write is a notice."""
     permissions = [(verb, kind, "") for kind in (POD_LINK, STATEFUL_ROUTE) for verb in _READS] + [*_WRITES]
-    answers = await asyncio.gather(*(_is_allowed(cluster, verb, kind.plural) for verb, kind, _ in permissions))
+    answers = await asyncio.gather(*(is_allowed(cluster, verb, kind.plural) for verb, kind, _ in permissions))
     where = f"in namespace {cluster.namespace!r}" if cluster.namespace else "in all namespaces"
     missing = [each for each, is_allowed in zip(permissions, answers, strict=True) if not is_allowed]
     for verb, kind, commands in missing:
@@ -192,7 +192,12 @@ async def check_rights(cluster: Cluster) -> AsyncIterator[CheckResult]:
         yield CheckResult(_RIGHTS, Level.OK, f"you may read and change links and routes {where}")
 
 
-async def _is_allowed(cluster: Cluster, verb: str, plural: str) -> bool:
+async def is_allowed(cluster: Cluster, verb: str, plural: str) -> bool:
+    """Returns whether the user may do something with a kind of this project, in the namespace or in all.
+
+    Raises:
+        ClusterError: the API server does not answer.
+    """
     attributes = {"group": GROUP, "resource": plural, "verb": verb}
     if cluster.namespace:
         attributes["namespace"] = cluster.namespace

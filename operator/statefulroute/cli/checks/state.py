@@ -185,14 +185,7 @@ async def check_routes(
         serving.record(route)
         count += 1
         ready += condition(route, ConditionType.READY).get("status") == "True"
-        results = [
-            *_check_deletion(route, clock()),
-            *_check_conditions(route),
-            *_check_suspension(route),
-            *_check_disruptions(route),
-            *_check_capacity(route),
-            *_check_link_limit(route),
-        ]
+        results = check_route(route, clock())
         with_results += bool(results)
         for result in results:
             yield result
@@ -203,6 +196,23 @@ async def check_routes(
         yield CheckResult(_ROUTES, level, _tally(ready, count, "Ready"), fix, count)
     if without_port.count:
         yield _port_notice(without_port)
+
+
+def check_route(route: Object, now: datetime) -> list[CheckResult]:
+    """Returns what is wrong with a route by its own status."""
+    return [
+        *_check_deletion(route, now),
+        *_check_conditions(route),
+        *_check_suspension(route),
+        *_check_disruptions(route),
+        *_check_capacity(route),
+        *_check_link_limit(route),
+    ]
+
+
+def link_fix(reason: str) -> str:
+    """Returns how to fix links that are not bound for a reason; empty if it is not known."""
+    return _LINK_FIXES.get(reason, "")
 
 
 def _port_notice(routes: Occurrences) -> CheckResult:

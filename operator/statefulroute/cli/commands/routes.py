@@ -101,7 +101,7 @@ async def _show_named(cluster: Cluster, names: Sequence[str], options: ListOptio
     writer.close()
 
 
-def _state_label(route: Object, now: datetime) -> str:
+def state_label(route: Object, now: datetime) -> str:
     """Returns the routing state of a service; if it is deleted or not ready unintentionally, the reason."""
     if "deletionTimestamp" in route["metadata"]:
         return "DeletionBlocked" if is_deletion_blocked(route, now) else "Deleting"
@@ -116,7 +116,7 @@ def _state_label(route: Object, now: datetime) -> str:
 
 def _row(route: Object, now: datetime) -> Row:
     spec, status = route["spec"], route.get("status", {})
-    state = _state_label(route, now)
+    state = state_label(route, now)
     workload = status.get("workloadState", EMPTY)
     return [
         route["metadata"]["name"],

@@ -1,0 +1,201 @@
+"""Serves the pages of the console, and what they show, over HTTP."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+
+from aiohttp import web
+
+from statefulroute.api.limits import INT32_MAX
+from statefulroute.cli.cluster import Cluster
+from statefulroute.cli.runner import error_message
+from statefulroute.cluster.clock import utc_now
+from statefulroute.cluster.errors import ClusterError
+from statefulroute.console.checks import InstallationChecks
+from statefulroute.console.events import RouteEvents
+from statefulroute.console.namespaces import Scope
+from statefulroute.console.responses import RequestError, error_response, json_response
+from statefulroute.console.security import OPEN, Access, add_headers, guard
+from statefulroute.console.static_files import load_static_files
+from statefulroute.console.stream import Page, stream_page
+from statefulroute.console.views import link_item, link_page, overview, route_page
+from statefulroute.console.watcher import Watcher
+from statefulroute.domain.keys import PodKey, RouteKey
+
+#: The maximum and the usual number of routes and links in a page.
+_MAX_PAGE, _PAGE = 200, 50
+
+#: The number of links that a search by uid in all routes returns.
+_MAX_FOUND = 50
+
+#: The number of browser pages that receive changes at the same time.
+_MAX_STREAMS = 32
+
+#: The least time between two snapshots of a page, in seconds.
+_OVERVIEW_PAUSE, _ROUTE_PAUSE = 1.0, 0.4
+
+
+@dataclass
+class ConsoleServer:
+    """The handlers of requests.
+
+    Args:
+        cluster: the cluster, as the user of the console.
+        watcher: the routes and links.
+        scope: which namespaces it shows.
+        access: who may use it.
+    """
+
+    cluster: Cluster
+    watcher: Watcher
+    scope: Scope
+    access: Access
+
+    def __post_init__(self) -> None:
+        namespaces = self.scope.namespaces
+        self._checked = replace(self.cluster, namespace=namespaces[0] if len(namespaces) == 1 else None)
+        self._checks = InstallationChecks(self._checked)
+        self._events = RouteEvents(self.cluster)
+        self._files = load_static_files()
+        self._streams = 0
+        self._stopping = asyncio.Event()
+
+    def application(self) -> web.Application:
+        """Returns the application for aiohttp."""
+        app = web.Application(middlewares=[guard(self.access)])
+        app.on_response_prepare.append(add_headers)
+        app.on_shutdown.append(self._stop)
+        route = "/{token}/api/routes/{namespace}/{name}"
+        app.add_routes(
+            [
+                web.get("/open/{code}", self._open, name=OPEN),
+                web.get("/{token}/", self._static),
+                web.get("/{token}/api/health", self._health),
+                web.get("/{token}/api/routes", self._list_routes),
+                web.get("/{token}/api/stream", self._stream_overview),
+                web.get("/{token}/api/checks", self._list_checks),
+                web.get("/{token}/api/links", self._find_links),
+                web.get(route, self._show_route),
+                web.get(f"{route}/stream", self._stream_route),
+                web.get(f"{route}/links", self._list_links),
+                web.get(f"{route}/events", self._list_events),
+                web.get("/{token}/{path:.*}", self._static),
+            ]
+        )
+        return app
+
+    async def _stop(self, _: web.Application) -> None:
+        self._stopping.set()
+
+    async def _open(self, request: web.Request) -> web.Response:
+        """Leads the browser that the command has opened to the address with the token."""
+        if not self.access.take_code(request.match_info["code"]):
+            message = "this address was used already: open the one that the command has printed"
+            return error_response(HTTPStatus.FORBIDDEN, message)
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"/{self.access.token}/"})
+
+    async def _health(self, _: web.Request) -> web.Response:
+        """Tells a page whose stream has ended whether this server still runs, and knows its token."""
+        return json_response({})
+
+    async def _static(self, request: web.Request) -> web.Response:
+        file = self._files.get(request.match_info.get("path") or "index.html")
+        if file is None:
+            raise RequestError(HTTPStatus.NOT_FOUND, "there is no such path")
+        return web.Response(body=file.content, content_type=file.content_type, charset="utf-8")
+
+    async def _list_routes(self, request: web.Request) -> web.Response:
+        return json_response(self._overview(request)())
+
+    async def _stream_overview(self, request: web.Request) -> web.StreamResponse:
+        page = Page(self._version, self._overview(request), _no_changes, _OVERVIEW_PAUSE)
+        return await self._stream(request, page)
+
+    def _overview(self, request: web.Request) -> Callable[[], object]:
+        search, (offset, limit) = request.query.get("search", "")[:300], _range(request)
+        return lambda: overview(
+            self.watcher, scope=self.scope.label, search=search, offset=offset, limit=limit, now=utc_now()
+        )
+
+    def _version(self) -> object:
+        return self.watcher.version, self.watcher.is_current, self.watcher.is_synced
+
+    async def _list_checks(self, _: web.Request) -> web.Response:
+        return json_response(await self._checks.results())
+
+    async def _find_links(self, request: web.Request) -> web.Response:
+        found = self.watcher.links.of_uid(request.query.get("uid", ""), _MAX_FOUND)
+        return json_response([link_item(link) for link in found])
+
+    async def _show_route(self, request: web.Request) -> web.Response:
+        page = route_page(self.watcher, _route_key(request), scope=self.scope.label, now=utc_now())
+        if page is None:
+            raise RequestError(HTTPStatus.NOT_FOUND, "the route does not exist")
+        return json_response(page)
+
+    async def _stream_route(self, request: web.Request) -> web.StreamResponse:
+        key = _route_key(request)
+
+        def snapshot() -> object:
+            return route_page(self.watcher, key, scope=self.scope.label, now=utc_now())
+
+        def changes(number: int) -> tuple[object, int]:
+            return self.watcher.changes.since(number, key), self.watcher.changes.last_number
+
+        def version() -> object:
+            return self.watcher.version_of(key), self.watcher.is_current, self.watcher.is_synced
+
+        return await self._stream(request, Page(version, snapshot, changes, _ROUTE_PAUSE))
+
+    async def _stream(self, request: web.Request, page: Page) -> web.StreamResponse:
+        if self._streams >= _MAX_STREAMS:
+            message = "too many pages of this console are open: close some of them"
+            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, message)
+        self._streams += 1
+        try:
+            return await stream_page(request, page, self.watcher.changes.last_number, self._stopping)
+        finally:
+            self._streams -= 1
+
+    async def _list_links(self, request: web.Request) -> web.Response:
+        query, (_, limit) = request.query, _range(request)
+        pod, search, after = _pod_key(request), query.get("search", ""), query.get("after", "")
+        return json_response(
+            link_page(self.watcher, _route_key(request), pod=pod, search=search, after=after, limit=limit)
+        )
+
+    async def _list_events(self, request: web.Request) -> web.Response:
+        try:
+            return json_response(await self._events.of_route(_route_key(request)))
+        except ClusterError as error:
+            raise RequestError(HTTPStatus.BAD_GATEWAY, error_message(error)) from error
+
+
+def _no_changes(number: int) -> tuple[object, int]:
+    return (), number
+
+
+def _route_key(request: web.Request) -> RouteKey:
+    return RouteKey(request.match_info["namespace"], request.match_info["name"])
+
+
+def _pod_key(request: web.Request) -> PodKey | None:
+    """Returns the pod of a query: `podIndex`, or `podName`; None if it names none."""
+    if "podIndex" in request.query:
+        return _number(request, "podIndex", 0, INT32_MAX)
+    return request.query.get("podName")
+
+
+def _range(request: web.Request) -> tuple[int, int]:
+    """Returns the offset and the limit of a page."""
+    return _number(request, "offset", 0, INT32_MAX), _number(request, "limit", _PAGE, _MAX_PAGE)
+
+
+def _number(request: web.Request, name: str, default: int, maximum: int) -> int:
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and int(text) <= maximum):
+        raise RequestError(HTTPStatus.BAD_REQUEST, f"{name} must be a number of at most {maximum}")
+    return int(text)

@@ -1,0 +1,59 @@
+/** Requests to the server of the console. All paths are below the token, which is the first part of the page's path. */
+
+/** The server has refused a request, or does not answer. */
+export class RequestError extends Error {
+  /**
+   * @param {number} status the status of the response; 0 if there is none
+   * @param {string} message why
+   */
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/**
+ * Returns the path of a route in the API, below the token.
+ * @param {string} namespace
+ * @param {string} name
+ */
+export function routePath(namespace, name) {
+  return `api/routes/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+}
+
+/**
+ * Returns a path with a query; parameters that are empty are left out.
+ * @param {string} path
+ * @param {Record<string, string | number | undefined>} parameters
+ */
+export function withQuery(path, parameters) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) {
+    if (value !== undefined && value !== "") query.set(name, String(value));
+  }
+  return query.size ? `${path}?${query}` : path;
+}
+
+/**
+ * Reads something.
+ * @param {string} path
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>}
+ */
+export async function get(path, signal) {
+  let response;
+  try {
+    response = await fetch(path, { signal, cache: "no-store" });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new RequestError(0, "the console does not answer: is its command still running?");
+  }
+  return await decode(response);
+}
+
+/** @param {Response} response */
+async function decode(response) {
+  const value = await response.json().catch(() => ({ message: response.statusText }));
+  if (!response.ok) throw new RequestError(response.status, value.message);
+  return value;
+}

@@ -1,0 +1,148 @@
+/** The page of a route: its pods, its links, and what changes. */
+
+import { routePath } from "./api.js";
+import { Changes, Events } from "./changes.js";
+import { fly } from "./flights.js";
+import { Component, html } from "./html.js";
+import { Icon, podState, routeState } from "./icons.js";
+import { LinkTable } from "./links.js";
+import { Figure, Problems, RateFigures } from "./parts.js";
+import { PageStream } from "./stream.js";
+import { Legend, Tiles } from "./tiles.js";
+import { loadText, number, plural, printable, timeLeft } from "./text.js";
+
+/**
+ * @typedef {object} Props
+ * @property {string} namespace
+ * @property {string} name
+ * @property {string} pod the name of the selected pod
+ * @property {string} user the uid that is searched at first
+ * @property {(query: Record<string, string>) => void} select changes the query of the address
+ * @property {(connection: import("./types.js").Connection | null, problem: string) => void} onConnection
+ *
+ * @typedef {{page: import("./types.js").RoutePage | null, isMissing: boolean}} State
+ */
+
+/** @extends {Component<Props, State>} */
+export class RouteView extends Component {
+  /** @param {Props} props */
+  constructor(props) {
+    super(props);
+    /** @type {State} */
+    this.state = { page: null, isMissing: false };
+    /** @type {PageStream | null} */
+    this.stream = null;
+  }
+
+  componentDidMount() {
+    const { namespace, name } = this.props;
+    document.title = `${name} · StatefulRoute`;
+    this.stream = new PageStream(`${routePath(namespace, name)}/stream`, {
+      snapshot: (page) => {
+        this.setState(page ? { page, isMissing: false } : { isMissing: true });
+        if (page) this.props.onConnection(page.connection, "");
+      },
+      changes: (changes) => fly(changes),
+      failed: (problem) => this.props.onConnection(null, problem),
+    });
+  }
+
+  componentWillUnmount() {
+    this.stream?.close();
+  }
+
+  render() {
+    const { namespace, name, pod: podName, user, select } = this.props;
+    const { page, isMissing } = this.state;
+    if (isMissing) {
+      return html`<h1>${printable(name)}</h1>
+        <p class="empty">The route ${printable(`${namespace}/${name}`)} does not exist. <a href="#/">All routes</a></p>`;
+    }
+    if (!page) return html`<p class="boot" role="status">Reading ${printable(name)}…</p>`;
+    const pod = page.pods.find((each) => each.name === podName) ?? null;
+    return html`
+      <${Head} page=${page} />
+      <${Problems} problems=${page.problems} label="Problems of this route" />
+      <${Closing} page=${page} />
+      <section class="panel" aria-labelledby="pods-title">
+        <div class="head">
+          <h2 id="pods-title">Pods <small>${number(page.pods.length + page.omittedPods)}</small></h2>
+          <${Legend} />
+        </div>
+        ${page.waitingLinks > 0 && html`<p class="note"><${Icon} shape="clock" tone="warn" /> ${plural(page.waitingLinks, "link")} ${page.waitingLinks === 1 ? "waits" : "wait"} for a pod</p>`}
+        ${page.pods.length
+          ? html`<${Tiles} page=${page} selected=${pod?.name ?? ""} select=${(/** @type {string} */ each) => select({ pod: each, user: "" })} />`
+          : html`<p class="empty">There are no pods.</p>`}
+        ${page.omittedPods > 0 && html`<p class="muted">The status does not list ${plural(page.omittedPods, "other pod")}: the route has too many.</p>`}
+        ${pod && html`<${PodDetails} pod=${pod} now=${page.now} close=${() => select({ pod: "", user: "" })} />`}
+      </section>
+      <div class="columns">
+        <${LinkTable} page=${page} pod=${pod} search=${user} />
+        <div>
+          <${Changes} changes=${page.changes} />
+          <${Events} namespace=${namespace} name=${name} />
+        </div>
+      </div>
+    `;
+  }
+}
+
+/** @param {{page: import("./types.js").RoutePage}} props */
+function Head({ page }) {
+  const { card } = page;
+  const state = routeState(card.state);
+  return html`
+    <div class="head">
+      <div>
+        <h1><${Icon} ...${state} /> ${card.name} <span class="state tone-${state.tone}">${state.label}</span></h1>
+        <p class="muted">${card.namespace} · ${card.workload}${card.isPaused ? " · rollout paused" : ""}</p>
+      </div>
+    </div>
+    <dl class="figures">
+      <${Figure} label="Pods">${number(card.routablePods)}<small> of ${number(card.replicas)} serve</small><//>
+      ${card.desiredReplicas !== null && card.desiredReplicas !== card.replicas && html`<${Figure} label="Desired">${number(card.desiredReplicas)}<//>`}
+      <${Figure} label="Links">${number(page.links)}${card.unservedLinks > 0 && html`<small class="tone-bad"> ${number(card.unservedLinks)} not served</small>`}<//>
+      <${Figure} label="Load">${number(card.load)}<small> of ${number(card.overloaded)}${card.workloadState ? `, ${card.workloadState}` : ""}</small><//>
+      <${Figure} label="Next user to">${card.bestPod ?? "–"}<//>
+      <${RateFigures} rates=${page.rates} />
+    </dl>
+  `;
+}
+
+/** @param {{page: import("./types.js").RoutePage}} props */
+function Closing({ page }) {
+  const closing = page.pods.filter((pod) => pod.closing);
+  if (!closing.length) return null;
+  const links = closing.reduce((sum, pod) => sum + pod.totalLinks, 0);
+  const last = closing.filter((pod) => pod.totalLinks).map((pod) => pod.closing?.deadline ?? "").sort().at(-1);
+  const left = last ? timeLeft(last, page.now) : "";
+  return html`<p class="banner">
+    <${Icon} shape="clock" tone="warn" />
+    <span>
+      ${plural(closing.length, "pod")} ${closing.length === 1 ? "closes" : "close"} with ${plural(links, "link")}
+      ${left ? (left === "over" ? " whose time is over" : `; the last one keeps its users for ${left}`) : ""}
+    </span>
+  </p>`;
+}
+
+/** @param {{pod: import("./types.js").PodView, now: string, close: () => void}} props */
+function PodDetails({ pod, now, close }) {
+  const state = podState(pod);
+  const elsewhere = pod.totalLinks - pod.links;
+  return html`<section class="details" aria-label=${`Pod ${printable(pod.name)}`}>
+    <div class="head">
+      <h3><${Icon} ...${state} /> ${printable(pod.name)} <span class="state tone-${state.tone}">${state.label}</span></h3>
+      <button class="quiet" onClick=${close} data-key="Escape">Close</button>
+    </div>
+    <dl class="figures small">
+      <${Figure} label="In Kubernetes">${pod.serviceState}<//>
+      <${Figure} label="Routing state">${pod.routingState}<//>
+      <${Figure} label="Links">${number(pod.links)}${elsewhere > 0 && html`<small> and ${number(elsewhere)} in other routes</small>`}<//>
+      <${Figure} label="Load">${pod.load === null ? "not reported" : loadText(pod.load)}${pod.isStale ? " (stale)" : ""}<//>
+      ${pod.reason && html`<${Figure} label="Does not serve">${printable(pod.reason)}<//>`}
+      ${pod.lost && html`<${Figure} label="Lost">${pod.lost}<//>`}
+      ${pod.closing && html`<${Figure} label="Closes">${pod.closing.reason}<small> ${timeLeft(pod.closing.deadline, now)}</small><//>`}
+      ${pod.revision && html`<${Figure} label="Revision"><code>${pod.revision}</code><//>`}
+    </dl>
+  </section>`;
+}

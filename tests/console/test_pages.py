@@ -1,0 +1,132 @@
+"""The pages in a real browser, against a real control plane."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from localcluster import LocalCluster
+from support.browser import accessibility_violations, open_page, running_browser
+from support.console_process import ConsoleProcess, running_console
+from support.independent_client import PodLink
+from support.service import Service
+
+#: Uids that are made of HTML, or whose characters change the direction of the text around them.
+HOSTILE_UIDS = (
+    "<img src=x onerror=alert(1)>",
+    "<script>alert(1)</script>",
+    "'\"><svg/onload=alert(1)>",
+    "\u202egnp.exe",
+    "{{constructor.constructor('alert(1)')()}}",
+    "مرحبا",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with running_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, console: ConsoleProcess) -> Iterator[Page]:
+    """The first page of the console."""
+    with open_page(browser, console.address) as page:
+        yield page
+
+
+@pytest.fixture(autouse=True)
+def _cleanup(shared_service: Service) -> Iterator[None]:
+    """Restores the route and deletes all links after each test."""
+    yield
+    shared_service.edit_route(pods=None, routingState=None)
+    shared_service.client.delete_all(PodLink, shared_service.namespace)
+
+
+def open_route(page: Page) -> None:
+    """Opens the page of the route from the overview."""
+    page.get_by_role("link", name="game").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("game")
+
+
+def tile(page: Page, pod: int) -> Locator:
+    """Returns the tile of a pod."""
+    return page.get_by_role("option", name=re.compile(f"^game-{pod},"))
+
+
+def test_shows_links_that_move_between_pods(page: Page, shared_service: Service) -> None:
+    open_route(page)
+    expect(tile(page, 0)).to_have_attribute("aria-label", re.compile("0 links"))
+    name = shared_service.link("alice", podIndex=0)
+    expect(tile(page, 0)).to_have_attribute("aria-label", re.compile("Ready, 1 links"))
+    shared_service.await_bound(name)
+    shared_service.kubectl.run(
+        "patch", "podlink", name, "--type=merge", "--patch", '{"spec": {"podIndex": 2}}'
+    ).expect_success()
+    expect(tile(page, 2)).to_have_attribute("aria-label", re.compile("Ready, 1 links"))
+    expect(page.get_by_role("listitem").filter(has_text="game-0 → game-2")).to_contain_text("alice")
+    expect(page.locator(".flight")).to_have_count(0)  # it has arrived
+
+
+def test_is_used_by_keyboard(page: Page, shared_service: Service) -> None:
+    shared_service.link_all(["alice", "bob"], podIndex=1)
+    page.get_by_role("link", name="game").focus()
+    page.keyboard.press("Enter")
+    expect(tile(page, 0)).to_be_visible()
+    page.keyboard.press("f")
+    page.keyboard.type("bo")
+    expect(page.get_by_role("cell", name="bob")).to_be_visible()
+    expect(page.get_by_role("cell", name="alice")).to_have_count(0)
+    tile(page, 0).focus()
+    page.keyboard.press("ArrowRight")
+    expect(tile(page, 1)).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(tile(page, 1)).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("region", name="Pod game-1")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(tile(page, 1)).to_have_attribute("aria-selected", "false")
+
+
+def test_uids_of_html_and_control_characters_are_only_text(page: Page, shared_service: Service) -> None:
+    for uid in HOSTILE_UIDS:
+        shared_service.link_encoded(uid, podIndex=0)
+    open_route(page)
+    users = page.locator("td .uid")
+    expect(users).to_have_count(len(HOSTILE_UIDS))
+    shown = {json.dumps(text) for text in users.all_text_contents()}
+    assert shown == {json.dumps(uid.replace("\u202e", "\\u{202e}")) for uid in HOSTILE_UIDS}
+    assert page.locator("main img, main script, td svg[onload]").count() == 0
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1280), ("dark", 360)])
+def test_has_no_accessibility_violations(
+    browser: Browser, console: ConsoleProcess, shared_service: Service, theme: str, width: int
+) -> None:
+    shared_service.edit_route(pods=[{"index": 1, "routingState": "DenyNewCall"}])
+    shared_service.await_bound(shared_service.link("alice", podIndex=0))
+    with open_page(browser, console.address, theme=theme, width=width) as page:
+        expect(page.get_by_role("link", name="game")).to_be_visible()
+        assert accessibility_violations(page) == []
+        open_route(page)
+        expect(page.get_by_role("cell", name="alice")).to_be_visible()
+        tile(page, 1).click()
+        assert accessibility_violations(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_two_tabs_show_the_same_and_say_when_the_console_has_stopped(
+    browser: Browser, cluster: LocalCluster, shared_service: Service
+) -> None:
+    options = {"reports": "net::ERR_"}
+    with (
+        running_console(cluster.kubeconfig, "--namespace", shared_service.namespace) as own,
+        open_page(browser, own.address, **options) as first,
+        open_page(browser, own.address, **options) as second,
+    ):
+        for page in (first, second):
+            expect(page.get_by_role("status")).to_contain_text("Live")
+        own.stop()
+        for page in (first, second):
+            expect(page.get_by_role("alert")).to_contain_text("The console does not answer")

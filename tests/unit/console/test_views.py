@@ -1,0 +1,140 @@
+"""What the pages show of routes, pods and links."""
+
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+
+from statefulroute.cluster.clock import utc_now
+from statefulroute.console.views import Overview, link_page, overview, route_page
+from statefulroute.console.watcher import Watcher
+from statefulroute.domain.keys import RouteKey
+from support.console import link_state, route_record, synced_watcher
+
+GAME = RouteKey("play", "game")
+
+
+def not_ready(reason: str = "NoRoutablePod") -> dict[str, Any]:
+    """The status of a route that is not Ready."""
+    condition = {"type": "Ready", "status": "False", "reason": reason, "message": "no pod serves users"}
+    return {"observedGeneration": 1, "conditions": [condition]}
+
+
+def show(watcher: Watcher, search: str = "", offset: int = 0, limit: int = 50) -> Overview:
+    return overview(watcher, scope="all", search=search, offset=offset, limit=limit, now=utc_now())
+
+
+def test_routes_with_problems_come_first() -> None:
+    watcher = synced_watcher()
+    for record in (
+        route_record("a"),
+        route_record("b", status=not_ready("Shutdown")),
+        route_record("c", status=not_ready()),
+    ):
+        watcher.route_cache.put(record)
+    page = show(watcher)
+    assert [each.card.name for each in page.routes] == ["c", "b", "a"]
+    assert [[problem.level for problem in each.problems] for each in page.routes] == [["problem"], ["notice"], []]
+    assert (page.total, page.ready, page.with_problems) == (3, 1, 1)
+    assert "make" in page.routes[0].problems[0].fix or page.routes[0].problems[0].fix
+
+
+def test_overview_is_searched_and_paged() -> None:
+    watcher = synced_watcher()
+    for number in range(10_000):
+        watcher.route_cache.put(route_record(f"route-{number:05}"))
+    page = show(watcher, search="ROUTE-0012", offset=2, limit=3)
+    assert [each.card.name for each in page.routes] == ["route-00122", "route-00123", "route-00124"]
+    assert (page.total, page.matching) == (10_000, 10)
+
+
+def test_links_that_are_not_bound_are_problems_of_their_route() -> None:
+    watcher = synced_watcher()
+    watcher.route_cache.put(route_record())
+    watcher.route_cache.put(route_record("a"))
+    for uid in ("alice", "bob"):
+        watcher.link_cache.put(link_state(uid, None, phase="Pending", reason="AtCapacity"))
+    watcher.link_cache.put(link_state("carol", phase="HandingOver", reason="HandingOver"))
+    first = show(watcher).routes[0]
+    assert (first.card.name, first.links) == ("game", 3)
+    assert [each.message for each in first.problems] == ["2 links are Pending (AtCapacity)"]
+
+
+def test_links_without_a_route_are_a_problem() -> None:
+    watcher = synced_watcher()
+    watcher.link_cache.put(link_state("alice", route="gone"))
+    (problem,) = show(watcher).problems
+    assert problem.message == "1 link names a route that does not exist, for example play/gone"
+
+
+def test_an_operator_that_does_not_observe_a_route_is_a_problem() -> None:
+    watcher = synced_watcher()
+    watcher.route_cache.put(route_record(status={}))
+    assert show(watcher).routes[0].problems == []
+    late = overview(watcher, scope="", search="", offset=0, limit=9, now=utc_now() + timedelta(seconds=6))
+    assert [each.check for each in late.routes[0].problems] == ["operator"]
+
+
+def test_page_of_a_route_has_its_pods_with_their_states() -> None:
+    deadline = "2026-01-01T13:00:00Z"
+    closing = {"reason": "ScaleDown", "since": "2026-01-01T12:00:00Z", "deadline": deadline}
+    pods = [
+        {
+            "index": 0,
+            "name": "game-0",
+            "serviceState": "Ready",
+            "routingState": "Ready",
+            "weightedLoadMilli": 1500,
+            "links": 1,
+            "totalLinks": 3,
+        },
+        {
+            "index": 1,
+            "name": "game-1",
+            "serviceState": "Ready",
+            "routingState": "DenyNewCall",
+            "closing": closing,
+            "handingOver": True,
+        },
+    ]
+    status = {
+        "observedGeneration": 1,
+        "pods": pods,
+        "lostPods": [{"name": "game-7", "cause": "NodeNotReady", "links": 1}],
+    }
+    watcher = synced_watcher()
+    watcher.route_cache.put(route_record(status=status, placement={"maxLinksPerPod": 9}))
+    for uid, pod in (("alice", 0), ("bob", 1), ("carol", 7), ("dave", None)):
+        watcher.link_cache.put(link_state(uid, pod))
+    page = route_page(watcher, GAME, scope="all", now=utc_now())
+    assert page is not None
+    first, second, lost = page.pods
+    assert (first.links, first.total_links, first.load, first.closing) == (1, 3, 1.5, None)
+    assert (second.closing and second.closing.reason, second.is_handing_over) == ("ScaleDown", True)
+    assert (lost.name, lost.service_state, lost.lost, lost.links) == ("game-7", "Unlisted", "NodeNotReady", 1)
+    assert (page.links, page.waiting_links, page.capacity, page.is_limited) == (4, 1, 9, True)
+    assert msgspec.json.encode(page)
+
+
+def test_capacity_without_a_limit_is_that_of_the_fullest_pod() -> None:
+    watcher = synced_watcher()
+    watcher.route_cache.put(route_record(workloadRef={"kind": "Deployment", "name": "web"}))
+    for uid in "abc":
+        watcher.link_cache.put(link_state(uid, "web-x" if uid == "a" else "web-y"))
+    page = route_page(watcher, GAME, scope="all", now=utc_now())
+    assert page is not None
+    assert ([each.name for each in page.pods], page.capacity, page.is_limited) == (["web-x", "web-y"], 2, False)
+
+
+def test_page_of_a_missing_route_is_none() -> None:
+    watcher = synced_watcher()
+    assert route_page(watcher, GAME, scope="all", now=utc_now()) is None
+
+
+def test_last_page_of_links_has_no_next_one() -> None:
+    watcher = synced_watcher()
+    for uid in "abc":
+        watcher.link_cache.put(link_state(uid))
+    first = link_page(watcher, GAME, pod=None, search="", after="", limit=2)
+    last = link_page(watcher, GAME, pod=None, search="", after=first.next, limit=2)
+    assert (first.next, last.next, [each.uid for each in last.links]) == ("b", "", ["c"])
