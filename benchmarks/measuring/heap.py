@@ -43,7 +43,7 @@ async def operator_state(client: Client) -> AsyncIterator[LinkCount]:
     informers.links.cache.listen(counts.link_changed)
     informers.links.cache.listen(metrics.link_changed)
     informers.routes.cache.listen(metrics.route_changed)
-    routes = RouteStore(informers, counts.of, utc_now)
+    routes = RouteStore(informers, counts.of, counts.arriving, utc_now)
     counts.listen(routes.observe_links)
     expiry = ExpiryController(informers.links.cache, lambda _: None, utc_now)
     async with informers.run():

@@ -11,7 +11,7 @@ import msgspec
 
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.statefulroute import StatefulRouteSpec
-from statefulroute.api.vocabulary import LossCause, ServiceState
+from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.informers import Informers
@@ -19,8 +19,10 @@ from statefulroute.cluster.writes import LinkWriter, status_patch
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.controllers.links.hand_overs import HandOvers
 from statefulroute.controllers.links.reconciler import LinkReconciler
 from statefulroute.controllers.links.turn_limiter import TurnLimiter
+from statefulroute.controllers.monitoring.hand_overs import HandOverMetrics
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.lost_pods import LostPodTracker
@@ -47,7 +49,7 @@ class _StoringWriter:
     async def bind(self, link: Link, pod: PodKey) -> None:
         self._store(link, pod=pod, generation=link.generation + 1)
 
-    async def update_status(self, link: Link, status: LinkStatus, _: LossCause | None = None) -> str:
+    async def update_status(self, link: Link, status: LinkStatus, *_: object) -> str:
         self._store(link, status=status, observed_generation=link.generation, status_expire_time=link.expire_time)
         return ""
 
@@ -78,7 +80,7 @@ class SimulatedControllers:
         counts, metrics = LinkCounts(), LinkMetrics(lambda: True)
         informers.links.cache.listen(counts.link_changed)
         informers.links.cache.listen(metrics.link_changed)
-        self.route_store = RouteStore(informers, counts.of, lambda: self.now)
+        self.route_store = RouteStore(informers, counts.of, counts.arriving, lambda: self.now)
         counts.listen(self.route_store.observe_links)
         recorder, settings = cast("EventRecorder", _NoEvents()), Settings()
         lost_pods = LostPodTracker(recorder, lambda: self.now)
@@ -94,6 +96,8 @@ class SimulatedControllers:
             rewrite_limiter=limiters[1],
             recorder=recorder,
             metrics=metrics,
+            hand_overs=HandOvers(),
+            hand_over_metrics=HandOverMetrics(),
             clock=lambda: self.now,
         )
         self._links = LinkController(

@@ -14,7 +14,7 @@ from statefulroute.api.group import API_VERSION, POD_LINK
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.codec import LINKS
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
-from statefulroute.cluster.writes import pod_patch, spec_patch
+from statefulroute.cluster.writes import hand_over_patch, pod_patch, spec_patch
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.errors import InvalidParameterError, LinkLimitReachedError
 from statefulroute.domain.keys import RouteKey, link_name
@@ -168,9 +168,7 @@ class LinkRequests:
                     self._links.forget(link)
                 return
             case Put(binding) if link is not None:
-                change = spec_patch(link, _spec(binding), keep_managed_fields=self._keep_managed_fields)
-                if link.hand_over is not None and binding.hand_over is None:
-                    change["spec"]["handOver"] = None
+                change = spec_patch(link, _spec(link, binding), keep_managed_fields=self._keep_managed_fields)
                 if link.foreign_namespace is not None:  # a link that names another namespace binds nothing
                     change["spec"]["namespace"] = None
                 response = await self._client.merge_patch(self._path(name), msgspec.json.encode(change))
@@ -199,14 +197,19 @@ class LinkRequests:
         return collection if name is None else f"{collection}/{name}"
 
 
-def _spec(binding: Binding) -> dict[str, Any]:
+def _spec(link: Link | None, binding: Binding) -> dict[str, Any]:
     """Returns a merge patch of a link's spec; null removes a field."""
     renew_time = format_rfc3339(binding.renew_time) if binding.renew_time else None
-    return {**pod_patch(binding.pod), "ttlSeconds": binding.ttl_seconds, "renewTime": renew_time}
+    return {
+        **pod_patch(binding.pod),
+        "ttlSeconds": binding.ttl_seconds,
+        "renewTime": renew_time,
+        **hand_over_patch(link, binding.hand_over),
+    }
 
 
 def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding) -> dict[str, Any]:
-    spec = {key: value for key, value in _spec(binding).items() if value is not None}
+    spec = {key: value for key, value in _spec(None, binding).items() if value is not None}
     return {
         "apiVersion": API_VERSION,
         "kind": POD_LINK.kind,

@@ -19,8 +19,9 @@ from statefulroute.cluster.informer import Informer
 from statefulroute.cluster.lean_routes import LEAN_ROUTES
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.cluster.served_definition import ServedDefinition
+from statefulroute.domain.hand_over import Outcome
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.link import Link, LinkStatus
+from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import Route
 from statefulroute.domain.times import format_rfc3339
@@ -66,20 +67,15 @@ class LinkWriter:
         self._keep_managed_fields = keep_managed_fields
 
     async def bind(self, link: Link, pod: PodKey) -> None:
-        """Writes a chosen pod to the link's spec.
+        """Writes a chosen pod to the link's spec, and removes its hand-over.
 
         Raises:
             ClusterError: the request failed, or its result is unknown.
         """
-        await self._patch(link, "", spec_patch(link, pod_patch(pod), keep_managed_fields=self._keep_managed_fields))
+        await self._patch_spec(link, pod_patch(pod) | hand_over_patch(link, None))
 
-    async def update_status(self, link: Link, status: LinkStatus, cause: LossCause | None = None) -> str:
-        """Writes the link's status.
-
-        Args:
-            link: the version of the link that the decision used.
-            status: the new status.
-            cause: why the previous pod was lost, if the link has moved for this reason.
+    async def write_hand_over(self, link: Link, hand_over: HandOver | None) -> str:
+        """Writes or removes the hand-over in the link's spec.
 
         Returns:
             The link's `metadata.uid`.
@@ -87,7 +83,28 @@ class LinkWriter:
         Raises:
             ClusterError: the request failed, or its result is unknown.
         """
-        patch = link_status_patch(link, status, self._clock(), cause)
+        response = await self._patch_spec(link, hand_over_patch(link, hand_over))
+        return _written_decoder.decode(response).metadata.uid
+
+    async def update_status(
+        self, link: Link, status: LinkStatus, cause: LossCause | None = None, outcome: Outcome | None = None
+    ) -> str:
+        """Writes the link's status.
+
+        Args:
+            link: the version of the link that the decision used.
+            status: the new status.
+            cause: why the link has left its previous pod: that was lost, or had to be emptied; None if a client moved
+                the link.
+            outcome: how the hand-over ended by which the link has moved; None if there was none.
+
+        Returns:
+            The link's `metadata.uid`.
+
+        Raises:
+            ClusterError: the request failed, or its result is unknown.
+        """
+        patch = link_status_patch(link, status, self._clock(), cause, is_handed_over=outcome is not None)
         body = {"metadata": {"resourceVersion": str(link.resource_version)}, "status": patch}
         return _written_decoder.decode(await self._patch(link, "/status", body)).metadata.uid
 
@@ -103,6 +120,9 @@ class LinkWriter:
         preconditions = {"resourceVersion": str(link.resource_version)}
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         return _deleted_decoder.decode(await self._client.delete(_path(link), msgspec.json.encode(options))).details.uid
+
+    async def _patch_spec(self, link: Link, spec: dict[str, Any]) -> bytes:
+        return await self._patch(link, "", spec_patch(link, spec, keep_managed_fields=self._keep_managed_fields))
 
     async def _patch(self, link: Link, subresource: str, body: dict[str, Any]) -> bytes:
         response = await self._client.merge_patch(_path(link) + subresource, msgspec.json.encode(body))
@@ -131,6 +151,20 @@ def pod_patch(pod: PodKey | None) -> dict[str, Any]:
     return {"podIndex": pod, "podName": None} if not isinstance(pod, str) else {"podIndex": None, "podName": pod}
 
 
+def hand_over_patch(link: Link | None, hand_over: HandOver | None) -> dict[str, Any]:
+    """Returns a merge patch to the hand-over of a link; it is empty if the link has this one.
+
+    Args:
+        link: the version of the link that the decision used; None if it does not exist.
+        hand_over: the new hand-over; None removes it.
+    """
+    if hand_over == (None if link is None else link.hand_over):
+        return {}
+    if hand_over is None:
+        return {"handOver": None}
+    return {"handOver": pod_patch(hand_over.pod) | {"startTime": hand_over.start_time}}
+
+
 def spec_patch(link: Link, spec: dict[str, Any], *, keep_managed_fields: bool) -> dict[str, Any]:
     """Returns a merge patch of a link's spec, which the API server refuses if the link has changed since.
 
@@ -153,8 +187,18 @@ def _path(link: Link) -> str:
     return f"/apis/{API_VERSION}/namespaces/{link.route.namespace}/{POD_LINK.plural}/{link.name}"
 
 
-def link_status_patch(link: Link, status: LinkStatus, now: datetime, cause: LossCause | None = None) -> dict[str, Any]:
-    """Returns a merge patch to a new status of a link; null removes a field that no longer applies."""
+def link_status_patch(
+    link: Link, status: LinkStatus, now: datetime, cause: LossCause | None = None, *, is_handed_over: bool = False
+) -> dict[str, Any]:
+    """Returns a merge patch to a new status of a link; null removes a field that no longer applies.
+
+    Args:
+        link: the version of the link that the decision used.
+        status: the new status.
+        now: the current time.
+        cause: why the link has left its previous pod; None if a client moved it.
+        is_handed_over: whether the previous pod was asked to hand the user over.
+    """
     previous = link.status
     was_ready = previous is not None and previous.is_ready
     transition_time = link.transition_time if previous is not None and was_ready == status.is_ready else None
@@ -180,22 +224,25 @@ def link_status_patch(link: Link, status: LinkStatus, now: datetime, cause: Loss
     if status.facts_hash is not None or (previous is not None and previous.facts_hash is not None):
         patch["factsHash"] = status.facts_hash
     previous_pod = link.status_pod
-    if status.phase is LinkPhase.BOUND:
+    if status.is_ready:
         if not was_ready or previous_pod != status.pod:
             patch["boundTime"] = this_second
         if previous_pod is not None and previous_pod != status.pod:
-            patch["previous"] = _previous_binding(previous, now, cause)
+            patch["previous"] = _previous_binding(previous, now, cause, is_handed_over=is_handed_over)
     elif status.phase is not LinkPhase.LOST:
         patch["boundTime"] = None
     return patch
 
 
-def _previous_binding(previous: LinkStatus | None, now: datetime, cause: LossCause | None) -> dict[str, Any]:
+def _previous_binding(
+    previous: LinkStatus | None, now: datetime, cause: LossCause | None, *, is_handed_over: bool
+) -> dict[str, Any]:
     """Returns a merge patch of the previous binding, which keeps nothing of an earlier one."""
+    lost_or_moved = MoveReason.MOVED if cause is None else MoveReason.POD_LOST
     return {
         "podIndex": previous and previous.pod_index,
         "podName": previous and previous.pod_name,
-        "reason": MoveReason.MOVED if cause is None else MoveReason.POD_LOST,
+        "reason": MoveReason.HANDED_OVER if is_handed_over else lost_or_moved,
         "cause": cause,
         "time": _format_seconds(now),
     }

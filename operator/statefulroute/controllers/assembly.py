@@ -19,10 +19,12 @@ from statefulroute.controllers.leadership import Leadership
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.links.expiry import ExpiryController
+from statefulroute.controllers.links.hand_overs import HandOvers
 from statefulroute.controllers.links.reconciler import LinkReconciler
 from statefulroute.controllers.links.turn_limiter import TurnLimiter
 from statefulroute.controllers.loss_verifier import LossVerifier
 from statefulroute.controllers.monitoring.disruptions import DisruptionMetrics
+from statefulroute.controllers.monitoring.hand_overs import HandOverMetrics
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.monitoring.process import ProcessMetrics
 from statefulroute.controllers.monitoring.routes import RouteMetrics
@@ -101,7 +103,9 @@ def assemble(
     informers.links.cache.listen(counts.link_changed)
     informers.links.cache.listen(metrics.link_changed)
     informers.routes.cache.listen(metrics.route_changed)
-    route_store = RouteStore(informers, counts.of, utc_now, plans_disruptions=settings.plans_disruptions)
+    route_store = RouteStore(
+        informers, counts.of, counts.arriving, utc_now, plans_disruptions=settings.plans_disruptions
+    )
     counts.listen(route_store.observe_links)
     informers.routes.cache.listen(counts.route_changed)
     recorder = EventRecorder(client, socket.gethostname())
@@ -129,6 +133,8 @@ def assemble(
     informers.routes.cache.listen(foreign_writes.route_changed)
     move_limiter = TurnLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
     rewrite_limiter = TurnLimiter(settings.moves_per_second / _MOVES_PER_REWRITE, _MAX_REWRITES_IN_FLIGHT)
+    hand_overs, hand_over_metrics = HandOvers(), HandOverMetrics()
+    informers.links.cache.listen(hand_overs.link_changed)
     reconciler = LinkReconciler(
         links=informers.links.cache,
         route_store=route_store,
@@ -138,6 +144,8 @@ def assemble(
         rewrite_limiter=rewrite_limiter,
         recorder=recorder,
         metrics=metrics,
+        hand_overs=hand_overs,
+        hand_over_metrics=hand_over_metrics,
         clock=utc_now,
     )
     links = LinkController(
@@ -149,6 +157,7 @@ def assemble(
     )
     move_limiter.listen(links.resume)
     rewrite_limiter.listen(links.resume_rewrite)
+    hand_overs.listen(links.resume)
     refresher = RouteRefresher(
         informers,
         route_store,
@@ -191,6 +200,7 @@ def assemble(
             lambda: leadership.is_leader, lambda: leadership.losses, lambda: foreign_writes.count, links.backlog
         ),
         metrics,
+        *hand_over_metrics.collectors,
         RouteMetrics(informers.routes.cache, route_store, assessments, lambda: leadership.is_leader, utc_now),
         DisruptionMetrics(
             informers.routes.cache,

@@ -20,7 +20,8 @@ class PodChanges:
 
     Attributes:
         changed: the pods that have changed, appeared or vanished, or whose loss has.
-        appeared: the pods that exist since, that have another host, or that are lost, or lost for another reason.
+        appeared: the pods that exist since, that have another host, that have begun to hand their users over, or that
+            are lost, or lost for another reason.
     """
 
     changed: AbstractSet[PodKey]
@@ -148,7 +149,9 @@ def compare_pods(
         before, after = former.get(key), new.pods.get(key)
         if before != after:
             changed.add(key)
-        if after is not None and (before is None or before.host != after.host):
+        if after is None:
+            continue
+        if before is None or before.host != after.host or (after.is_handing_over and not before.is_handing_over):
             appeared.add(key)
     lost, withheld = (old.lost, old.withheld_losses) if old is not None else ({}, {})
     now_lost = {key for key, _ in new.lost.items() - lost.items()}

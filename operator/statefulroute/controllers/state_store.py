@@ -53,15 +53,17 @@ class RouteStore:
     Args:
         informers: the caches of routes, workloads, pods and nodes.
         links_of: returns the live link counts of a route's pods.
+        arriving_at: returns how many links are handed over to each of a route's pods, as a live view.
         clock: the time of day.
         monotonic: returns monotonic seconds, by which the grace periods of lost pods run.
         plans_disruptions: whether pods may close. Otherwise, those that a status shows as closing are open.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that views depend on
         self,
         informers: Informers,
         links_of: Callable[[RouteKey], Mapping[PodKey, int]],
+        arriving_at: Callable[[RouteKey], Mapping[PodKey, int]],
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
         *,
@@ -69,6 +71,7 @@ class RouteStore:
     ) -> None:
         self._informers = informers
         self._links_of = links_of
+        self._arriving_at = arriving_at
         self._clock = clock
         self._workload_routes = WorkloadRoutes()
         self._loads = LoadTracker(self._count_links, clock)
@@ -333,7 +336,7 @@ class RouteStore:
             self._links_of(key),
             self._loads.loads_of(key),
             self._loads.errors_of(key),
-            other_link_counts=tuple(self._links_of(other) for other in self.others(key)),
+            other_link_counts=self._other_counts(entry.route),
             closing=self._closing.of(entry.route.workload_key),
         )
         entry.members.fresh.advance(now)
@@ -369,6 +372,14 @@ class RouteStore:
             view.index.update(view, changes.changed if changed is None else changes.changed | changed)
         for listener in tuple(self._pod_listeners.get(key, ())):
             listener(changes)
+
+    def _other_counts(self, route: Route) -> tuple[Mapping[PodKey, int], ...]:
+        """Returns the live counts of the users that the pods of a route have, or will have, besides its links."""
+        others = self.others(route.key)
+        counts = [self._links_of(other) for other in others] + [self._arriving_at(other) for other in others]
+        if route.spec.hand_over is not None:
+            counts.append(self._arriving_at(route.key))
+        return tuple(counts)
 
     def _count_links(self, route: RouteKey, pod: PodKey) -> int:
         """Returns the number of links of a pod in all routes to its workload."""

@@ -16,6 +16,11 @@ from statefulroute.api.vocabulary import (
     RoutingState,
 )
 from statefulroute.domain.explanation import Explanation, Facts, hash_facts
+from statefulroute.domain.hand_over import (
+    HandOverWrite,
+    emptying_cause,
+    plan_hand_over,
+)
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.loss import current_cause, is_permanently_gone
@@ -32,6 +37,8 @@ class LinkView:
     link: Link
     route: RouteView | None
     now: datetime
+    is_hand_over_due: bool = False
+    """Whether the time-out of the link's hand-over is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,7 @@ class UpdateStatus:
     status: LinkStatus
 
 
-Plan = Bind | Move | Remove | UpdateStatus
+Plan = Bind | Move | Remove | UpdateStatus | HandOverWrite
 Check = Callable[[LinkView], Plan | None]
 
 
@@ -109,7 +116,7 @@ def is_rewrite(link: Link, plan: Plan) -> bool:
 
 
 def needs_turn(link: Link, plan: Plan) -> bool:
-    """Returns whether the write of a plan is paced: it moves, deletes or marks a link because its pod is lost.
+    """Returns whether the write of a plan is paced: it moves, deletes or marks a link, or starts or ends a hand-over.
 
     So the loss of many pods neither overruns the other pods nor delays new links, and can still be stopped.
     """
@@ -122,17 +129,27 @@ def needs_turn(link: Link, plan: Plan) -> bool:
             return status.phase is LinkPhase.LOST and not is_status_current(link, status)
         case Bind():
             return False
+        case _:
+            return True
 
 
-def move_cause(view: LinkView) -> LossCause | None:
+def move_cause(view: LinkView, *, is_handed_over: bool = False) -> LossCause | None:
     """Returns the loss that made the spec of the link name another pod than its status; None if a client changed it.
+
+    For a user who was handed over, it may also be why the old pod has to be emptied.
 
     The result depends on the current state only: if an operator stops between the two writes of a move, the next one
     has no other information.
+
+    Args:
+        view: the link.
+        is_handed_over: whether its previous pod was asked to hand the user over to the present one.
     """
     route, old_pod = view.route, view.link.status_pod
     if route is None or old_pod is None or route.route.spec.on_pod_lost.action is not PodLostAction.REBIND:
         return None
+    if is_handed_over and (cause := emptying_cause(route, old_pod)) is not None:
+        return cause
     if (loss := route.lost.get(old_pod) or route.withheld_losses.get(old_pod)) is not None:
         return loss.cause
     # `route.lost` has no entry for a missing pod without links.
@@ -143,10 +160,19 @@ def is_waiting_for_room(route: RouteView | None, status: LinkStatus) -> bool:
     """Returns whether a link with this status waits for a pod with room for another link."""
     if status.reason in {LinkReason.AT_CAPACITY, LinkReason.NO_AVAILABLE_POD}:
         return True
+    if status.phase is LinkPhase.BOUND:
+        return has_to_be_handed_over(route, status)
     pod = status.pod if status.phase is LinkPhase.LOST else None
     if route is None or pod is None or pod not in route.lost:
         return False  # a lost link that cannot move now would keep the room from the others
     return route.route.spec.on_pod_lost.action is PodLostAction.REBIND
+
+
+def has_to_be_handed_over(route: RouteView | None, status: LinkStatus) -> bool:
+    """Returns whether a link is bound to a pod that hands its users over, and no hand-over of the link has started."""
+    if route is None or route.route.spec.hand_over is None or status.phase is not LinkPhase.BOUND or status.pod is None:
+        return False
+    return emptying_cause(route, status.pod) is not None
 
 
 def no_pod_status(route: RouteView, now: datetime) -> LinkStatus:
@@ -186,8 +212,18 @@ def check_route_exists(view: LinkView) -> Plan | None:
 def check_loss_withheld(view: LinkView) -> Plan | None:
     """Keeps the status of a link whose pod looks lost while the loss does not count, also that of a lost link."""
     status, pod = view.link.status, view.link.pod
-    is_withheld = pod is not None and pod in _route(view).withheld_losses
-    return UpdateStatus(_in_this_version(status)) if is_withheld and status is not None and status.pod == pod else None
+    if pod is None or pod not in _route(view).withheld_losses or status is None or status.pod != pod:
+        return None
+    return UpdateStatus(_kept_status(view.link, status))
+
+
+def check_hand_over(view: LinkView) -> Plan | None:
+    """Starts the hand-over of a link, waits for its end, or ends it."""
+    route = _route(view)
+    if view.link.hand_over is None and route.route.spec.hand_over is None:
+        return None
+    plan = plan_hand_over(view.link, route, view.now, is_due=view.is_hand_over_due)
+    return UpdateStatus(plan) if isinstance(plan, LinkStatus) else plan
 
 
 def check_pod_lost(view: LinkView) -> Plan | None:
@@ -213,11 +249,11 @@ def check_pod_lost(view: LinkView) -> Plan | None:
 def check_already_bound(view: LinkView) -> Plan | None:
     """Keeps a bound link bound while its pod restarts, also one with a phase of another version."""
     status, pod = view.link.status, _pod_view(view)
-    if status is None or status.phase not in {LinkPhase.BOUND, LinkPhase.UNKNOWN}:
+    if status is None or status.phase not in {LinkPhase.BOUND, LinkPhase.HANDING_OVER, LinkPhase.UNKNOWN}:
         return None
     if status.pod is None or status.pod != view.link.pod:
         return None
-    return UpdateStatus(_in_this_version(status) if pod is None else _bound_status(pod))
+    return UpdateStatus(_kept_status(view.link, status) if pod is None else _bound_status(pod))
 
 
 def check_still_lost(view: LinkView) -> Plan | None:
@@ -278,6 +314,7 @@ CHECKS: tuple[Check, ...] = (
     check_rules,  # -> Rejected(Invalid)
     check_route_exists,  # -> Pending(RouteNotFound)
     check_loss_withheld,  # -> as before, while losses are suspended or not verified
+    check_hand_over,  # -> StartHandOver | CommitHandOver | EndHandOver | HandingOver, by spec.handOver and its time-out
     check_pod_lost,  # -> Move | Remove | Lost(PodLost | PodNotReady), by the route's onPodLost
     check_already_bound,  # -> Bound, as before
     check_still_lost,  # -> Lost, as before
@@ -336,11 +373,15 @@ def _lost_status(route: RouteView, pod: PodKey, *, is_stuck: bool) -> UpdateStat
     return UpdateStatus(LinkStatus(LinkPhase.LOST, reason, message, index, name, facts_hash=hash_facts(facts)))
 
 
-def _in_this_version(status: LinkStatus) -> LinkStatus:
+def _kept_status(link: Link, status: LinkStatus) -> LinkStatus:
     """Returns the status of a link that keeps its pod; Bound if its phase is of another version.
 
-    Otherwise, a write for another reason, such as a renewal, would store the phase Unknown and that it is not Ready.
+    Otherwise, a write for another reason, such as a renewal, would store the phase Unknown and that it is not Ready. A
+    link whose hand-over was ended is Bound, too.
     """
+    if status.phase is LinkPhase.HANDING_OVER and link.hand_over is None:
+        message = f"bound to pod {status.pod_name!r}"
+        return LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, message, status.pod_index, status.pod_name, status.host)
     if status.phase is not LinkPhase.UNKNOWN:
         return status
     return msgspec.structs.replace(status, phase=LinkPhase.BOUND, reason=LinkReason.BOUND)

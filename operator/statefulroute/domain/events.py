@@ -20,9 +20,13 @@ from statefulroute.api.vocabulary import (
 )
 from statefulroute.domain.annotations import format_milli
 from statefulroute.domain.assessment import Assessment
+from statefulroute.domain.hand_over import HandOverResult, Outcome
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.lost_pods import LostPods
 from statefulroute.domain.route import Route, RouteView
+
+#: The reason of the event of a hand-over that the operator withdrew.
+HAND_OVER_WITHDRAWN = "HandOverWithdrawn"
 
 
 class EventType(StrEnum):
@@ -39,6 +43,8 @@ class EventAction(StrEnum):
     """A link was bound."""
     MOVE = "Move"
     """A link was bound to another pod than before."""
+    HAND_OVER = "HandOver"
+    """The hand-over of a link was withdrawn."""
     ACKNOWLEDGE = "Acknowledge"
     """A link was marked Lost or Rejected."""
     REMOVE = "Remove"
@@ -72,20 +78,21 @@ class Event:
     note: str
 
 
-def link_status_event(link: Link, status: LinkStatus, cause: LossCause | None) -> Event | None:
+def link_status_event(
+    link: Link, status: LinkStatus, cause: LossCause | None, outcome: Outcome | None = None
+) -> Event | None:
     """Returns the event of a new status; None if it needs none. A pending link has no event, only its status.
 
     Args:
         link: the link with its previous status.
         status: the new status.
-        cause: why the previous pod was lost; None if a client moved the link.
+        cause: why the previous pod was lost or had to be emptied; None if a client moved the link.
+        outcome: how the hand-over ended by which the link has moved; None if there was none.
     """
     match status.phase:
         case LinkPhase.BOUND if link.status_pod is not None and link.status_pod != status.pod:
-            note = f"moved from pod {_pod_label(link.status)} to pod {_pod_label(status)}"
-            if cause is None:
-                return _link_event(link, EventType.NORMAL, EventAction.MOVE, MoveReason.MOVED, note)
-            return _link_event(link, EventType.WARNING, EventAction.MOVE, MoveReason.POD_LOST, f"{note}: {cause}")
+            pods = f"from pod {_pod_label(link.status)} to pod {_pod_label(status)}"
+            return _moved_event(link, pods, cause, outcome)
         case LinkPhase.BOUND if link.status_pod is not None and link.status and link.status.phase is LinkPhase.UNKNOWN:
             return None  # the link is on the pod that another version has bound it to
         case LinkPhase.BOUND if link.status is None or not link.status.is_ready:
@@ -94,6 +101,32 @@ def link_status_event(link: Link, status: LinkStatus, cause: LossCause | None) -
             return _link_event(link, EventType.WARNING, EventAction.ACKNOWLEDGE, status.reason, status.message)
         case _:
             return None
+
+
+def _moved_event(link: Link, pods: str, cause: LossCause | None, outcome: Outcome | None) -> Event:
+    suffix = "" if cause is None else f": {cause}"
+    if outcome is None:
+        kind, reason = (
+            (EventType.NORMAL, MoveReason.MOVED) if cause is None else (EventType.WARNING, MoveReason.POD_LOST)
+        )
+        return _link_event(link, kind, EventAction.MOVE, reason, f"moved {pods}{suffix}")
+    if outcome.result is HandOverResult.COMMITTED:
+        note = f"handed over {pods}{suffix}"
+        return _link_event(link, EventType.NORMAL, EventAction.MOVE, MoveReason.HANDED_OVER, note)
+    note = f"moved {pods} without a hand-over: {outcome.explanation}"
+    return _link_event(link, EventType.WARNING, EventAction.MOVE, MoveReason.HANDED_OVER, note)
+
+
+def hand_over_withdrawn_event(link: Link, explanation: str) -> Event:
+    """Returns the event of a hand-over that the operator withdrew.
+
+    Args:
+        link: the link as it was.
+        explanation: why.
+    """
+    new_pod = None if link.hand_over is None else link.hand_over.pod
+    note = f"the hand-over to pod {new_pod!r} is withdrawn: {explanation}"
+    return _link_event(link, EventType.NORMAL, EventAction.HAND_OVER, HAND_OVER_WITHDRAWN, note)
 
 
 def workload_state_event(route: Route, previous: WorkloadState | None, assessment: Assessment) -> Event | None:

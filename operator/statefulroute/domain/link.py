@@ -39,7 +39,7 @@ class LinkStatus(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_ready(self) -> bool:
         """Returns whether the link's Ready condition is True."""
-        return self.phase in {LinkPhase.BOUND, LinkPhase.HANDING_OVER}
+        return self.phase is LinkPhase.BOUND or self.phase is LinkPhase.HANDING_OVER
 
     def states_the_same(self, written: "LinkStatus | None") -> bool:
         """Returns whether a status that was written states the same as this one, perhaps in other words.

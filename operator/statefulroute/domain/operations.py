@@ -5,7 +5,7 @@ applies the rule to the new version. A link has expired if it has by both clocks
 later one.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -25,7 +25,7 @@ class Binding:
         pod: the pod; None lets the operator choose one.
         ttl_seconds: seconds from `renew_time`, or from the creation, to the expiry; None for a persistent link.
         renew_time: when the link was last renewed; None if it is persistent, or not renewed yet.
-        hand_over: the hand-over that goes on; None asks for none, and ends the present one.
+        hand_over: the hand-over that the link asks for; None asks for none, and ends the present one.
     """
 
     pod: PodKey | None
@@ -136,10 +136,14 @@ def active_link(link: Link | None, now: datetime) -> Link | None:
 
 
 def set_link(link: Link | None, now: TimeInterval, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey | None]:
-    """Binds to the pod, whatever the current binding. The result is the previous pod, or None. Pod 0 is a pod."""
+    """Binds to the pod, whatever the current binding. The result is the previous pod, or None. Pod 0 is a pod.
+
+    This ends a hand-over of the link, also if the pod is the same.
+    """
     current = active_link(link, now.earliest)
     previous = current.pod if current else None
-    if current and (current.pod, current.ttl_seconds) == (pod, ttl_seconds) and _has_requested_lifetime(current, now):
+    is_same = current and (current.pod, current.ttl_seconds, current.hand_over) == (pod, ttl_seconds, None)
+    if current and is_same and _has_requested_lifetime(current, now):
         return Step(None, previous)
     return Step(_put_binding(pod, ttl_seconds, now), previous)
 
@@ -224,7 +228,7 @@ def remove_link(link: Link | None, now: TimeInterval, *, grace_seconds: int | No
         return Step(None, result=False)
     if not grace_seconds:
         return Step(Delete(), result=True)
-    return Step(_put_binding(current.pod, grace_seconds, now), result=True)
+    return Step(_put_binding(current.pod, grace_seconds, now, current.hand_over), result=True)
 
 
 def remove_link_if_bound_to(
@@ -243,14 +247,16 @@ def renew_link(link: Link | None, now: TimeInterval) -> Step[bool]:
     return Step(_renewal(current, now) if current else None, result=current is not None)
 
 
-def _put_binding(pod: PodKey | None, ttl_seconds: int | None, now: TimeInterval) -> Put:
-    return Put(Binding(pod, ttl_seconds, now.latest if ttl_seconds is not None else None))
+def _put_binding(
+    pod: PodKey | None, ttl_seconds: int | None, now: TimeInterval, hand_over: HandOver | None = None
+) -> Put:
+    return Put(Binding(pod, ttl_seconds, now.latest if ttl_seconds is not None else None, hand_over))
 
 
 def _renewal(current: Link, now: TimeInterval) -> Put | None:
     if not _is_renewal_due(current, now):
         return None
-    return Put(replace(_put_binding(current.pod, current.ttl_seconds, now).binding, hand_over=current.hand_over))
+    return _put_binding(current.pod, current.ttl_seconds, now, current.hand_over)
 
 
 def _has_requested_lifetime(current: Link, now: TimeInterval) -> bool:

@@ -129,6 +129,8 @@ def pod_status(view: RouteView, pod: PodView, previous: StatusReport | None, now
     if (closing := view.closing.get(pod.key)) is not None:
         shown = PodClosing(reason=closing.reason, since=closing.since, deadline=closing.deadline)
         status = status.model_copy(update={"closing": shown})
+    if pod.is_handing_over:
+        status = status.model_copy(update={"handing_over": True})
     if load is None:
         return status
     is_same = previous is not None and previous[:2] == (load.report.load_state, load.report.waiting_tasks)

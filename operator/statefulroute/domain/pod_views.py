@@ -37,12 +37,13 @@ class PodRules:
         workload: its workload.
     """
 
-    __slots__ = ("_by_index", "_by_name", "_closes_on_drain", "_routing_state", "_workload")
+    __slots__ = ("_by_index", "_by_name", "_closes_on_drain", "_hands_over", "_routing_state", "_workload")
 
     def __init__(self, route: Route, workload: Workload) -> None:
         self._routing_state = route.spec.routing_state
         self._workload = workload
         self._closes_on_drain = route.spec.disruption is not None
+        self._hands_over = route.hands_users_over
         self._by_index, self._by_name = _NO_OVERRIDES, _NO_OVERRIDES
         if route.spec.pods:
             self._by_index = {override.index: override.routing_state for override in route.spec.pods}
@@ -54,7 +55,8 @@ class PodRules:
 
         It is the most restrictive of those from the route, from the route's override for the pod, from the pod's
         annotation, from the response to the operator's poll of the load, and from the deletion of the pod, its index
-        beyond the replicas, or that it is closing (DenyNewCall; after the deadline Shutdown).
+        beyond the replicas, or that it is closing (DenyNewCall; after the deadline Shutdown). If the route shuts this
+        pod down and hands users over, the state is DenyNewCall while the pod can do so.
 
         Args:
             pod: the pod.
@@ -69,9 +71,20 @@ class PodRules:
         if closing is not None:
             states.append(RoutingState.SHUTDOWN if closing.is_over else RoutingState.DENY_NEW_CALL)
         is_shut_down_by_route = RoutingState.SHUTDOWN in states
-        states.append(pod.reported_routing_state)
+        reported = [pod.reported_routing_state]
         if load is not None:
-            states.append(load.routing_state)
+            reported.append(load.routing_state)
+        is_handing_over = (
+            is_shut_down_by_route
+            and self._hands_over
+            and RoutingState.SHUTDOWN not in reported
+            and pod.is_ready
+            and _node_loss(node) is None
+            and pod.service_state is not ServiceState.FAILED
+        )
+        if is_handing_over:
+            states = [RoutingState.DENY_NEW_CALL]
+        states += reported
         if pod.service_state is ServiceState.TERMINATING or not workload.wants(key):
             states.append(RoutingState.DENY_NEW_CALL)
         return PodView(
@@ -82,6 +95,7 @@ class PodRules:
             node_loss=_node_loss(node),
             is_shut_down_by_route=is_shut_down_by_route,
             is_on_drained_node=self._closes_on_drain and node is not None and node.is_drained,
+            is_handing_over=is_handing_over,
         )
 
 

@@ -11,6 +11,7 @@ from statefulroute.api.statefulroute import StatefulRouteSpec, WorkloadRef
 from statefulroute.api.vocabulary import (
     ConditionType,
     LossCause,
+    PodLostAction,
     RouteReason,
     RoutingState,
     ServiceState,
@@ -123,6 +124,14 @@ class Route:
         if reference is None or reference == self.spec.workload_ref:
             return self
         return replace(self, spec=self.spec.model_copy(update={"workload_ref": reference}))
+
+    @property
+    def hands_users_over(self) -> bool:
+        """Whether a pod that the route shuts down hands its users over, as long as it can."""
+        spec = self.spec
+        if spec.hand_over is None or spec.routing_state is RoutingState.SHUTDOWN:
+            return False
+        return spec.on_pod_lost.action is PodLostAction.REBIND
 
     @property
     def has_deletion_cost(self) -> bool:
@@ -243,6 +252,8 @@ class PodView:
     """Whether the spec of the route sets the routing state to Shutdown, or the deadline of the closing pod is over."""
     is_on_drained_node: bool = False
     """Whether the node of the pod is about to lose its pods, and the route configures what follows."""
+    is_handing_over: bool = False
+    """Whether the pod, which the route shuts down, serves its users until they have been handed over."""
 
     @property
     def index(self) -> int | None:
@@ -349,7 +360,7 @@ class RouteView:
     lost: Mapping[PodKey, PodLoss] = field(default_factory=_nothing)
     """The lost pods."""
     other_link_counts: Sequence[Mapping[PodKey, int]] = ()
-    """The number of links of each pod in each of the other routes to the workload."""
+    """The number of links of each pod in each of the other routes to the workload, and of those handed over to it."""
     withheld_losses: Mapping[PodKey, PodLoss] = field(default_factory=_nothing)
     """The pods that look lost, and whose loss does not count: losses are suspended, or it is not verified yet."""
     loss_suspension: LossSuspension | None = None
@@ -374,7 +385,10 @@ class RouteView:
         return self.link_counts.get(pod, 0)
 
     def total_link_count(self, pod: PodKey) -> int:
-        """Returns the number of links of a pod in all routes to its workload: all users that the pod serves."""
+        """Returns the number of links of a pod in all routes to its workload, and of those that are handed over to it.
+
+        These are all users that the pod serves, or is about to.
+        """
         links = self.link_counts.get(pod, 0)
         return links + sum(counts.get(pod, 0) for counts in self.other_link_counts) if self.other_link_counts else links
 

@@ -99,10 +99,19 @@ def _overrides(route: Route) -> Mapping[PodKey, RoutingState]:
 
 
 def _pod_status(route: Route, key: PodKey, endpoint: Endpoint, overrides: Mapping[PodKey, RoutingState]) -> PodStatus:
-    by_spec = (overrides[each] for each in {key, endpoint.name} if each in overrides)
+    by_spec = [overrides[each] for each in {key, endpoint.name} if each in overrides]
+    is_handing_over = RoutingState.SHUTDOWN in by_spec and _can_hand_over(route, endpoint)
+    if is_handing_over:
+        by_spec = [RoutingState.DENY_NEW_CALL]
     return PodStatus(
         index=key if isinstance(key, int) else None,
         name=endpoint.name,
         service_state=ServiceState.READY if endpoint.is_ready else ServiceState.NOT_READY,
         routing_state=most_restrictive(route.spec.routing_state, *by_spec, endpoint.routing_state),
+        handing_over=is_handing_over or None,
     )
+
+
+def _can_hand_over(route: Route, endpoint: Endpoint) -> bool:
+    """Returns whether a pod that the spec of its route shuts down serves its users until they are handed over."""
+    return route.hands_users_over and endpoint.is_ready and endpoint.routing_state is not RoutingState.SHUTDOWN

@@ -19,13 +19,14 @@ from statefulroute.cluster.writes import (
     LinkWriter,
     PodWriter,
     RouteWriter,
+    hand_over_patch,
     link_status_patch,
     pod_patch,
     spec_patch,
     status_patch,
 )
 from statefulroute.domain.keys import PodKey, RouteKey
-from statefulroute.domain.link import Link, LinkStatus
+from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.pod import Pod, PodAnnotations
 from statefulroute.domain.route import Route
 from unit.cluster.fake_api import FakeAPI, status_object
@@ -347,6 +348,63 @@ async def test_a_binding_is_conditional_on_the_version_and_updates_the_cache(
     call.respond(link(version=42, podIndex=2))
     await task
     assert changes == [(42, 2)]
+
+
+HAND_OVER = HandOver(3, "2026-06-01T12:00:00Z")
+HANDING_OVER = LinkStatus(LinkPhase.HANDING_OVER, LinkReason.HANDING_OVER, "to 3", 2, "game-2", "game-2.game", "f00d")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "patch"),
+    [
+        (None, None, {}),
+        (HAND_OVER, HAND_OVER, {}),
+        (HAND_OVER, None, {"handOver": None}),
+        (None, HAND_OVER, {"handOver": {"podIndex": 3, "podName": None, "startTime": "2026-06-01T12:00:00Z"}}),
+        (HAND_OVER, HandOver("a", "t"), {"handOver": {"podIndex": None, "podName": "a", "startTime": "t"}}),
+    ],
+)
+def test_a_hand_over_is_written_only_if_it_changes(
+    before: HandOver | None, after: HandOver | None, patch: dict[str, Any]
+) -> None:
+    assert hand_over_patch(a_link(hand_over=before), after) == patch
+
+
+async def test_a_move_removes_the_hand_over(api: FakeAPI, client: Client, informers: Informers) -> None:
+    asked = {"podIndex": 3, "startTime": "2026-06-01T12:00:00Z"}
+    known = LINKS.decode(json.dumps(link(version=41, podIndex=2, handOver=asked)).encode())
+    assert known.hand_over == HAND_OVER
+    task = asyncio.create_task(LinkWriter(client, informers.links).bind(known, 3))
+    call = await api.call()
+    assert call.json["spec"] == {"podIndex": 3, "podName": None, "handOver": None}
+    call.respond(link(version=42, podIndex=3))
+    await task
+
+
+async def test_a_hand_over_is_conditional_on_the_version(
+    api: FakeAPI, client: Client, informers: Informers, known: Link
+) -> None:
+    task = asyncio.create_task(LinkWriter(client, informers.links).write_hand_over(known, HAND_OVER))
+    call = await api.call()
+    assert call.json["metadata"]["resourceVersion"] == "41"
+    assert call.json["spec"] == hand_over_patch(known, HAND_OVER)
+    call.respond(link(version=42) | {"metadata": metadata("game.alice", version=42, uid="its uid")})
+    assert await task == "its uid"
+
+
+def test_a_link_that_is_handed_over_stays_ready_and_keeps_its_times() -> None:
+    status = link_status_patch(a_link(ON_2), HANDING_OVER, NOW)
+    assert (status["phase"], status["podIndex"], status["host"]) == ("HandingOver", 2, "game-2.game")
+    assert status["conditions"][0]["status"] == "True"
+    assert status["conditions"][0]["lastTransitionTime"] == "2026-06-01T11:00:00Z"
+    assert not status.keys() & {"boundTime", "previous"}
+
+
+@pytest.mark.parametrize("cause", [None, LossCause.DEADLINE_OVER])
+def test_a_link_that_was_handed_over_says_so(cause: LossCause | None) -> None:
+    status = link_status_patch(a_link(HANDING_OVER), ON_3, NOW, cause, is_handed_over=True)
+    assert status["previous"] == {**MOVED_FROM_2, "reason": "HandedOver", "cause": cause}
+    assert (status["boundTime"], status["factsHash"]) == ("2026-06-01T12:00:00Z", None)
 
 
 @pytest.mark.parametrize(

@@ -22,13 +22,16 @@ from statefulroute.cluster.load_client import LoadUnreadableError
 from statefulroute.cluster.writes import LinkWriter, status_patch
 from statefulroute.controllers.links.controller import LinkController
 from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.controllers.links.hand_overs import HandOvers
 from statefulroute.controllers.links.reconciler import LinkReconciler, ReconcileResult
 from statefulroute.controllers.links.turn_limiter import TurnLimiter
+from statefulroute.controllers.monitoring.hand_overs import HandOverMetrics
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.events import Event
+from statefulroute.domain.hand_over import Outcome
 from statefulroute.domain.keys import LinkKey, RouteKey
-from statefulroute.domain.link import Link, LinkStatus
+from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.load import LoadResponse
 from statefulroute.domain.pod import Owner, Pod, PodAnnotations
 from statefulroute.domain.route import Route, Workload
@@ -167,9 +170,17 @@ class FakeLinkWriter:
 
     async def bind(self, link: Link, pod: int) -> None:
         """Records the pod."""
-        await self._write(link, pod, {"pod": pod, "generation": link.generation + 1})
+        await self._write(link, pod, {"pod": pod, "hand_over": None, "generation": link.generation + 1})
 
-    async def update_status(self, link: Link, status: LinkStatus, cause: LossCause | None = None) -> str:
+    async def write_hand_over(self, link: Link, hand_over: HandOver | None) -> str:
+        """Records the pod that takes the user."""
+        record = "no handOver" if hand_over is None else f"handOver to {hand_over.pod}"
+        await self._write(link, record, {"hand_over": hand_over, "generation": link.generation + 1})
+        return "its uid"
+
+    async def update_status(
+        self, link: Link, status: LinkStatus, cause: LossCause | None = None, outcome: Outcome | None = None
+    ) -> str:
         """Records the reason of the status or, if the link has moved, the reason and the cause of the move."""
         change = {
             "status": status,
@@ -180,7 +191,8 @@ class FakeLinkWriter:
         if not has_moved:
             await self._write(link, status.reason.value, change)
             return "its uid"
-        await self._write(link, "Moved" if cause is None else "PodLost", change)
+        reason = "Moved" if cause is None else "PodLost"
+        await self._write(link, reason if outcome is None else f"HandedOver: {outcome.result}", change)
         self.causes.append(cause)
         return "its uid"
 
@@ -312,12 +324,16 @@ class Environment:
         self.skew = timedelta()
         """How far the time of day is wrong."""
         self.seconds = 0.0
-        self.route_store = RouteStore(self.informers, self.counts.of, lambda: self.now + self.skew, self._elapsed)
+        self.route_store = RouteStore(
+            self.informers, self.counts.of, self.counts.arriving, lambda: self.now + self.skew, self._elapsed
+        )
         self.counts.listen(self.route_store.observe_links)
         self.routes.listen(self.counts.route_changed)
         self.recorder = FakeEventRecorder()
         self.metrics = LinkMetrics(lambda: True)
         self.links.listen(self.metrics.link_changed)
+        self.hand_overs, self.hand_over_metrics = HandOvers(self._elapsed), HandOverMetrics()
+        self.links.listen(self.hand_overs.link_changed)
         self.writer = FakeLinkWriter(self.informers)
         self.reconciled: list[str] = []
         move_limiter = TurnLimiter(moves_per_second, max_moves_in_flight, monotonic or (lambda: self.seconds))
@@ -331,6 +347,8 @@ class Environment:
             rewrite_limiter=rewrite_limiter,
             recorder=cast("EventRecorder", self.recorder),
             metrics=self.metrics,
+            hand_overs=self.hand_overs,
+            hand_over_metrics=self.hand_over_metrics,
             clock=lambda: self.now,
         )
         self.reconciler = reconciler
@@ -346,6 +364,7 @@ class Environment:
         )
         move_limiter.listen(self.controller.resume)
         rewrite_limiter.listen(self.controller.resume_rewrite)
+        self.hand_overs.listen(self.controller.resume)
 
     def _elapsed(self) -> float:
         return self.now.timestamp()

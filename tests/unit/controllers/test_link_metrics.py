@@ -120,7 +120,8 @@ def test_standby_times_no_binding_and_exposes_no_phase(environment: MetricsEnvir
     assert environment.timed == (0, 0)
     assert environment.samples("links") == {}
     environment.is_leader = True
-    assert environment.samples("links") == {("Pending",): 0, ("Bound",): 1, ("Lost",): 0, ("Rejected",): 0}
+    phases = dict.fromkeys(["Pending", "HandingOver", "Lost", "Rejected"], 0) | {"Bound": 1}
+    assert environment.samples("links") == {(phase,): number for phase, number in phases.items()}
 
 
 async def test_counts_of_a_route_stay_while_the_route_or_one_of_its_links_exists(

@@ -18,7 +18,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from statefulroute.api.vocabulary import LossCause, ServiceState
+from statefulroute.api.vocabulary import ServiceState
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.links import route_queue
@@ -96,7 +96,7 @@ class APIServer:
         """Writes the spec of a link."""
         await self._write(link, {"pod": pod, "generation": link.generation + 1})
 
-    async def update_status(self, link: Link, status: LinkStatus, _: LossCause | None = None) -> str:
+    async def update_status(self, link: Link, status: LinkStatus, *_: object) -> str:
         """Writes the status of a link."""
         observed = {"observed_generation": link.generation, "status_expire_time": link.expire_time}
         await self._write(link, {"status": status} | observed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from statefulroute.domain.link import Link
+from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.operations import (
     Binding,
     Delete,
@@ -168,3 +168,23 @@ class TestClocksDiffer:
 )
 def test_write_is_classified_by_what_it_changes(before: Link | None, write: Put | Delete, expected: str) -> None:
     assert classify_write(before, write, NOW.earliest) == expected
+
+
+HAND_OVER = HandOver(2, "2026-01-01T12:00:00Z")
+
+
+def test_renewal_keeps_the_hand_over() -> None:
+    current = link(0, ttl_seconds=600, expire_time=NOON + timedelta(seconds=100), hand_over=HAND_OVER)
+    renewed = Put(Binding(0, 600, NOON, HAND_OVER))
+    assert renew_link(current, NOW).write == renewed
+    assert find_holder(current, NOW).write == renewed
+    assert set_link_if_absent(current, NOW, pod=1, ttl_seconds=60).write == renewed
+    assert request_pod(current, NOW, ttl_seconds=60).write == renewed
+    assert remove_link(current, NOW, grace_seconds=60).write == Put(Binding(0, 60, NOON, HAND_OVER))
+
+
+@pytest.mark.parametrize("pod", [0, 1, 2])
+def test_pod_that_is_set_ends_the_hand_over_even_if_it_is_the_same(pod: int) -> None:
+    current = link(0, hand_over=HAND_OVER)
+    assert set_link(current, NOW, pod=pod, ttl_seconds=None).write == Put(Binding(pod))
+    assert move(current, pod=pod).write == Put(Binding(pod))

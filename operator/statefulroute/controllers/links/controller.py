@@ -176,7 +176,10 @@ class LinkController:
             self._start_queue(link.route)  # with all links of the route
         elif new is not None:
             self._add_orphan(new)
-        if old is not None and old.assigned_pod not in {None, new and new.assigned_pod}:
+        if old is not None and (
+            old.assigned_pod not in {None, new and new.assigned_pod}
+            or (old.hand_over is not None and (new is None or new.hand_over != old.hand_over))
+        ):
             self._offer_room(link.route)
 
     def _offer_room(self, route: RouteKey) -> None:

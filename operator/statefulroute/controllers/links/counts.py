@@ -1,4 +1,4 @@
-"""How many links each pod carries."""
+"""How many links each pod carries, and how many are handed over to it."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +18,8 @@ class LinkCounts:
         self._viewed_routes: set[RouteKey] = set()
         """The routes whose live view was returned. The counts of other routes, which only links name, are dropped
         when they are empty, because links may name any number of routes."""
+        self._arriving: defaultdict[RouteKey, Counter[PodKey]] = defaultdict(Counter)
+        """The number of links that are handed over to each pod."""
         self._assumed: dict[LinkKey, PodKey] = {}
 
     def __len__(self) -> int:
@@ -28,6 +30,11 @@ class LinkCounts:
         """Returns the counts of a route's pods, as a live view. Pods without a link may be absent."""
         self._viewed_routes.add(route)
         return self._counts[route]
+
+    def arriving(self, route: RouteKey) -> Mapping[PodKey, int]:
+        """Returns how many links are handed over to each of a route's pods, which they do not name yet, live."""
+        self._viewed_routes.add(route)
+        return self._arriving[route]
 
     def route_changed(self, old: Route | None, new: Route | None) -> None:
         """Drops the counts of a deleted route when it has no links. It is a listener of the cache of routes."""
@@ -42,10 +49,12 @@ class LinkCounts:
     def link_changed(self, old: Link | None, new: Link | None) -> None:
         """Counts the change of a link. It is a listener of the cache of links."""
         old_pod, new_pod = old.assigned_pod if old else None, new.assigned_pod if new else None
-        if old_pod == new_pod:
-            return
         link = new or old
         if link is None:
+            return
+        if (old and old.hand_over) or (new and new.hand_over):
+            self._count_arrivals(link.route, old, new)
+        if old_pod == new_pod:
             return
         if new_pod is not None:
             self._add(link.route, new_pod)
@@ -79,6 +88,21 @@ class LinkCounts:
         if pod is not None:
             self._subtract(key.route, pod)
 
+    def _count_arrivals(self, route: RouteKey, old: Link | None, new: Link | None) -> None:
+        old_pod, new_pod = (each.hand_over.pod if each and each.hand_over else None for each in (old, new))
+        if old_pod == new_pod:
+            return
+        arriving = self._arriving[route]
+        if new_pod is not None:
+            arriving[new_pod] += 1
+            self._notify(route, new_pod)
+        if old_pod is not None:
+            arriving[old_pod] -= 1
+            if not arriving[old_pod]:
+                del arriving[old_pod]
+                self._drop_empty(route)
+            self._notify(route, old_pod)
+
     def _add(self, route: RouteKey, pod: PodKey) -> None:
         self._counts[route][pod] += 1
         self._notify(route, pod)
@@ -96,5 +120,8 @@ class LinkCounts:
             listener(route, pod)
 
     def _drop_empty(self, route: RouteKey) -> None:
-        if route not in self._viewed_routes and route in self._counts and not self._counts[route]:
-            del self._counts[route]
+        if route in self._viewed_routes:
+            return
+        for counts in (self._counts, self._arriving):
+            if route in counts and not counts[route]:
+                del counts[route]

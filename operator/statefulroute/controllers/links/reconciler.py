@@ -11,7 +11,9 @@ from statefulroute.cluster.errors import ConflictError, NotFoundError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.controllers.links.hand_overs import HandOvers
 from statefulroute.controllers.links.turn_limiter import TurnLimiter
+from statefulroute.controllers.monitoring.hand_overs import HandOverMetrics
 from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain import events
@@ -23,14 +25,25 @@ from statefulroute.domain.decision import (
     Remove,
     UpdateStatus,
     decide,
+    has_to_be_handed_over,
     is_rewrite,
     is_status_current,
     move_cause,
     needs_turn,
 )
 from statefulroute.domain.events import Event
+from statefulroute.domain.hand_over import (
+    CommitHandOver,
+    EndHandOver,
+    HandOverResult,
+    HandOverWrite,
+    Outcome,
+    StartHandOver,
+    has_moved_as_asked,
+    is_cancelled,
+)
 from statefulroute.domain.keys import LinkKey, PodKey
-from statefulroute.domain.link import Link, LinkStatus
+from statefulroute.domain.link import HandOver, Link, LinkStatus
 
 log = structlog.get_logger(__name__)
 
@@ -41,8 +54,8 @@ class ReconcileResult:
 
     Attributes:
         status: the link's status now, whose message may still be another; None where it has none, or the link is gone.
-        waits_for_turn: whether the link waits for its turn to be moved, deleted or marked, because its pod is lost, or
-            to have its status rewritten.
+        waits_for_turn: whether the link waits for its turn to be moved, deleted or marked, because its pod is lost, to
+            be handed over, or to have its status rewritten.
         plan: the kind of the first plan; None where there was nothing to decide.
     """
 
@@ -65,6 +78,8 @@ class LinkReconciler:
         rewrite_limiter: TurnLimiter,
         recorder: EventRecorder,
         metrics: LinkMetrics,
+        hand_overs: HandOvers,
+        hand_over_metrics: HandOverMetrics,
         clock: Clock,
     ) -> None:
         self._links = links
@@ -75,11 +90,15 @@ class LinkReconciler:
         self._rewrite_limiter = rewrite_limiter
         self._recorder = recorder
         self._metrics = metrics
+        self._hand_overs = hand_overs
+        self._hand_over_metrics = hand_over_metrics
         self._clock = clock
         self._causes: dict[LinkKey, LossCause] = {}
         """The links that were moved, or may have been, and whose status does not say so yet; each with the cause."""
-        self._writing: dict[LinkKey, PodKey | LinkStatus] = {}
-        """The links that are being written, each with the pod or the status that is written.
+        self._outcomes: dict[LinkKey, Outcome] = {}
+        """The links whose hand-over the operator has ended by a move, and whose status does not say so yet."""
+        self._writing: dict[LinkKey, tuple[PodKey | None, HandOver | None] | LinkStatus] = {}
+        """The links that are being written, each with its pod and its hand-over, or with its status.
 
         While a route is created or replaced, two queues may write a link; one that misses here is reconciled again.
         """
@@ -95,8 +114,8 @@ class LinkReconciler:
                 return False
             case LinkStatus() as status:
                 return status.is_ready and is_status_current(link, status)
-            case pod:
-                return link.pod == pod
+            case binding:
+                return binding == (link.pod, link.hand_over)
 
     async def reconcile(self, key: LinkKey) -> ReconcileResult:
         """Gathers what the decision about a link needs, decides, and applies the plan.
@@ -113,12 +132,22 @@ class LinkReconciler:
                 self._rewrite_limiter.release(key)
             if result is not None and not result.waits_for_turn:
                 self._causes.pop(key, None)
+                if self._hand_overs:
+                    self._forget_ended(key)
         return result
+
+    def _forget_ended(self, key: LinkKey) -> None:
+        """Forgets the hand-over of a link that has none any more."""
+        self._outcomes.pop(key, None)
+        if (link := self._links.get(*key)) is None or link.hand_over is None:
+            self._hand_overs.forget(key)
 
     async def _reconcile(self, key: LinkKey) -> ReconcileResult:
         first: type[Plan] | None = None
         while (link := self._links.get(*key)) is not None and not link.is_deleting:
-            view = LinkView(link, self._route_store.get(key.route), self._clock())
+            route = self._route_store.get(key.route)
+            is_due = link.hand_over is not None and self._hand_overs.is_due(link, route)
+            view = LinkView(link, route, self._clock(), is_due)
             if view.route is not None and not view.route.is_workload_known:
                 return ReconcileResult()  # all links of the route are reconciled once its workload was read
             plan = decide(view)
@@ -127,18 +156,17 @@ class LinkReconciler:
                 status = plan.status if isinstance(plan, UpdateStatus) and is_rewrite(link, plan) else None
                 return ReconcileResult(status, plan=first, waits_for_turn=True)
             match plan:
-                case Bind(pod):
-                    await self._bind(link, pod)
-                case Move(pod, cause):
-                    await self._move(link, pod, cause)
                 case Remove(reason, cause):
                     await self._remove(link, reason, cause)
                     return ReconcileResult(plan=first)
                 case UpdateStatus(status):
-                    if not is_status_current(link, status):
-                        cause = self._causes.get(key) or move_cause(view)
-                        await self._update_status(link, status, cause, is_chosen=first is Bind)
-                    return ReconcileResult(status, plan=first)
+                    if is_status_current(link, status):
+                        return ReconcileResult(status, plan=first)
+                    await self._update_status(view, status, first)
+                    if not has_to_be_handed_over(route, status):
+                        return ReconcileResult(status, plan=first)
+                case _:
+                    await self._write_spec(link, plan)
         return ReconcileResult(plan=first)
 
     def _has_turn(self, link: Link, plan: Plan) -> bool:
@@ -151,30 +179,76 @@ class LinkReconciler:
             return self._move_limiter.take_turn(link.key)
         return True
 
+    async def _write_spec(self, link: Link, plan: Bind | Move | HandOverWrite) -> None:
+        match plan:
+            case Bind(pod):
+                await self._bind(link, pod)
+            case Move(pod, cause):
+                await self._move(link, pod, cause)
+            case CommitHandOver(pod, cause, outcome):
+                self._outcomes[link.key] = outcome
+                await self._move(link, pod, cause)
+            case StartHandOver(hand_over):
+                with self._counts.assume(link.key, hand_over.pod):
+                    await self._write_hand_over(link, hand_over)
+            case EndHandOver(explanation):
+                await self._end_hand_over(link, explanation)
+
     async def _bind(self, link: Link, pod: PodKey) -> None:
-        self._writing[link.key] = pod
+        self._writing[link.key] = pod, None
         try:
             with self._counts.assume(link.key, pod):
                 await self._writer.bind(link, pod)
         finally:
             self._writing.pop(link.key, None)
 
-    async def _move(self, link: Link, pod: PodKey, cause: LossCause) -> None:
-        self._causes[link.key] = cause
+    async def _move(self, link: Link, pod: PodKey, cause: LossCause | None) -> None:
+        if cause is not None:
+            self._causes[link.key] = cause
         try:
             await self._bind(link, pod)
         except (ConflictError, NotFoundError):  # the link was not moved
             self._causes.pop(link.key, None)
+            self._outcomes.pop(link.key, None)
             raise
 
-    async def _update_status(self, link: Link, status: LinkStatus, cause: LossCause | None, *, is_chosen: bool) -> None:
-        self._writing[link.key] = status
+    async def _end_hand_over(self, link: Link, explanation: str | None) -> None:
+        uid = await self._write_hand_over(link, None)
+        if explanation is not None:
+            self._hand_over_metrics.record(HandOverResult.WITHDRAWN)
+            self._record(link, events.hand_over_withdrawn_event(link, explanation), uid)
+
+    async def _write_hand_over(self, link: Link, hand_over: HandOver | None) -> str:
+        self._writing[link.key] = link.pod, hand_over
         try:
-            uid = await self._writer.update_status(link, status, cause)
+            return await self._writer.write_hand_over(link, hand_over)
         finally:
             self._writing.pop(link.key, None)
-        self._record(link, events.link_status_event(link, status, cause), uid, is_chosen=is_chosen)
+
+    async def _update_status(self, view: LinkView, status: LinkStatus, first: type[Plan]) -> None:
+        link, outcome = view.link, self._find_outcome(view.link)
+        cause = self._causes.get(link.key) or move_cause(view, is_handed_over=outcome is not None)
+        self._writing[link.key] = status
+        try:
+            uid = await self._writer.update_status(link, status, cause, outcome)
+        finally:
+            self._writing.pop(link.key, None)
+        self._record(link, events.link_status_event(link, status, cause, outcome), uid, is_chosen=first is Bind)
+        if outcome is not None:
+            self._hand_over_metrics.record(outcome.result, self._hand_overs.seconds(link.key))
+        elif first is UpdateStatus and is_cancelled(link):
+            self._hand_over_metrics.record(HandOverResult.CANCELLED)
         log.debug("acknowledged", link=link.name, namespace=link.route.namespace, phase=status.phase)
+
+    def _find_outcome(self, link: Link) -> Outcome | None:
+        """Returns how the hand-over ended by which a link has moved since its last status; None if there was none."""
+        if link.hand_over is not None or link.pod is None or link.status_pod in {None, link.pod}:
+            return None
+        if (outcome := self._outcomes.get(link.key)) is not None:
+            return outcome
+        asked = self._hand_overs.find(link.key)
+        is_as_asked = has_moved_as_asked(link) or (asked is not None and asked.pod == link.pod)
+        return Outcome(HandOverResult.COMMITTED) if is_as_asked else None
 
     async def _remove(self, link: Link, reason: RemoveReason, cause: LossCause | None) -> None:
         uid = await self._writer.delete(link)

@@ -1,7 +1,8 @@
-"""The links of a route that wait: for a pod, for room on a pod, or to leave a lost pod."""
+"""The links of a route that wait: for a pod, for room on a pod, for a hand-over, or to leave a pod."""
 
 import heapq
 from collections.abc import Container, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -16,6 +17,9 @@ Position = tuple[int, str]
 
 #: So many positions of links that want no room any more may be kept, beside as many as there are links.
 _MAX_OUTDATED = 64
+
+#: The phases of links that wait. A bound link waits if its pod has to be emptied and no other has room.
+_WAITING_PHASES = (LinkPhase.PENDING, LinkPhase.LOST, LinkPhase.HANDING_OVER)
 
 #: What the status of a link states: its reason, and the hash of the other facts.
 _Statement = tuple[LinkReason, str | None]
@@ -70,9 +74,9 @@ class WaitingLinks:
     def __init__(self) -> None:
         self._waiting: dict[str, Link] = {}
         self._choosing, self._moving = _Turns(), _Turns()
-        """The links that want room because they name no pod, and because their pod is lost."""
+        """The links that want room because they name no pod, and because their pod is lost or has to be emptied."""
         self._by_pod: dict[PodKey, dict[str, None]] = {}
-        """The names of the links that name a pod."""
+        """The names of the links that name a pod, or are handed over to it."""
         self._statements: dict[str, _Statement] = {}
         self._by_statement: dict[_Statement, dict[str, None]] = {}
         """The names of the links that name no pod, by what their status states."""
@@ -88,12 +92,13 @@ class WaitingLinks:
         Returns:
             Whether the link wanted room and does not any more. It may have had a turn that another link can use.
         """
-        if status is None or status.phase not in {LinkPhase.PENDING, LinkPhase.LOST}:
+        if status is None or not (wants_room or status.phase in _WAITING_PHASES):
             return self.discard(link)
         self._forget(link.name)
         self._waiting[link.name] = link
         if link.pod is not None:
-            self._by_pod.setdefault(link.pod, {})[link.name] = None
+            for pod in _pods_of(link):
+                self._by_pod.setdefault(pod, {})[link.name] = None
         else:
             statement = self._statements[link.name] = status.reason, status.facts_hash
             self._by_statement.setdefault(statement, {})[link.name] = None
@@ -115,7 +120,7 @@ class WaitingLinks:
         return tuple(self._waiting.values())
 
     def of_pods(self, pods: Iterable[PodKey]) -> Iterable[Link]:
-        """Returns the waiting links that name one of these pods."""
+        """Returns the waiting links that name one of these pods, or are handed over to it; some may occur twice."""
         return [self._waiting[name] for pod in pods for name in self._by_pod.get(pod, ())]
 
     def want_room(self) -> bool:
@@ -173,7 +178,14 @@ class WaitingLinks:
         if statement is not None:
             _discard(self._by_statement, statement, name)
         elif link.pod is not None:
-            _discard(self._by_pod, link.pod, name)
+            for pod in _pods_of(link):
+                _discard(self._by_pod, pod, name)
+
+
+def _pods_of(link: Link) -> AbstractSet[PodKey]:
+    """Returns the pods that a link names: its own, and the one that it is handed over to."""
+    pods = () if link.pod is None else (link.pod,)
+    return {*pods} if link.hand_over is None else {*pods, link.hand_over.pod}
 
 
 def _discard(index: dict[K, dict[str, None]], key: K, name: str) -> None:

@@ -17,6 +17,9 @@ from statefulroute.domain.route import Route
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800)
 
+#: The phases of links that are bound, and of those that do not exist.
+_BOUND_PHASES = (LinkPhase.BOUND, LinkPhase.HANDING_OVER)
+
 #: A creationTimestamp has whole seconds, and clocks differ a little.
 _CREATION_TOLERANCE_SECONDS = 2.0
 
@@ -102,9 +105,9 @@ class LinkMetrics:
             tally.phases[old_phase] -= 1
         if new_phase is not None:
             tally.phases[new_phase] += 1
-        if old_phase is None and new_phase is not LinkPhase.BOUND:
+        if old_phase is None and new_phase not in _BOUND_PHASES:
             self._unbound[link.key] = self._waiting_since(link)
-        elif new_phase is None or new_phase is LinkPhase.BOUND:
+        elif new_phase is None or new_phase in _BOUND_PHASES:
             since = self._unbound.pop(link.key, None)
             if since is not None and new_phase is not None and self._is_leader():
                 self._durations.observe(self._monotonic() - since)

@@ -103,8 +103,10 @@ def _removal_time(facts: DisruptionFacts, closed: Closing, closing: Mapping[PodK
     """Returns when a pod is removed although it has links, unless a link leaves until then.
 
     The links of all pods whose deadline is over are moved one after the other, so those of a single pod may wait for
-    longer.
+    longer. A user who is handed over may take as long as the time-out of the route.
     """
     over = (facts.pods[key] for key, each in closing.items() if each.is_over and key in facts.pods)
     fell_at = (pod.links_fell_at for pod in over if pod.links_fell_at is not None)
-    return max((closed.deadline, *fell_at)) + STALLED_AFTER
+    hand_over = facts.spec.hand_over
+    timeout = timedelta(seconds=0 if hand_over is None else hand_over.timeout_seconds)
+    return max((closed.deadline, *fell_at)) + STALLED_AFTER + timeout

@@ -1,0 +1,22 @@
+"""The operator is killed while users are handed over."""
+
+from support.hand_overs import await_handed_over, commit, start
+from support.operator_process import OperatorProcess
+from support.service import Service
+
+
+def test_successor_of_an_operator_goes_on_with_its_hand_overs(own_operator: OperatorProcess, service: Service) -> None:
+    start(service, 3, handOver={"timeoutSeconds": 5})
+    committed, left = service.link("committed", podIndex=2), service.link("left", podIndex=2)
+    service.await_all_bound(2)
+    service.edit_route(pods=[{"index": 2, "routingState": "Shutdown"}])
+    for link in (committed, left):
+        service.await_link(link, "HandingOver", "HandingOver")
+    own_operator.kill()
+    new_pod = service.get(committed)["spec"]["handOver"]["podIndex"]
+    commit(service, committed, new_pod)
+    own_operator.start()
+    handed_over = {"podIndex": 2, "reason": "HandedOver", "cause": "Shutdown"}
+    assert await_handed_over(service, committed, new_pod) == handed_over
+    other = service.get(left)["spec"].get("handOver", {"podIndex": 1 - new_pod})["podIndex"]
+    assert await_handed_over(service, left, other) == handed_over
