@@ -80,6 +80,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m statefulroute.api --check
+	@$(BIN)/python -m openapidocs --check
 	@$(HELMCHART) --check
 	@$(FIGURES) --check
 	@$(BIN)/python benchmarks/scale_tables.py --check
@@ -124,8 +125,9 @@ format: setup ## Format the code and apply automatic fixes
 	@$(BIN)/ruff format
 
 .PHONY: generate
-generate: setup ## Generate CRDs, RBAC, policies, chart files and tables from the types
+generate: setup ## Generate CRDs, RBAC, policies, OpenAPI documents, chart files and tables from the types
 	@$(BIN)/python -m statefulroute.api
+	@$(BIN)/python -m openapidocs
 	@$(BIN)/python -m grpc_tools.protoc --proto_path=operator --python_out=operator --pyi_out=operator $(PROTO)
 	@$(HELMCHART)
 	@$(FIGURES)
@@ -136,7 +138,7 @@ lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml tools/pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --only-group bench -o requirements/bench.txt
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra otlp -o requirements/image.txt pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra sidecar --extra otlp -o requirements/image.txt pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver -o requirements/fuzz.txt requirements/fuzz.in pyproject.toml

@@ -80,7 +80,7 @@ async def test_stream_ends_when_the_resolver_stops(resolver: RunningResolver, st
 async def test_closed_stream_is_removed(
     resolver: RunningResolver, stub_service: StubService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("statefulroute.resolver.http.streams._HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr("statefulroute.resolver.http.streams.HEARTBEAT_SECONDS", 0.02)
     metrics = resolver.components.metrics
     async with open_stream(resolver, stub_service):
         await resolver.wait_until(lambda: _streams(metrics.collectors) == 1, "one stream is open")

@@ -18,6 +18,7 @@ from statefulroute.cli.options import AsGroup, AsUid, AsUser, Context, Kubeconfi
 _COMMANDS = {
     "operator": "Run the operator: bind PodLinks and keep the status of StatefulRoutes, until SIGTERM.",
     "resolver": "Run the resolver: look up users' pods for gateways, and bind new users, until SIGTERM.",
+    "sidecar": "Run the sidecar of a server pod: its driver for programs in any language, until SIGTERM.",
     "routes": "Show services and their state.",
     "pods": "Show the pods of a service.",
     "links": "Show which user is bound to which pod.",

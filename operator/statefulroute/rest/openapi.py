@@ -1,6 +1,9 @@
 """The parts that the OpenAPI 3.1 documents of the APIs share."""
 
+from collections.abc import Iterable
 from typing import Any
+
+import msgspec
 
 from statefulroute.api.limits import (
     DNS_LABEL,
@@ -34,9 +37,32 @@ UID_SCHEMA: dict[str, Any] = {
 }
 
 
+def schemas_of(types: Iterable[type[Any]]) -> dict[str, Any]:
+    """Returns the schemas of types by their names. Enumerations have a type, which some generators require."""
+    _, schemas = msgspec.json.schema_components(types, ref_template=REF_TEMPLATE)
+    _add_types(schemas)
+    return schemas
+
+
+def _add_types(schema: Any) -> None:  # noqa: ANN401 - any part of a schema
+    if isinstance(schema, list):
+        for each in schema:
+            _add_types(each)
+    elif isinstance(schema, dict):
+        if isinstance(schema.get("enum"), list) and all(isinstance(each, str) for each in schema["enum"]):
+            schema.setdefault("type", "string")
+        for each in schema.values():
+            _add_types(each)
+
+
 def in_path(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
     """Returns a parameter in the path."""
     return {"name": name, "in": "path", "required": True, "description": description, "schema": schema}
+
+
+def in_query(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Returns a parameter in the query."""
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def ref(kind: type[Any]) -> dict[str, str]:

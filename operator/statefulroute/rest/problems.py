@@ -10,6 +10,10 @@ from statefulroute.cluster.retry_after import retry_pause
 from statefulroute.domain.errors import (
     ContendedError,
     DeadlineExceededError,
+    DriverAlreadyRunningError,
+    DriverNotOpenError,
+    ForbiddenError,
+    InternalError,
     InvalidParameterError,
     LinkLimitReachedError,
     PodNotAvailableError,
@@ -17,6 +21,7 @@ from statefulroute.domain.errors import (
     PodNotRoutableError,
     ServiceNotFoundError,
     StatefulRouteError,
+    UserNotHeldError,
 )
 
 CONTENT_TYPE = "application/problem+json"
@@ -43,10 +48,12 @@ class ProblemKind(Enum):
     NOT_AUTHENTICATED = 401, "not-authenticated", "The caller is not authenticated"
     NOT_ALLOWED = 403, "not-allowed", "The caller is not allowed"
     NOT_LINKED = 404, "not-linked", "The uid is not linked"
+    USER_NOT_HELD = 404, "user-not-held", "The pod does not hold the user"
     ROUTE_NOT_FOUND = 404, "route-not-found", "The StatefulRoute does not exist"
     NAMESPACE_NOT_SERVED = 404, "namespace-not-served", "This resolver does not serve the namespace"
     NO_SUCH_PATH = 404, "no-such-path", "The path does not exist"
     NO_SUCH_METHOD = 405, "no-such-method", "The path does not support the method"
+    ALREADY_RUNNING = 409, "already-running", "The driver is already running"
     TOO_SLOW = 408, "too-slow", "The body did not arrive in time"
     LINKED_TO_OTHER_POD = 409, "linked-to-other-pod", "The uid is linked to another pod"
     TOO_LARGE = 413, "too-large", "The body is too large"
@@ -63,8 +70,9 @@ class ProblemKind(Enum):
     HELD_TOO_LONG = 503, "held-too-long", "The request was held, and no pod has taken its user"
     TOO_MANY_HELD = 503, "too-many-held", "Too many requests are held"
     NO_PORT = 503, "no-port", "The service has no port"
-    TOO_MANY_STREAMS = 503, "too-many-streams", "There are too many streams of moves"
+    TOO_MANY_STREAMS = 503, "too-many-streams", "There are too many streams"
     API_SERVER_AWAY = 503, "api-server-away", "The API server does not respond"
+    NOT_OPEN = 503, "not-open", "The driver is not open"
     TOO_OLD = 503, "too-old", "The resolver's cache is too old"
     CONTENDED = 503, "contended", "Other writers changed the link at each try"
 
@@ -143,6 +151,10 @@ _KINDS: dict[type[Exception], ProblemKind] = {
     DeadlineExceededError: ProblemKind.API_SERVER_AWAY,
     ContendedError: ProblemKind.CONTENDED,
     UnreachableError: ProblemKind.API_SERVER_AWAY,
+    UserNotHeldError: ProblemKind.USER_NOT_HELD,
+    DriverAlreadyRunningError: ProblemKind.ALREADY_RUNNING,
+    DriverNotOpenError: ProblemKind.NOT_OPEN,
+    ForbiddenError: ProblemKind.REFUSED,
 }
 
 #: The errors that `problem_of` converts to a specific problem.
@@ -153,6 +165,8 @@ def problem_of(error: Exception) -> ProblemError:
     """Converts an error to a problem."""
     if isinstance(error, ProblemError):
         return error
+    if type(error) is InternalError and isinstance(error.__cause__, ClusterError):  # a driver raises it
+        error = error.__cause__
     kind = _KINDS.get(type(error))
     if kind is not None:
         is_limit = kind is ProblemKind.LINK_LIMIT_REACHED

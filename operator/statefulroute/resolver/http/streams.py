@@ -11,15 +11,7 @@ from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.http.callers import peer_of
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.move_broadcaster import MoveBroadcaster
-
-#: Proxies close idle connections.
-_HEARTBEAT_SECONDS = 15.0
-
-_HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # otherwise nginx buffers the events
-}
+from statefulroute.rest.event_streams import HEARTBEAT, HEARTBEAT_SECONDS, STREAM_HEADERS
 
 
 class MoveStreams:
@@ -42,15 +34,15 @@ class MoveStreams:
         """Streams every move of a route from now on, until the client or the resolver ends the stream."""
         self._cache.route(path.route)
         with self._moves.subscribe(path.route, path.caller or peer_of(request)) as moves:
-            response = web.StreamResponse(headers=_HEADERS)
+            response = web.StreamResponse(headers=STREAM_HEADERS)
             next_event = asyncio.create_task(_next(moves))
             try:
                 await response.prepare(request)
                 await response.write(b": moves from now on\n\n")
                 while True:
-                    await asyncio.wait({next_event}, timeout=_HEARTBEAT_SECONDS)
+                    await asyncio.wait({next_event}, timeout=HEARTBEAT_SECONDS)
                     if not next_event.done():
-                        await response.write(b":\n\n")
+                        await response.write(HEARTBEAT)
                         continue
                     event = next_event.result()
                     if event is None:
@@ -74,5 +66,5 @@ def _encode_event(event: Event) -> bytes:
         case EventsLost(number):
             name, data = b"lost", msgspec.json.encode(LossAnswer(number))
         case _:
-            return b":\n\n"
+            return HEARTBEAT
     return b"event: " + name + b"\ndata: " + data + b"\n\n"

@@ -1,0 +1,173 @@
+"""Numbers the events of the pod's users, and keeps the latest ones and the state that they lead to."""
+
+import secrets
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+
+import msgspec
+
+from statefulroute.driver.user_events import (
+    CutOff,
+    Reconnected,
+    ServerChange,
+    UserArrived,
+    UserLeaving,
+    UserLeft,
+    UserStaying,
+)
+from statefulroute.sidecar.answers import (
+    ArrivedEvent,
+    CutOffEvent,
+    LeavingEvent,
+    LeftEvent,
+    LostEvent,
+    ReconnectedEvent,
+    StateEvent,
+    StayingEvent,
+    UserState,
+    optional_reference,
+)
+
+#: The most events that are written to a stream at once.
+_BATCH = 500
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EventLog:
+    """The events of the users of a pod.
+
+    A client has seen all events up to a position. It may continue there as long as the events after it are kept;
+    otherwise it gets the state. So a slow client costs no memory.
+
+    Args:
+        kept_events: the number of events that are kept.
+        name: the start of the ids of the events; by default a random one, so that ids of another sidecar, or of this
+            one before a restart, are not taken for own ones.
+    """
+
+    def __init__(self, kept_events: int, name: str | None = None) -> None:
+        self._name = secrets.token_hex(4) if name is None else name
+        self._events: deque[bytes] = deque(maxlen=kept_events)
+        self._end = 0
+        """The number of events so far."""
+        self._users: dict[tuple[str, str], datetime | None] = {}
+        """The users of the pod, by route and uid, with the deadline of a closing pod."""
+        self._is_cut_off = False
+        self._is_known = False
+        self._has_ended = False
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no further event will come."""
+        return self._has_ended
+
+    def replace(self, users: Iterable[tuple[str, str]], *, is_cut_off: bool, missed: int = 0) -> None:
+        """Replaces the users: at the start, or if events were missed.
+
+        Args:
+            users: the route and uid of each user.
+            is_cut_off: whether the API server does not answer.
+            missed: the number of missed events.
+        """
+        self._users = {user: self._users.get(user) for user in users}
+        self._is_cut_off, self._is_known = is_cut_off, True
+        self._end += missed
+        if missed:
+            self._events.clear()
+        self._notify()
+
+    def append(self, event: ServerChange) -> None:
+        """Adds an event. The arrival of a known user is none: it is part of the state."""
+        match event:
+            case UserArrived(service, uid, previous):
+                if (service, uid) in self._users:
+                    return
+                self._users[service, uid] = None
+                self._put(b"arrived", ArrivedEvent(service, uid, optional_reference(previous)))
+            case UserLeaving(service, uid, to, deadline):
+                self._users[service, uid] = deadline
+                self._put(b"leaving", LeavingEvent(service, uid, optional_reference(to), deadline))
+            case UserStaying(service, uid):
+                self._users[service, uid] = None
+                self._put(b"staying", StayingEvent(service, uid))
+            case UserLeft(service, uid, reason):
+                self._users.pop((service, uid), None)
+                self._put(b"left", LeftEvent(service, uid, reason))
+            case CutOff(seconds):
+                self._is_cut_off = True
+                self._put(b"cut-off", CutOffEvent(seconds))
+            case Reconnected(seconds):
+                self._is_cut_off = False
+                self._put(b"reconnected", ReconnectedEvent(seconds))
+
+    def end(self) -> None:
+        """Ends all streams after the present events; a later stream ends at once."""
+        self._has_ended = True
+        self._notify()
+
+    def position(self, event_id: str | None) -> int | None:
+        """Returns the position after an event; None if the events after it are not kept, or the id is not one."""
+        if event_id is None or not self._is_known:
+            return None
+        name, _, number = event_id.partition("-")
+        if name != self._name or not (number.isascii() and number.isdigit()) or len(number) > len(str(self._end)):
+            return None
+        position = int(number)
+        return position if self._start <= position <= self._end else None
+
+    def read(self, position: int | None) -> tuple[bytes, int | None]:
+        """Returns what a stream sends next, and the position after it; nothing if there is no event yet.
+
+        Args:
+            position: the position of the stream; None if it needs the state.
+        """
+        if position is None:
+            return (self._state(), self._end) if self._is_known else (b"", None)
+        if position < self._start:
+            lost = _format(b"lost", LostEvent(self._start - position))
+            return lost + self._state(), self._end
+        first = position - self._start
+        last = min(first + _BATCH, len(self._events))
+        return b"".join(islice(self._events, first, last)), self._start + last
+
+    @contextmanager
+    def listen(self, listener: Callable[[], None]) -> Iterator[None]:
+        """Calls a function at each change while the context lasts: there is more to read, or the log has ended."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+    @property
+    def _start(self) -> int:
+        """The position before the first event that is kept."""
+        return self._end - len(self._events)
+
+    def _put(self, name: bytes, body: msgspec.Struct) -> None:
+        self._end += 1
+        self._events.append(_format(name, body, self._id()))
+        self._notify()
+
+    def _id(self) -> str:
+        """Returns the id of the last event."""
+        return f"{self._name}-{self._end}"
+
+    def _state(self) -> bytes:
+        users = [UserState(route, uid, deadline) for (route, uid), deadline in self._users.items()]
+        return _format(b"state", StateEvent(self._is_cut_off, users), self._id())
+
+    def _notify(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+def _format(name: bytes, body: msgspec.Struct, event_id: str | None = None) -> bytes:
+    """Returns an event of a stream. JSON has no line breaks."""
+    head = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
+    return head + b"event: " + name + b"\ndata: " + _encode(body) + b"\n\n"

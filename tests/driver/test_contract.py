@@ -1,0 +1,374 @@
+"""The server driver does the same in each form: asynchronous, blocking, and as a sidecar over HTTP."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import pytest_asyncio
+from pykube.objects import Pod
+
+from driver.driver_factory import NO_REPORT, REPORT_FIELDS
+from driver.recording import RecordingLogger
+from driver.subjects import AsyncSubject, SidecarSubject, Subject, SyncSubject, close_events, next_event
+from localcluster import LocalCluster
+from statefulroute import (
+    Attempt,
+    Configuration,
+    DriverAlreadyRunningError,
+    InvalidParameterError,
+    LeaveReason,
+    ServerDriver,
+    StatefulRouteError,
+    UserArrived,
+    UserLeft,
+    UserNotHeldError,
+    sync,
+)
+from support.independent_client import PodLink
+from support.service import Service
+from support.sidecar_process import SidecarProcess
+from support.waiting import eventually
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+#: The timers do not run during a test.
+STEADY = Configuration(drain_seconds=0, state_period_seconds=3600, workload_period_seconds=3600)
+STEADY_OPTIONS = ("--drain-seconds=0", "--state-period-seconds=3600", "--workload-period-seconds=3600")
+
+#: The pod of each form: each reports on its own pod.
+PODS = {"asynchronous": 0, "blocking": 1, "sidecar": 2}
+
+#: Uids that a path could change, or that need an encoding.
+ODD_UIDS = [
+    "a b",
+    "a/b",
+    "../users/x/token",
+    "..",
+    ".",
+    "a/../b",
+    "%",
+    "%2e%2e%2f",
+    "a%00b",
+    "a?route=lobby",
+    "a#b",
+    "a+b&c=d",
+    "links",
+    "claim",
+    "x-slot-1",
+    "Ü",
+    "用户",
+    "🙂",
+    '"{}"',
+    "a\\b",
+    "a;b",
+    "A",
+    "a" * 189,
+]
+
+BAD_UIDS = ["a\0b", "a\nb", "\x7f", "a" * 190, "Ü" * 47]
+
+uids = map("user-{}".format, count())
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of the driver.
+
+    Attributes:
+        subject: its methods.
+        pod: its pod.
+        service: its service.
+    """
+
+    subject: Subject
+    pod: int
+    service: Service
+
+    async def call(self, method: str, *arguments: Any, **options: Any) -> Any:
+        return await self.subject.call(method, *arguments, **options)
+
+    def read_pod(self, index: int) -> dict[str, Any]:
+        """Returns a pod as it is now."""
+        return self.service.client.get(Pod, self.service.pod_name(index), self.service.namespace)
+
+    async def published(self) -> dict[str, str]:
+        """Returns the report in the pod's annotations, by field."""
+        pod = await asyncio.to_thread(self.read_pod, self.pod)
+        names = {f"statefulroute.io/{each}": each for each in REPORT_FIELDS}
+        annotations = pod["metadata"].get("annotations", {})
+        return {names[name]: value for name, value in annotations.items() if name in names}
+
+    async def spec(self, uid: str) -> dict[str, Any]:
+        return (await asyncio.to_thread(self.service.get, f"game.{uid}"))["spec"]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=PODS)
+async def form(
+    request: pytest.FixtureRequest, cluster: LocalCluster, shared_service: Service, tmp_path_factory: Any
+) -> AsyncIterator[Form]:
+    """The running driver of a pod, in one of its forms."""
+    name: str = request.param
+    index, here = PODS[name], shared_service.namespace
+    pod = shared_service.pod_name(index)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("KUBECONFIG", str(cluster.kubeconfig))
+        environment.setenv("POD_NAME", pod)
+        environment.setenv("POD_NAMESPACE", here)
+        for variable in ("STATEFULROUTE_NAME", "KUBERNETES_SERVICE_HOST"):
+            environment.delenv(variable, raising=False)
+        options: dict[str, Any] = {"configuration": STEADY, "logger": RecordingLogger(), "follow_users": True}
+        if name == "asynchronous":
+            async with ServerDriver.from_environment(**options) as driver:
+                yield Form(AsyncSubject(driver, here), index, shared_service)
+        elif name == "blocking":
+            blocking = await asyncio.to_thread(lambda: sync.ServerDriver.from_environment(**options).__enter__())
+            yield Form(SyncSubject(blocking, here), index, shared_service)
+            await asyncio.to_thread(blocking.__exit__)
+        else:
+            log = Path(tmp_path_factory.mktemp("sidecar")) / "log"
+            process = SidecarProcess(cluster.kubeconfig, log, here, pod, *STEADY_OPTIONS)
+            await asyncio.to_thread(process.start)
+            async with aiohttp.ClientSession() as session:
+                yield Form(SidecarSubject(session, process.url), index, shared_service)
+            await asyncio.to_thread(process.stop)
+            assert process.errors() == []
+    await asyncio.to_thread(shared_service.annotate, index, NO_REPORT)
+    await asyncio.to_thread(shared_service.client.delete_all, PodLink, here)
+
+
+@pytest.fixture
+def uid() -> str:
+    return next(uids)
+
+
+# What the pod reports.
+
+
+async def test_load_and_waiting_tasks(form: Form) -> None:
+    for name in ("load_state", "waiting_tasks"):
+        for number in (7, 0, 2**31 - 1, 0):
+            assert await form.call(f"set_{name}", number) is None
+            assert await form.call(f"get_{name}") == number
+
+
+@pytest.mark.parametrize("load", [-1, 2**31, 1.5, True, "3", None, [], {}])
+async def test_invalid_loads_change_nothing(form: Form, load: Any) -> None:
+    for name in ("load_state", "waiting_tasks"):
+        await form.call(f"set_{name}", 3)
+        with pytest.raises(InvalidParameterError):
+            await form.call(f"set_{name}", load)
+        assert await form.call(f"get_{name}") == 3
+        await form.call(f"set_{name}", 0)
+
+
+async def test_routing_state_is_published_at_once(form: Form) -> None:
+    for state in ("DenyNewCall", "Shutdown", "Unknown", "Ready"):
+        assert await form.call("set_routing_state", state) is None
+        assert (await form.published())["routing-state"] == state
+        assert await form.call("get_routing_state") == state
+
+
+@pytest.mark.parametrize("state", ["ready", "", None, 1, ["Ready"]])
+async def test_invalid_routing_states_change_nothing(form: Form, state: Any) -> None:
+    with pytest.raises(InvalidParameterError):
+        await form.call("set_routing_state", state)
+    assert await form.call("get_routing_state") == "Ready"
+
+
+async def test_stop_and_start(form: Form) -> None:
+    with pytest.raises(DriverAlreadyRunningError):
+        await form.call("start")
+    await form.call("stop", 0)
+    assert (await form.published())["routing-state"] == "DenyNewCall"
+    await form.call("stop")  # it is stopped
+    await form.call("start")
+    assert (await form.published())["routing-state"] == "Ready"
+    with pytest.raises(InvalidParameterError):
+        await form.call("stop", -1)
+
+
+# Links.
+
+
+async def test_set_linked_pod(form: Form, uid: str) -> None:
+    assert await form.call("get_linked_pod", uid, "game") is None
+    assert await form.call("set_linked_pod", uid, "game", 0) is None
+    assert await form.call("set_linked_pod", uid, "game", 2) == 0  # pod 0 is a pod
+    assert await form.call("set_linked_pod", uid, "game", 1, ttl_seconds=600) == 2
+    assert (await form.spec(uid)).items() >= {"podIndex": 1, "ttlSeconds": 600}.items()
+    assert await form.call("set_linked_pod", uid, "game", 1) == 1
+    assert "ttlSeconds" not in await form.spec(uid)
+    assert await form.call("get_linked_pod", uid, "game") == 1
+    assert await form.call("get_linked_pod", uid, "game", fresh=True) == 1
+
+
+async def test_try_set_linked_pod(form: Form, uid: str) -> None:
+    async def attempt(pod: int, **options: Any) -> Attempt:
+        return await form.call("try_set_linked_pod", uid, "game", pod, **options)
+
+    assert await attempt(0, ttl_seconds=600) == Attempt(won=True, holder=0)
+    assert await attempt(1) == Attempt(won=True, holder=1)  # the link was temporary
+    assert await attempt(0) == Attempt(won=False, holder=1)
+    assert await form.call("set_linked_pod", uid, "game", 0) == 1
+    assert await attempt(2) == Attempt(won=False, holder=0)
+
+
+async def test_one_of_concurrent_attempts_wins(form: Form, uid: str) -> None:
+    pods = [0, 1, 2] * 3
+    attempts = await asyncio.gather(*(form.call("try_set_linked_pod", uid, "game", pod) for pod in pods))
+    holder = await form.call("get_linked_pod", uid, "game", fresh=True)
+    assert {each.holder for each in attempts} == {holder}
+    assert [each.won for each in attempts] == [pod == holder for pod in pods]
+
+
+async def test_links_of_pods_with_names(form: Form, uid: str) -> None:
+    assert await form.call("set_linked_pod", uid, "game", "game-7d9f-x2x4c") is None
+    assert await form.call("get_linked_pod", uid, "game") == "game-7d9f-x2x4c"
+    assert await form.call("try_set_linked_pod", uid, "game", 1) == Attempt(won=False, holder="game-7d9f-x2x4c")
+    assert not await form.call("remove_linked_pod_with_id", uid, "game", "game-7d9f-other")
+    assert await form.call("remove_linked_pod_with_id", uid, "game", "game-7d9f-x2x4c")
+
+
+async def test_remove_linked_pod(form: Form, uid: str) -> None:
+    assert await form.call("remove_linked_pod", uid, "game") is False
+    assert await form.call("remove_linked_pod_with_id", uid, "game", 0) is False
+    await form.call("set_linked_pod", uid, "game", 0)
+    assert await form.call("remove_linked_pod_with_id", uid, "game", 1, grace_seconds=600) is False
+    assert await form.call("remove_linked_pod", uid, "game", grace_seconds=600) is True
+    assert (await form.spec(uid)).items() >= {"podIndex": 0, "ttlSeconds": 600}.items()
+    assert await form.call("remove_linked_pod_with_id", uid, "game", 0, grace_seconds=0) is True
+    assert await form.call("get_linked_pod", uid, "game") is None
+
+
+async def test_links_of_and_address_of(form: Form, uid: str) -> None:
+    assert await form.call("links_of", uid) == {}
+    assert await form.call("address_of", uid, "game") is None
+    await form.call("set_linked_pod", uid, "game", 1)
+    assert await form.call("links_of", uid) == {"game": 1}
+    assert await form.call("links_of", uid, ["game", "lobby"]) == {"game": 1}
+    assert await form.call("links_of", uid, ["lobby"]) == {}
+    address = await form.call("address_of", uid, "game")
+    pod = await asyncio.to_thread(form.read_pod, 1)
+    assert (address.pod, address.ip, address.port) == ("game-1", pod["status"]["podIP"], None)
+
+
+@pytest.mark.parametrize("uid", BAD_UIDS)
+@pytest.mark.parametrize(
+    ("method", "arguments"),
+    [
+        ("set_linked_pod", ("game", 0)),
+        ("try_set_linked_pod", ("game", 0)),
+        ("remove_linked_pod", ("game",)),
+        ("remove_linked_pod_with_id", ("game", 0)),
+        ("get_linked_pod", ("game",)),
+        ("address_of", ("game",)),
+        ("links_of", ()),
+        ("token", ()),
+    ],
+)
+async def test_invalid_uids(form: Form, method: str, arguments: tuple[Any, ...], uid: str) -> None:
+    with pytest.raises(InvalidParameterError, match="uid"):
+        await form.call(method, uid, *arguments)
+
+
+@pytest.mark.parametrize("pod", [-1, 2**31, True, 1.5, "", "Game-0", "a" * 254])
+async def test_invalid_pods(form: Form, uid: str, pod: Any) -> None:
+    for method in ("set_linked_pod", "try_set_linked_pod", "remove_linked_pod_with_id"):
+        with pytest.raises(InvalidParameterError):
+            await form.call(method, uid, "game", pod)
+    assert await form.call("get_linked_pod", uid, "game", fresh=True) is None
+
+
+@pytest.mark.parametrize("seconds", [-1, 2**31, 1.5, True, "x"])
+async def test_invalid_times(form: Form, uid: str, seconds: Any) -> None:
+    for method in ("set_linked_pod", "try_set_linked_pod"):
+        with pytest.raises(InvalidParameterError):
+            await form.call(method, uid, "game", 0, ttl_seconds=seconds)
+    for method, arguments in (("remove_linked_pod", ()), ("remove_linked_pod_with_id", (0,))):
+        with pytest.raises(InvalidParameterError):
+            await form.call(method, uid, "game", *arguments, grace_seconds=seconds)
+
+
+@pytest.mark.parametrize("service", ["Game", "game.x", "a" * 64, "..", "a b", "a/b"])
+async def test_invalid_services(form: Form, uid: str, service: str) -> None:
+    for method, arguments in (("set_linked_pod", (0,)), ("get_linked_pod", ()), ("address_of", ())):
+        with pytest.raises(InvalidParameterError):
+            await form.call(method, uid, service, *arguments)
+    with pytest.raises(InvalidParameterError):
+        await form.call("users", service)
+
+
+# The users of the pod.
+
+
+async def test_users_and_tokens(form: Form, uid: str) -> None:
+    with pytest.raises(UserNotHeldError):
+        await form.call("token", uid)
+    await form.call("set_linked_pod", uid, "game", form.pod)
+    assert uid in await form.call("users")
+    assert uid in await form.call("users", "game")
+    first = await form.call("token", uid)
+    await form.call("remove_linked_pod", uid, "game")
+    await form.call("set_linked_pod", uid, "game", form.pod)
+    assert first < await form.call("token", uid, "game")
+    with pytest.raises(InvalidParameterError, match="follow"):
+        await form.call("users", "lobby")
+    with pytest.raises(InvalidParameterError, match="follow"):
+        await form.call("token", uid, "lobby")
+
+
+@pytest.mark.parametrize("uid", ODD_UIDS)
+async def test_odd_uids_are_themselves(form: Form, uid: str) -> None:
+    await form.call("set_linked_pod", uid, "game", form.pod)
+    assert uid in await form.call("users")
+    assert await form.call("token", uid) > 0
+    assert await form.call("links_of", uid) == {"game": form.pod}
+    assert await form.call("get_linked_pod", uid, "game") == form.pod
+    assert await form.call("remove_linked_pod", uid, "game") is True
+    assert await form.call("get_linked_pod", uid, "game") is None
+
+
+async def test_events(form: Form, uid: str) -> None:
+    events = form.subject.events()
+    other = (form.pod + 1) % 3
+    await asyncio.to_thread(form.service.client.delete_all, PodLink, form.service.namespace)
+    await asyncio.to_thread(eventually, lambda: not form.service.links(), "there are no links")
+    try:
+        await form.call("set_linked_pod", f"{uid}-first", "game", form.pod)
+        while await next_event(events) != UserArrived("game", f"{uid}-first", None):
+            pass  # those of other tests
+        await form.call("set_linked_pod", uid, "game", form.pod)
+        assert await next_event(events) == UserArrived("game", uid, None)
+        await asyncio.to_thread(form.service.await_bound, f"game.{uid}")
+        await form.call("set_linked_pod", uid, "game", other)
+        assert await next_event(events) == UserLeft("game", uid, LeaveReason.UNBOUND)
+        await asyncio.to_thread(form.service.await_bound, f"game.{uid}")
+        await form.call("set_linked_pod", uid, "game", form.pod)
+        assert await next_event(events) == UserArrived("game", uid, other)
+        await form.call("remove_linked_pod", uid, "game")
+        assert await next_event(events) == UserLeft("game", uid, LeaveReason.UNBOUND)
+    finally:
+        await close_events(events)
+
+
+async def test_events_begin_with_the_present_users(form: Form, uid: str) -> None:
+    await form.call("set_linked_pod", uid, "game", form.pod)
+    events = form.subject.events()
+    try:
+        seen = {(await next_event(events)).uid for _ in await form.call("users")}  # type: ignore[union-attr]
+    finally:
+        await close_events(events)
+    assert seen == await form.call("users")
+
+
+async def test_unknown_services(form: Form, uid: str) -> None:
+    """A link to a service that does not exist may be made: its route may follow."""
+    assert await form.call("set_linked_pod", uid, "lobby", 0) is None
+    with pytest.raises(StatefulRouteError):
+        await form.call("address_of", uid, "lobby")
+    assert await form.call("remove_linked_pod", uid, "lobby") is True

@@ -1,0 +1,126 @@
+"""The documents list exactly what exists: the operations of each form of the drivers, options, metrics, problems."""
+
+import inspect
+import json
+import re
+import tomllib
+from itertools import dropwhile, takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from prometheus_client.metrics_core import Metric
+
+import statefulroute
+from openapidocs.__main__ import DOCUMENTS
+from statefulroute import sync
+from statefulroute.cli.commands.sidecar import sidecar
+from statefulroute.sidecar.metrics import SidecarMetrics
+from statefulroute.sidecar.openapi import EVENTS
+
+ROOT = Path(__file__).parents[3]
+PAGE = (ROOT / "docs/sidecar.md").read_text(encoding="utf-8")
+OPERATION = re.compile(r"^`((?:GET|PUT|POST|DELETE) /\S+)`$")
+
+
+def table(page: str, heading: str) -> list[list[str]]:
+    """Returns the cells of the rows of the first table below a heading."""
+    section = page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    lines = dropwhile(lambda line: not line.startswith("|"), section.splitlines())
+    rows = list(takewhile(lambda line: line.startswith("|"), lines))
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
+
+
+CONTRACT = table((ROOT / "docs/drivers.md").read_text(encoding="utf-8"), "The same in each form")
+
+
+def documented(column: int) -> set[str]:
+    return {found[1] for row in CONTRACT if (found := OPERATION.match(row[column]))}
+
+
+def operations(name: str) -> set[str]:
+    """Returns METHOD and path of each operation of a committed document."""
+    document: dict[str, Any] = json.loads((ROOT / f"docs/openapi/{name}.json").read_text(encoding="utf-8"))
+    return {
+        f"{method.upper()} {path}"
+        for path, methods in document["paths"].items()
+        for method in methods
+        if method != "parameters"
+    }
+
+
+def test_the_contract_lists_every_method_of_the_drivers_once() -> None:
+    public = [
+        f"`{kind}.{name}`"
+        for kind in ("ServerDriver", "ClientDriver")
+        for name in dir(getattr(statefulroute, kind))
+        if not name.startswith("_")
+    ]
+    assert sorted(row[1] for row in CONTRACT) == sorted(public)
+
+
+@pytest.mark.parametrize("row", CONTRACT, ids=lambda row: row[1])
+def test_the_contract_describes_the_blocking_methods(row: list[str]) -> None:
+    kind, _, name = row[1].strip("`").partition(".")
+    method = getattr(getattr(sync, kind), name)
+    is_limited = not isinstance(method, property) and "timeout" in inspect.signature(method).parameters
+    assert row[2] == ("`timeout=`" if is_limited else "the same")
+
+
+def test_the_contract_lists_every_operation_of_the_http_apis() -> None:
+    assert {path.stem for path in DOCUMENTS} == {"sidecar", "resolver"}
+    assert documented(3) == operations("sidecar")
+    assert documented(4) == operations("resolver")
+
+
+def test_the_page_lists_every_operation() -> None:
+    listed = set()
+    for request, _ in table(PAGE, "Operations"):
+        methods, _, path = (
+            request.strip("`").replace("`", "").replace("UID", "{uid}").replace("ROUTE", "{route}").rpartition(" ")
+        )
+        listed |= {f"{method} {path}" for method in methods.split(", ")}
+    assert listed == operations("sidecar")
+
+
+def test_the_page_lists_every_event() -> None:
+    names = [name for row in table(PAGE, "Events") for name in re.findall(r"`([a-z-]+)`", row[0])]
+    assert sorted(names) == sorted(EVENTS)
+
+
+def test_the_page_lists_every_option_with_its_default() -> None:
+    application = typer.Typer()
+    application.command()(sidecar)
+    options = {}
+    for param in typer.main.get_command(application).params:
+        if (
+            param.opts != ["--help"]
+            and "--install-completion" not in param.opts
+            and "--show-completion" not in param.opts
+        ):
+            shown = param.default if param.default not in (None, False, "", []) else ""
+            options[param.opts[0]] = str(getattr(shown, "value", shown))
+    assert {option.strip("`"): default.strip("`") for option, default, _ in table(PAGE, "Options")} == options
+
+
+def test_the_page_lists_every_metric() -> None:
+    families: list[Metric] = [family for collector in SidecarMetrics().collectors for family in collector.collect()]
+    shown = {f"`{family.name}{'_total' if family.type == 'counter' else ''}`": family for family in families}
+    rows = table(PAGE, "Probes, metrics and logs")
+    assert [row[0] for row in rows] == sorted(shown)
+    for name, kind, _, text in rows:
+        assert (kind, text) == (shown[name].type, shown[name].documentation)
+
+
+def test_the_example_uses_the_image_of_this_version_and_existing_options() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    manifest = yaml.safe_load((ROOT / "examples/sidecar/statefulset.yaml").read_text(encoding="utf-8"))
+    [container] = manifest["spec"]["template"]["spec"]["initContainers"]
+    assert (container["image"], container["restartPolicy"]) == (f"statefulroute:{version}", "Always")
+    command, *arguments = container["args"]
+    known = {option.strip("`") for option, _, _ in table(PAGE, "Options")}
+    assert command == "sidecar"
+    assert {argument.partition("=")[0] for argument in arguments} <= known
+    assert {port["containerPort"] for port in container["ports"]} == {8471}

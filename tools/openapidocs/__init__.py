@@ -1,0 +1,1 @@
+"""Writes the OpenAPI documents of the HTTP APIs."""
