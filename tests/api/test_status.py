@@ -37,6 +37,7 @@ POD_STATUS = {
     "loadStale": True,
     "notServingReason": "Unschedulable",
     "links": 7,
+    "slots": 16383,
     "reportTime": "2026-01-01T00:00:00Z",
 }
 LOST_POD = {

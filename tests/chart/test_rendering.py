@@ -236,6 +236,21 @@ def test_budgets_are_written_only_if_disruptions_are_planned_and_nodes_are_seen(
     assert granted == (expected if plans else set())
 
 
+@pytest.mark.parametrize("namespaces", [[], ["play"]], ids=["all namespaces", "some namespaces"])
+@pytest.mark.parametrize("creates", [True, False])
+def test_operator_may_create_links_only_for_slots(helm4: Helm, creates: bool, namespaces: list[str]) -> None:
+    items = rendered(helm4, {"createSlots": creates, "watchNamespaces": namespaces})
+    creators = {
+        item["metadata"]["name"]
+        for item in items
+        if item["kind"] in {"ClusterRole", "Role"}
+        for rule in item["rules"]
+        if "podlinks" in rule["resources"] and "create" in rule["verbs"]
+    }
+    assert ("statefulroute-operator" in creators) is creates
+    assert "statefulroute-release" not in creators
+
+
 def test_digest_takes_precedence_over_tag(helm4: Helm) -> None:
     digest = SAMPLES["image.digest"]
     images = {each["image"] for each in containers(rendered(helm4, {"image": {"digest": digest, "tag": "x"}}))}

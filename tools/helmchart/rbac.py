@@ -26,8 +26,12 @@ def rbac_rules() -> tuple[Path, str]:
 
 
 def _roles() -> Iterator[tuple[str, dict[str, Any]]]:
-    yield "operator", rbac.operator_cluster_role(annotates=False, plans_disruptions=False)
-    yield "operatorInNamespace", rbac.operator_role(annotates=False, plans_disruptions=False)
+    yield "operator", rbac.operator_cluster_role(annotates=False, plans_disruptions=False, creates_slots=False)
+    yield (
+        "operatorInNamespace",
+        rbac.operator_role(annotates=False, plans_disruptions=False, creates_slots=False),
+    )
+    yield "slots", {"rules": rbac.slot_rules()}
     yield "annotations", {"rules": rbac.annotation_rules()}
     yield "operatorDisruptions", {"rules": rbac.disruption_rules()}
     yield "operatorInNamespaceDisruptions", {"rules": rbac.scale_rules()}

@@ -193,6 +193,11 @@ class Values(ValueGroup):
         description="Whether the operator scales workloads, and lets scale-down and node drain wait for users, where "
         "routes configure it. false grants no right to scale workloads and to write PodDisruptionBudgets.",
     )
+    create_slots: bool = Field(
+        default=True,
+        description="Whether the operator creates the links of routes with slots. false grants it no right to create "
+        "links.",
+    )
     workload_kinds: list[WorkloadKind] = Field(
         [],
         description="Kinds of workloads that routes may refer to besides StatefulSets, Deployments and ReplicaSets, as "

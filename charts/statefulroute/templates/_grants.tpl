@@ -28,6 +28,9 @@ rules:
   {{- if .root.Values.planDisruptions }}
   {{- include (printf "statefulroute.rules.%sDisruptions" .rules) .root | nindent 2 }}
   {{- end }}
+  {{- if and .root.Values.createSlots (hasPrefix "operator" .rules) }}
+  {{- include "statefulroute.rules.slots" .root | nindent 2 }}
+  {{- end }}
   {{- with include "statefulroute.workloadKindRules" (list .root .component) | trim }}
   {{- . | nindent 2 }}
   {{- end }}

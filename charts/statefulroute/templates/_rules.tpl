@@ -141,6 +141,15 @@
     - create
 {{- end }}
 
+{{- define "statefulroute.rules.slots" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks
+  verbs:
+    - create
+{{- end }}
+
 {{- define "statefulroute.rules.annotations" -}}
 - apiGroups:
     - policy.statefulroute.io

@@ -30,12 +30,15 @@ DEFAULT_LEASE_NAMESPACE = "statefulroute-system"
 LEASE_LABELS = {"app.kubernetes.io/name": "statefulroute", "app.kubernetes.io/component": "operator"}
 
 
-def operator_cluster_role(*, annotates: bool = True, plans_disruptions: bool = True) -> dict[str, Any]:
+def operator_cluster_role(
+    *, annotates: bool = True, plans_disruptions: bool = True, creates_slots: bool = True
+) -> dict[str, Any]:
     """Returns the ClusterRole of an operator that serves the whole cluster.
 
     Args:
         annotates: whether the operator writes annotations on pods and workloads.
         plans_disruptions: whether the operator scales workloads, and guards pods against evictions.
+        creates_slots: whether the operator creates the links of slots.
     """
     # Nodes are cluster-scoped, so an operator that serves only some namespaces does not watch them.
     rules = [*_operator_rules(), _policy_rule("", ["nodes"], _LIST_WATCH)]
@@ -43,15 +46,20 @@ def operator_cluster_role(*, annotates: bool = True, plans_disruptions: bool = T
         rules += annotation_rules()
     if plans_disruptions:
         rules += disruption_rules()
+    if creates_slots:
+        rules += slot_rules()
     return _cluster_role("statefulroute-operator", rules)
 
 
-def operator_role(*, annotates: bool = True, plans_disruptions: bool = True) -> dict[str, Any]:
+def operator_role(
+    *, annotates: bool = True, plans_disruptions: bool = True, creates_slots: bool = True
+) -> dict[str, Any]:
     """Returns the Role of an operator that serves only some namespaces. Each of them needs the Role.
 
     Args:
         annotates: whether the operator writes annotations on pods and workloads.
         plans_disruptions: whether the operator scales workloads.
+        creates_slots: whether the operator creates the links of slots.
     """
     return _role(
         "statefulroute-operator",
@@ -62,6 +70,7 @@ def operator_role(*, annotates: bool = True, plans_disruptions: bool = True) -> 
             *_operator_rules(),
             *(annotation_rules() if annotates else ()),
             *(scale_rules() if plans_disruptions else ()),
+            *(slot_rules() if creates_slots else ()),
         ],
     )
 
@@ -138,6 +147,11 @@ def scale_rules() -> list[dict[str, Any]]:
         # Replaces pods of older revisions. Evictions respect PodDisruptionBudgets.
         _policy_rule("", ["pods/eviction"], ["create"]),
     ]
+
+
+def slot_rules() -> list[dict[str, Any]]:
+    """Returns the rule for routes with slots: the operator creates the links of their slots."""
+    return [_policy_rule(GROUP, [POD_LINK.plural], ["create"])]
 
 
 def release_disruption_rules() -> list[dict[str, Any]]:

@@ -48,6 +48,12 @@ class PodStatus(Model):
         description="The number of links of the pod in all routes to its workload; absent if all are in this route.",
         ge=0,
     )
+    slots: int | None = Field(
+        default=None,
+        description="The number of slots of the pod; one that is handed over counts for the pod that takes it. Absent "
+        "if the route has no slots.",
+        ge=0,
+    )
     new_links: int | None = Field(
         default=None,
         description="The change of the number of links, in all routes to the workload, since the load was reported; "

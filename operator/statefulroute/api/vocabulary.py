@@ -125,6 +125,10 @@ class ConditionType(OpenEnum):
     """Evictions of pods with links are refused; present if `spec.disruption.protect` is set."""
     ROLLED_OUT = "RolledOut"
     """All pods have the latest revision; present if the route has a rollout."""
+    SLOTS_BOUND = "SlotsBound"
+    """Each slot is bound to a pod; present if the route has slots."""
+    SLOTS_BALANCED = "SlotsBalanced"
+    """The number of slots of each pod differs from the mean by at most one; present if the route has slots."""
 
 
 class NotServingReason(StrEnum):
@@ -173,6 +177,8 @@ class LinkReason(OpenEnum):
     """No pod takes new users now, at least one of them because it has the maximum number of links."""
     NOT_LOCAL_NAMESPACE = "NotLocalNamespace"
     """The link names a namespace other than its own."""
+    NO_SUCH_SLOT = "NoSuchSlot"
+    """The link binds a slot, and its route has no slots."""
     INVALID = "Invalid"
     """The link violates another validation rule."""
 
@@ -195,6 +201,8 @@ class RemoveReason(StrEnum):
 
     EXPIRED = "Expired"
     """The TTL of the link has expired."""
+    NO_SUCH_SLOT = "NoSuchSlot"
+    """The link binds a slot that its route does not have."""
     POD_LOST = "PodLost"
     """The pod was lost, and the route releases the links of lost pods."""
 
@@ -308,6 +316,18 @@ class RouteReason(StrEnum):
     """A pod of the latest revision does not get Ready, so no further pod is replaced."""
     NO_OTHER_AVAILABLE_POD = "NoOtherAvailablePod"
     """The last available pod is not closed before another one is available."""
+    SLOTS_BOUND = "SlotsBound"
+    """Each slot is bound to a pod."""
+    SLOTS_UNBOUND = "SlotsUnbound"
+    """Some slots are not bound: they are created by turns, and only while a pod takes new users."""
+    SLOTS_REFUSED = "SlotsRefused"
+    """The API server refuses to create links of slots."""
+    SLOTS_BALANCED = "SlotsBalanced"
+    """The number of slots of each pod differs from the mean by at most one."""
+    SLOTS_UNEVEN = "SlotsUneven"
+    """Some pods have more slots than others, and the route does not balance them."""
+    REBALANCING = "Rebalancing"
+    """Slots are moved to the pods that have fewer."""
     EVICTION_REFUSED = "EvictionRefused"
     """The eviction of an empty pod was refused, for example by a PodDisruptionBudget."""
 

@@ -20,7 +20,7 @@ from statefulroute.cluster.lean_routes import LEAN_ROUTES
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.cluster.served_definition import ServedDefinition
 from statefulroute.domain.hand_over import Outcome
-from statefulroute.domain.keys import PodKey
+from statefulroute.domain.keys import PodKey, slot_link_name
 from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import Route
@@ -65,6 +65,22 @@ class LinkWriter:
         self._links = links
         self._clock = clock
         self._keep_managed_fields = keep_managed_fields
+
+    async def create_slot(self, route: Route, slot: int, pod: PodKey) -> None:
+        """Creates the link of a slot, which is deleted with its route.
+
+        Args:
+            route: the route.
+            slot: the slot.
+            pod: the pod that it is bound to.
+
+        Raises:
+            ConflictError: the link exists already.
+            ClusterError: the request failed, or its result is unknown.
+        """
+        path = f"/apis/{API_VERSION}/namespaces/{route.namespace}/{POD_LINK.plural}"
+        body = msgspec.json.encode(_slot_manifest(route, slot, pod))
+        self._links.observe(_decode_response(LINKS, await self._client.post(path, body)))
 
     async def bind(self, link: Link, pod: PodKey) -> None:
         """Writes a chosen pod to the link's spec, and removes its hand-over.
@@ -163,6 +179,21 @@ def hand_over_patch(link: Link | None, hand_over: HandOver | None) -> dict[str, 
     if hand_over is None:
         return {"handOver": None}
     return {"handOver": pod_patch(hand_over.pod) | {"startTime": hand_over.start_time}}
+
+
+def _slot_manifest(route: Route, slot: int, pod: PodKey) -> dict[str, Any]:
+    owner = {"apiVersion": API_VERSION, "kind": STATEFUL_ROUTE.kind, "name": route.name, "uid": route.uid}
+    name_of_pod = {field: value for field, value in pod_patch(pod).items() if value is not None}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": POD_LINK.kind,
+        "metadata": {
+            "name": slot_link_name(route.name, slot),
+            "namespace": route.namespace,
+            "ownerReferences": [owner],
+        },
+        "spec": {"routeName": route.name, "slot": slot} | name_of_pod,
+    }
 
 
 def spec_patch(link: Link, spec: dict[str, Any], *, keep_managed_fields: bool) -> dict[str, Any]:

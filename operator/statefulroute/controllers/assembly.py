@@ -41,6 +41,8 @@ from statefulroute.controllers.routes.status_updates import StatusUpdater
 from statefulroute.controllers.routes.statuses import RouteStatuses
 from statefulroute.controllers.routes.workload import WorkloadAssessor
 from statefulroute.controllers.settings import Settings
+from statefulroute.controllers.slots.controller import SlotController
+from statefulroute.controllers.slots.statuses import SlotStatuses
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.keys import RouteKey
 from statefulroute.monitoring.build import BuildMetrics
@@ -66,6 +68,7 @@ class Components:
         losses: verifies losses of pods.
         expiry: reconciles temporary links when they expire.
         disruptions: closes pods that are removed on purpose; None if that is switched off.
+        slots: creates the links of slots.
         recorder: writes events.
         scheduler: works on routes.
         preparation: prepares the work on routes before this operator leads.
@@ -78,6 +81,7 @@ class Components:
     losses: LossVerifier
     expiry: ExpiryController
     disruptions: DisruptionController | None
+    slots: SlotController
     recorder: EventRecorder
     scheduler: RouteScheduler
     preparation: RoutePreparation
@@ -104,7 +108,12 @@ def assemble(
     informers.links.cache.listen(metrics.link_changed)
     informers.routes.cache.listen(metrics.route_changed)
     route_store = RouteStore(
-        informers, counts.of, counts.arriving, utc_now, plans_disruptions=settings.plans_disruptions
+        informers,
+        counts.of,
+        counts.arriving,
+        utc_now,
+        slots_of=counts.slots.of,
+        plans_disruptions=settings.plans_disruptions,
     )
     counts.listen(route_store.observe_links)
     informers.routes.cache.listen(counts.route_changed)
@@ -128,18 +137,21 @@ def assemble(
             guard=guard,
             annotates=settings.annotates,
         )
-    statuses = RouteStatuses(assessments, lost_pods, disruption_statuses, recorder, utc_now)
+    slot_statuses = SlotStatuses(counts.slots)
+    slot_statuses.listen(route_store.status_changed)
+    statuses = RouteStatuses(assessments, lost_pods, disruption_statuses, recorder, utc_now, slot_statuses)
     foreign_writes = ForeignWrites(leadership, recorder)
     informers.routes.cache.listen(foreign_writes.route_changed)
     move_limiter = TurnLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
     rewrite_limiter = TurnLimiter(settings.moves_per_second / _MOVES_PER_REWRITE, _MAX_REWRITES_IN_FLIGHT)
     hand_overs, hand_over_metrics = HandOvers(), HandOverMetrics()
     informers.links.cache.listen(hand_overs.link_changed)
+    link_writer = LinkWriter(client, informers.links, keep_managed_fields=settings.keep_managed_fields)
     reconciler = LinkReconciler(
         links=informers.links.cache,
         route_store=route_store,
         counts=counts,
-        writer=LinkWriter(client, informers.links, keep_managed_fields=settings.keep_managed_fields),
+        writer=link_writer,
         move_limiter=move_limiter,
         rewrite_limiter=rewrite_limiter,
         recorder=recorder,
@@ -176,6 +188,7 @@ def assemble(
 
     scheduler = RouteScheduler(informers, route_store, links, assessments, timers, forget)
     disruption_statuses.listen(scheduler.invalidate_status)
+    slot_statuses.listen(scheduler.invalidate_status)
     routes = RouteHandlers(
         informers=informers,
         route_store=route_store,
@@ -219,6 +232,7 @@ def assemble(
         LossVerifier(informers, route_store),
         ExpiryController(informers.links.cache, links.add, utc_now),
         disruptions,
+        SlotController(informers, route_store, counts, link_writer, slot_statuses),
         recorder,
         scheduler,
         RoutePreparation(informers.routes.cache, route_store),

@@ -102,6 +102,7 @@ class Leader:
         disruptions = self._components.disruptions
         if disruptions is not None:
             disruptions.start()
+        self._components.slots.start()
         kopf_run = KopfRun(self._registry(), self._settings.namespaces, on_start=stop.listen)
         parts = (self._run_kopf(kopf_run), expiry.run(), recorder.run())
         kopf_task, *background = working = [asyncio.create_task(part) for part in parts]
@@ -114,6 +115,7 @@ class Leader:
         await asyncio.gather(links.stop(), scheduler.stop())
         if disruptions is not None:
             await disruptions.stop()
+        await self._components.slots.stop()
         await self._components.losses.stop()
         kopf_run.stop()
         await asyncio.wait([kopf_task])

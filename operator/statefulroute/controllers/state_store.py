@@ -56,6 +56,7 @@ class RouteStore:
         arriving_at: returns how many links are handed over to each of a route's pods, as a live view.
         clock: the time of day.
         monotonic: returns monotonic seconds, by which the grace periods of lost pods run.
+        slots_of: returns how many slots each of a route's pods has, as a live view.
         plans_disruptions: whether pods may close. Otherwise, those that a status shows as closing are open.
     """
 
@@ -67,11 +68,13 @@ class RouteStore:
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
         *,
+        slots_of: Callable[[RouteKey], Mapping[PodKey, int]] = lambda _: {},
         plans_disruptions: bool = True,
     ) -> None:
         self._informers = informers
         self._links_of = links_of
         self._arriving_at = arriving_at
+        self._slots_of = slots_of
         self._clock = clock
         self._workload_routes = WorkloadRoutes()
         self._loads = LoadTracker(self._count_links, clock)
@@ -338,6 +341,7 @@ class RouteStore:
             self._loads.errors_of(key),
             other_link_counts=self._other_counts(entry.route),
             closing=self._closing.of(entry.route.workload_key),
+            slot_counts={} if entry.route.spec.slots is None else self._slots_of(key),
         )
         entry.members.fresh.advance(now)
         self._schedule_staleness_check(entry, now)

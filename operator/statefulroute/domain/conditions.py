@@ -16,12 +16,14 @@ from statefulroute.domain.truncation import truncate
 ConditionState = tuple[bool, str, str]
 
 
-def route_conditions(
+def route_conditions(  # noqa: PLR0913 - two kinds of conditions are made elsewhere
     view: RouteView,
     pods: PodSummary,
     now: datetime,
     planned: Mapping[ConditionType, ConditionState] = {},
     planned_generation: int = 0,
+    *,
+    further: Mapping[ConditionType, ConditionState] = {},
 ) -> Iterable[Condition]:
     """Yields the conditions of a route.
 
@@ -31,6 +33,7 @@ def route_conditions(
         now: the current time.
         planned: the conditions of planned disruptions; empty if the route has none.
         planned_generation: the generation of the route that they are for.
+        further: other conditions, for the present generation.
     """
     for kind, (holds, reason, message) in (
         (ConditionType.READY, _readiness(view, pods)),
@@ -39,6 +42,7 @@ def route_conditions(
         (ConditionType.LINKS_SERVED, _links_served(view, pods)),
         (ConditionType.LOSS_SUSPENDED, _loss_suspended(view)),
         *planned.items(),
+        *further.items(),
     ):
         yield condition(
             kind,

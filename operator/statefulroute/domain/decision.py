@@ -25,9 +25,10 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.loss import current_cause, is_permanently_gone
 from statefulroute.domain.no_pod import explain_no_pod
-from statefulroute.domain.placement import best_pod, has_available_pod
+from statefulroute.domain.placement import has_available_pod
 from statefulroute.domain.pod import ordinal
 from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.slots.placement import choose_pod
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,18 @@ def check_route_exists(view: LinkView) -> Plan | None:
     return _pending(LinkReason.ROUTE_NOT_FOUND, f"StatefulRoute {name!r} does not exist in namespace {namespace!r}")
 
 
+def check_slot_exists(view: LinkView) -> Plan | None:
+    """Removes the link of a slot that its route does not have, and rejects it if the route has no slots at all."""
+    slot, route = view.link.slot, _route(view).route
+    if slot is None or (route.spec.slots is not None and slot < route.spec.slots):
+        return None
+    if route.spec.slots is not None:
+        return Remove(RemoveReason.NO_SUCH_SLOT)
+    # It may have lost its slots to a definition of an earlier version, which drops the field.
+    message = f"StatefulRoute {route.name!r} has no slots"
+    return UpdateStatus(LinkStatus(LinkPhase.REJECTED, LinkReason.NO_SUCH_SLOT, message))
+
+
 def check_loss_withheld(view: LinkView) -> Plan | None:
     """Keeps the status of a link whose pod looks lost while the loss does not count, also that of a lost link."""
     status, pod = view.link.status, view.link.pod
@@ -239,7 +252,7 @@ def check_pod_lost(view: LinkView) -> Plan | None:
         case PodLostAction.RELEASE:
             return Remove(RemoveReason.POD_LOST, loss.cause)
         case PodLostAction.REBIND:
-            if (new_pod := best_pod(route, view.now)) is not None:
+            if (new_pod := choose_pod(view.link, route, view.now)) is not None:
                 return Move(new_pod.key, loss.cause)
             return _lost_status(route, pod, is_stuck=True)
         case PodLostAction.KEEP | PodLostAction.UNKNOWN:
@@ -279,7 +292,7 @@ def check_pod_chosen(view: LinkView) -> Plan | None:
     if view.link.pod is not None:
         return None
     route = _route(view)
-    if (pod := best_pod(route, view.now)) is not None:
+    if (pod := choose_pod(view.link, route, view.now)) is not None:
         return Bind(pod.key)
     return UpdateStatus(no_pod_status(route, view.now))
 
@@ -313,6 +326,7 @@ CHECKS: tuple[Check, ...] = (
     check_namespace,  # -> Rejected(NotLocalNamespace)
     check_rules,  # -> Rejected(Invalid)
     check_route_exists,  # -> Pending(RouteNotFound)
+    check_slot_exists,  # -> Remove(NoSuchSlot) | Rejected(NoSuchSlot)
     check_loss_withheld,  # -> as before, while losses are suspended or not verified
     check_hand_over,  # -> StartHandOver | CommitHandOver | EndHandOver | HandingOver, by spec.handOver and its time-out
     check_pod_lost,  # -> Move | Remove | Lost(PodLost | PodNotReady), by the route's onPodLost

@@ -258,6 +258,8 @@ def link_removed_event(link: Link, reason: RemoveReason, cause: LossCause | None
     match reason:
         case RemoveReason.EXPIRED:
             return _link_event(link, EventType.NORMAL, EventAction.REMOVE, reason, "its time was over")
+        case RemoveReason.NO_SUCH_SLOT:
+            return _link_event(link, EventType.NORMAL, EventAction.REMOVE, reason, "the route does not have this slot")
         case RemoveReason.POD_LOST:
             pod = _pod_label(link.status) if link.status_pod == link.pod else repr(link.pod)
             return _link_event(link, EventType.WARNING, EventAction.REMOVE, reason, f"pod {pod} is lost: {cause}")

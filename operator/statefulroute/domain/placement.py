@@ -129,6 +129,11 @@ def best_pod(view: RouteView, now: datetime) -> PodView | None:
     return min(pods, key=rank, default=None)
 
 
+def pods_for_new_users(view: RouteView, now: datetime) -> Sequence[PodView]:
+    """Returns the pods that may take new users now, and during a rollout only those that new users go to first."""
+    return _first_tier(view, _candidates(view, now)[0])
+
+
 def _first_tier(view: RouteView, candidates: Sequence[PodView]) -> Sequence[PodView]:
     """Returns the pods that new users go to during a rollout, if one of them has room."""
     rollout, workload = view.route.spec.rollout, view.workload

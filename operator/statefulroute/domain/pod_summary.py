@@ -124,6 +124,7 @@ def pod_status(view: RouteView, pod: PodView, previous: StatusReport | None, now
         not_serving_reason=reason and truncate(reason, NOT_SERVING_REASON_MAX_BYTES),
         links=links,
         total_links=all_links if all_links != links else None,
+        slots=None if view.route.spec.slots is None else view.slot_counts.get(pod.key, 0),
         revision=None if view.route.spec.rollout is None else pod.pod.revision or None,
     )
     if (closing := view.closing.get(pod.key)) is not None:

@@ -365,6 +365,8 @@ class RouteView:
     """The pods that look lost, and whose loss does not count: losses are suspended, or it is not verified yet."""
     loss_suspension: LossSuspension | None = None
     """Why losses are suspended; None if they are not."""
+    slot_counts: Mapping[PodKey, int] = field(default_factory=_nothing)
+    """The number of slots of each pod; a slot that is handed over counts for the pod that takes it."""
     closing: Mapping[PodKey, Closing] = field(default_factory=_nothing)
     """The pods that are about to be removed on purpose."""
     index: "PlacementIndex | None" = field(default=None, compare=False, repr=False)

@@ -1,12 +1,14 @@
 """Builds the status of a StatefulRoute."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import islice
 
 from statefulroute.api.limits import LOST_PODS_MAX, SELECTOR_MAX_BYTES
 from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
+from statefulroute.api.vocabulary import ConditionType
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.conditions import route_conditions
+from statefulroute.domain.conditions import ConditionState, route_conditions
 from statefulroute.domain.disruption.features import scales_workload
 from statefulroute.domain.disruption.status import DisruptionStatus
 from statefulroute.domain.load import MILLI, LoadReport
@@ -23,6 +25,7 @@ def route_status(  # noqa: PLR0913, PLR0917 - what a status depends on
     lost_pods: LostPods | None = None,
     summary: PodSummary | None = None,
     disruption: DisruptionStatus | None = None,
+    slots: Mapping[ConditionType, ConditionState] = {},
 ) -> StatefulRouteStatus:
     """Returns the current status of a route.
 
@@ -33,6 +36,7 @@ def route_status(  # noqa: PLR0913, PLR0917 - what a status depends on
         lost_pods: the lost pods that have links.
         summary: the summary of the pods; None makes it from all of them.
         disruption: what the last plan of planned disruptions states; None if the route has none.
+        slots: the conditions of slots; empty if the route has none.
     """
     route, pods = view.route, summary or summarize_pods(view, now)
     best, planned = pods.best, disruption or DisruptionStatus()
@@ -56,7 +60,9 @@ def route_status(  # noqa: PLR0913, PLR0917 - what a status depends on
             "lost_pods": tuple(islice((lost_pods or {}).values(), LOST_PODS_MAX)),
             "desired_replicas": planned.desired_replicas,
             "selector": _selector(view),
-            "conditions": tuple(route_conditions(view, pods, now, planned.conditions, planned.generation)),
+            "conditions": tuple(
+                route_conditions(view, pods, now, planned.conditions, planned.generation, further=slots)
+            ),
         }
     )
 

@@ -15,7 +15,7 @@ from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.statefulroute import HTTPLoad, StatefulRouteSpec
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.errors import ClusterError, NotFoundError
+from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError
 from statefulroute.cluster.events import EventRecorder
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.load_client import LoadUnreadableError
@@ -30,7 +30,7 @@ from statefulroute.controllers.monitoring.links import LinkMetrics
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.events import Event
 from statefulroute.domain.hand_over import Outcome
-from statefulroute.domain.keys import LinkKey, RouteKey
+from statefulroute.domain.keys import LinkKey, RouteKey, slot_link_name
 from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.load import LoadResponse
 from statefulroute.domain.pod import Owner, Pod, PodAnnotations
@@ -167,6 +167,19 @@ class FakeLinkWriter:
         self.unblocked.set()
         self.in_flight = 0
         self._informers = informers
+
+    async def create_slot(self, route: Route, slot: int, pod: int) -> None:
+        """Records the slot and its pod."""
+        await self.unblocked.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        name = slot_link_name(route.name, slot)
+        if self._informers.links.cache.get(route.key, name) is not None:
+            raise ConflictError(409, "AlreadyExists", "it exists")
+        self.written.append((f"x-slot-{slot}", f"created on {pod}"))
+        self._informers.links.cache.put(
+            Link(route=route.key, name=name, resource_version=1, generation=1, pod=pod, creation_timestamp=1)
+        )
 
     async def bind(self, link: Link, pod: int) -> None:
         """Records the pod."""
@@ -325,7 +338,12 @@ class Environment:
         """How far the time of day is wrong."""
         self.seconds = 0.0
         self.route_store = RouteStore(
-            self.informers, self.counts.of, self.counts.arriving, lambda: self.now + self.skew, self._elapsed
+            self.informers,
+            self.counts.of,
+            self.counts.arriving,
+            lambda: self.now + self.skew,
+            self._elapsed,
+            slots_of=self.counts.slots.of,
         )
         self.counts.listen(self.route_store.observe_links)
         self.routes.listen(self.counts.route_changed)

@@ -88,6 +88,7 @@ class Environment:
             links=FakeLinks(self),
             losses=FakeLosses(),
             disruptions=FakeLosses(),
+            slots=FakeLosses(),
             recorder=FakeRecorder(self),
             expiry=FakeExpiry(),
             scheduler=self.scheduler,

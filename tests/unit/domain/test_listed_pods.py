@@ -18,6 +18,7 @@ from statefulroute.api.limits import (
     NOT_SERVING_REASON_MAX_BYTES,
     ROUTE_MESSAGE_MAX_BYTES,
     ROUTE_STATUS_MAX_BYTES,
+    SLOTS_MAX,
 )
 from statefulroute.api.route_status import PodClosing, PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ClosingReason, RouteReason, RoutingState, ServiceState
@@ -200,6 +201,7 @@ def test_the_entry_of_a_pod_without_its_name_has_a_limit() -> None:
         revision="r" * 63,
         closing=PodClosing(reason=max(ClosingReason, key=len), since=NOON, deadline=NOON),
         handing_over=True,
+        slots=SLOTS_MAX,
     )
     assert PodStatus.model_fields.keys() == pod_status.model_fields_set
     alone, twice = (stored_size(StatefulRouteStatus(pods=(pod_status,) * number)) for number in (1, 2))

@@ -65,6 +65,8 @@ _ROUTE_FIXES: dict[str, str] = {
     "correct the template (kubectl rollout undo)",
     RouteReason.NO_OTHER_AVAILABLE_POD: "make another pod Ready, or let the rollout add one: set spec.rollout.surge",
     RouteReason.EVICTION_REFUSED: "let the PodDisruptionBudget allow a disruption: kubectl get pdb",
+    RouteReason.SLOTS_REFUSED: "give the operator the permission that the message names (the chart's createSlots), or "
+    "raise the quota",
     RouteReason.PAUSED: "if this is not intended: statefulroute rollout resume ROUTE",
 }
 
@@ -83,6 +85,7 @@ _LINK_FIXES: dict[str, str] = {
     LinkReason.AT_CAPACITY: "scale the workload up, raise the route's placement.maxLinksPerPod, or repair the pods "
     "that take no users for another cause that the message names",
     LinkReason.NOT_LOCAL_NAMESPACE: "remove them (kubectl delete podlink), and keep the admission policies in force",
+    LinkReason.NO_SUCH_SLOT: "remove them (kubectl delete podlink), or give the route its spec.slots again",
     LinkReason.INVALID: "remove them (kubectl delete podlink), and create them again as the message says",
 }
 
@@ -205,6 +208,7 @@ def check_route(route: Object, now: datetime) -> list[CheckResult]:
         *_check_conditions(route),
         *_check_suspension(route),
         *_check_disruptions(route),
+        *_check_slots(route),
         *_check_capacity(route),
         *_check_link_limit(route),
     ]
@@ -271,6 +275,14 @@ def _check_suspension(route: Object) -> Iterator[CheckResult]:
         reason, name = suspended["reason"], namespaced_name(route)
         message = f"{name} is {ConditionType.LOSS_SUSPENDED} ({reason}): {suspended['message']}"
         yield CheckResult(_ROUTES, Level.PROBLEM, message, _ROUTE_FIXES.get(reason, ""), 1, name)
+
+
+def _check_slots(route: Object) -> Iterator[CheckResult]:
+    unbound = condition(route, ConditionType.SLOTS_BOUND)
+    if unbound.get("reason") == RouteReason.SLOTS_REFUSED:
+        reason, name = unbound["reason"], namespaced_name(route)
+        message = f"{name} is not {ConditionType.SLOTS_BOUND} ({reason}): {unbound['message']}"
+        yield CheckResult(_ROUTES, Level.PROBLEM, message, _ROUTE_FIXES[reason], 1, name)
 
 
 def _check_disruptions(route: Object) -> Iterator[CheckResult]:

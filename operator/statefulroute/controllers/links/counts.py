@@ -4,15 +4,21 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
+from statefulroute.controllers.slots.counts import SlotCounts
+from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, is_slot_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
 
 
 class LinkCounts:
-    """The number of links by route and pod, updated with every change of a link, so that a read is a lookup."""
+    """The number of links by route and pod, updated with every change of a link, so that a read is a lookup.
+
+    Attributes:
+        slots: the number of slots by route and pod.
+    """
 
     def __init__(self) -> None:
+        self.slots = SlotCounts()
         self._listeners: list[Callable[[RouteKey, PodKey], None]] = []
         self._counts: defaultdict[RouteKey, Counter[PodKey]] = defaultdict(Counter)
         self._viewed_routes: set[RouteKey] = set()
@@ -41,6 +47,7 @@ class LinkCounts:
         if new is None and old is not None:
             self._viewed_routes.discard(old.key)
             self._drop_empty(old.key)
+        self.slots.route_changed(old, new)
 
     def listen(self, listener: Callable[[RouteKey, PodKey], None]) -> None:
         """Calls a function when a pod of a route has one link more or one less."""
@@ -48,6 +55,7 @@ class LinkCounts:
 
     def link_changed(self, old: Link | None, new: Link | None) -> None:
         """Counts the change of a link. It is a listener of the cache of links."""
+        self.slots.link_changed(old, new)
         old_pod, new_pod = old.assigned_pod if old else None, new.assigned_pod if new else None
         link = new or old
         if link is None:
@@ -71,6 +79,8 @@ class LinkCounts:
         assumption does not. Of two bindings of a link at once, only the later one counts.
         """
         self._add(key.route, pod)
+        if is_slot_link_name(key.name):
+            self.slots.add(key.route, pod)
         self._forget_assumed(key)
         self._assumed[key] = pod
         try:
@@ -87,6 +97,8 @@ class LinkCounts:
         pod = self._assumed.pop(key, None)
         if pod is not None:
             self._subtract(key.route, pod)
+            if is_slot_link_name(key.name):
+                self.slots.subtract(key.route, pod)
 
     def _count_arrivals(self, route: RouteKey, old: Link | None, new: Link | None) -> None:
         old_pod, new_pod = (each.hand_over.pod if each and each.hand_over else None for each in (old, new))

@@ -8,6 +8,7 @@ from statefulroute.cluster.events import EventRecorder
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.routes.lost_pods import LostPodTracker
+from statefulroute.controllers.slots.statuses import SlotStatuses
 from statefulroute.domain.events import route_status_events
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.placement import current_index
@@ -29,19 +30,22 @@ class RouteStatuses:
         disruptions: what the plans of planned disruptions state.
         recorder: writes events.
         clock: the time of day.
+        slots: what is known of the slots of routes; None if links of slots are not created.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that statuses depend on
         self,
         assessments: Assessments,
         lost_pods: LostPodTracker,
         disruptions: DisruptionStatuses,
         recorder: EventRecorder,
         clock: Clock,
+        slots: SlotStatuses | None = None,
     ) -> None:
         self._assessments = assessments
         self._lost_pods = lost_pods
         self._disruptions = disruptions
+        self._slots = slots
         self._recorder = recorder
         self._clock = clock
         self._summaries: dict[RouteKey, PodSummaryIndex] = {}
@@ -51,7 +55,8 @@ class RouteStatuses:
         """Returns the current status of a route."""
         now, assessment = self._clock(), self._assessments.of(view.route)
         lost_pods, disruption = self._lost_pods.observe(view), self._disruptions.of(view.route)
-        return route_status(view, assessment, now, lost_pods, self._summarize(view, now), disruption)
+        slots = {} if self._slots is None else self._slots.conditions(view, now)
+        return route_status(view, assessment, now, lost_pods, self._summarize(view, now), disruption, slots)
 
     def forget(self, route: RouteKey) -> None:
         """Drops the summary of a route that is deleted, or that this operator does not lead any more."""

@@ -1,0 +1,1 @@
+"""Creates the links of slots, and balances them."""

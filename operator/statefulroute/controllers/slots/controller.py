@@ -1,0 +1,177 @@
+"""Creates the links of slots that are missing."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+import structlog
+
+from statefulroute.cluster.errors import ClusterError, ConflictError, NotLeadingError, is_outage
+from statefulroute.cluster.fair_limiter import FairLimiter
+from statefulroute.cluster.informers import Informers
+from statefulroute.cluster.writes import LinkWriter
+from statefulroute.controllers.links.counts import LinkCounts
+from statefulroute.controllers.routes.turns import RouteTurns
+from statefulroute.controllers.slots.statuses import SlotStatuses
+from statefulroute.controllers.state_store import RouteStore
+from statefulroute.domain.backoff import Backoff
+from statefulroute.domain.fair_slots import FairSlots
+from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, slot_link_name
+from statefulroute.domain.link import Link
+from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.slots.plan import missing_slots, plan_creations
+
+log = structlog.get_logger(__name__)
+
+#: For how many routes links are created at the same time, half of them in a single namespace.
+_ROUTES = 16
+
+#: How many links are created at the same time, over all routes, and two thirds of them in a single namespace.
+_WRITES, _NAMESPACE_SHARE = 24, 2.0
+
+#: How many links are created before the pods are looked at again.
+_CHUNK_SIZE = 256
+
+#: How soon a turn follows a change, so that changes of the same moment cause one.
+_SETTLE_SECONDS = 0.05
+
+#: The default of how soon links are created again whose creation has failed.
+_BACKOFF = Backoff(initial_seconds=1.0, max_seconds=60.0, random=random.random)
+
+
+class SlotController:
+    """Creates the links of slots of each route that has slots, while this operator leads.
+
+    Each is created with its pod, so that the operator needs two writes to bind a slot. While no pod takes new users,
+    none is created. A route without slots costs one lookup for each change.
+
+    Args:
+        informers: the caches.
+        route_store: the views of routes.
+        counts: the number of slots of each pod.
+        writer: writes links.
+        statuses: what the status of a route shows of its slots.
+        backoff: how soon links are created again whose creation has failed.
+    """
+
+    def __init__(  # noqa: PLR0913, PLR0917 - all that slots need
+        self,
+        informers: Informers,
+        route_store: RouteStore,
+        counts: LinkCounts,
+        writer: LinkWriter,
+        statuses: SlotStatuses,
+        backoff: Backoff = _BACKOFF,
+    ) -> None:
+        self._routes = informers.routes.cache
+        self._links = informers.links.cache
+        self._route_store = route_store
+        self._counts = counts
+        self._writer = writer
+        self._statuses = statuses
+        self._backoff = backoff
+        self._turns = RouteTurns(self._turn, _ROUTES, lambda: None)
+        self._writes = FairLimiter(FairSlots(_WRITES, namespace_share=_NAMESPACE_SHARE))
+        self._incomplete: set[RouteKey] = set()
+        """The routes with slots of which a link may be missing."""
+        self._failures: dict[RouteKey, int] = {}
+        """How often in a row links of a route were not created."""
+        self._is_started = False
+        informers.routes.cache.listen(self._route_changed)
+        informers.links.cache.listen(self._link_changed)
+        route_store.watch_all(self._view_changed)
+
+    def start(self) -> None:
+        """Starts to create links; all caches must be synced."""
+        self._is_started = True
+        self._turns.start()
+        for namespace, name in self._routes:
+            if (route := self._routes.get(namespace, name)) is not None:
+                self._add_route(route)
+
+    async def stop(self) -> None:
+        """Finishes the writes in progress, and creates no other link."""
+        self._is_started = False
+        await self._turns.stop()
+        for key in tuple(self._incomplete):
+            self._forget(key)
+
+    def _route_changed(self, old: Route | None, new: Route | None) -> None:
+        if new is not None and not new.is_deleting and new.spec.slots is not None:
+            if old is None or old.uid != new.uid or old.spec.slots is None:
+                self._add_route(new)
+        elif old is not None and old.spec.slots is not None:
+            self._turns.drop(old.key, cancels=True)
+            self._forget(old.key)
+
+    def _add_route(self, route: Route) -> None:
+        if self._is_started and route.spec.slots is not None and not route.is_deleting:
+            self._incomplete.add(route.key)
+            self._turns.add(route.key)
+
+    def _link_changed(self, old: Link | None, new: Link | None) -> None:
+        if new is not None or old is None or not self._is_started or not old.is_of_slot:
+            return
+        route = self._routes.get(*old.route)
+        if route is not None and route.spec.slots is not None and not route.is_deleting:
+            self._incomplete.add(old.route)
+            self._turns.ensure(old.route, _SETTLE_SECONDS)
+
+    def _view_changed(self, key: RouteKey) -> None:
+        if key in self._incomplete and not self._failures.get(key):
+            self._turns.ensure(key, _SETTLE_SECONDS)
+
+    def _forget(self, key: RouteKey) -> None:
+        self._incomplete.discard(key)
+        self._failures.pop(key, None)
+        self._statuses.forget(key)
+
+    async def _turn(self, key: RouteKey) -> None:
+        """Creates links of a route; those that are left follow in the next turn."""
+        view = self._route_store.get(key)
+        if view is None or view.route.is_deleting or key not in self._incomplete:
+            return
+        missing = missing_slots(view, self._links.in_partition(key))
+        if not missing:
+            self._incomplete.discard(key)
+            self._failures.pop(key, None)
+            self._statuses.put_refusal(key, "")
+            return
+        creations = plan_creations(view, missing, self._route_store.now(), _CHUNK_SIZE)
+        if not creations:
+            return  # the next change of the pods is the next chance
+        errors = await self._create_all(view, creations)
+        if not errors:
+            self._failures.pop(key, None)
+            self._turns.add(key)
+            return
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        error = errors[0]
+        log.warning("links of slots were not created: trying again", route=key, error=str(error), number=len(errors))
+        if not is_outage(error):
+            self._statuses.put_refusal(key, str(error))
+        self._turns.add_after(key, self._backoff.delay(failures - 1, error.retry_after_seconds))
+
+    async def _create_all(self, view: RouteView, creations: Sequence[tuple[int, PodKey]]) -> list[ClusterError]:
+        """Creates links; returns why some were not created."""
+        errors: list[ClusterError] = []
+
+        async def create(slot: int, pod: PodKey) -> None:
+            key = LinkKey(view.route.key, slot_link_name(view.route.name, slot))
+            async with self._writes.slot(key.route):
+                if errors:
+                    return
+                try:
+                    with self._counts.assume(key, pod):
+                        await self._writer.create_slot(view.route, slot, pod)
+                except ConflictError:
+                    pass  # it exists: the watch delivers it
+                except NotLeadingError:
+                    self._is_started = False
+                except ClusterError as error:
+                    errors.append(error)
+
+        async with asyncio.TaskGroup() as group:
+            for slot, pod in creations:
+                group.create_task(create(slot, pod))
+        return errors

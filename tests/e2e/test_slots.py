@@ -1,0 +1,44 @@
+"""The links of slots, with a real control plane."""
+
+import pytest
+
+from support.independent_client import PodLink, StatefulRoute
+from support.link_recorder import LinkRecorder
+from support.operator_process import OperatorProcess
+from support.service import Service
+from support.waiting import eventually
+
+SLOTS = 8
+
+
+def await_slots(game: Service, **by_pod: int) -> None:
+    """Waits until all slots are bound, so many on each pod, as the status of the route shows."""
+    game.await_all_bound(SLOTS)
+    game.await_condition("SlotsBound", "True", "SlotsBound", f"all {SLOTS} slots are bound")
+    for pod, slots in by_pod.items():
+        game.await_pod(int(pod.removeprefix("pod")), slots=slots, links=slots)
+
+
+@pytest.mark.usefixtures("own_operator")
+def test_slots_are_bound_with_two_writes_restored_and_deleted_with_their_route(
+    service: Service, own_operator: OperatorProcess, recorder: LinkRecorder
+) -> None:
+    service.start(slots=SLOTS)
+    await_slots(service, pod0=3, pod1=3, pod2=2)
+    service.await_condition("SlotsBalanced", "True")
+    names = {f"game.x-slot-{slot}" for slot in range(SLOTS)}
+    assert recorder.all_transitions() == {name: ["created", "Bound"] for name in names}
+    (owner,) = service.get("game.x-slot-0")["metadata"]["ownerReferences"]
+    route = service.route()["metadata"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("StatefulRoute", "game", route["uid"])
+
+    own_operator.restart()
+    service.client.delete(PodLink, "game.x-slot-5", service.namespace)
+    eventually(lambda: service.exists(PodLink, "game.x-slot-5"), "the deleted link is created again")
+    await_slots(service)
+    assert recorder.all_transitions() == {
+        name: ["created", "Bound"] * (2 if name == "game.x-slot-5" else 1) for name in names
+    } | {"game.x-slot-5": ["created", "Bound", "deleted", "created", "Bound"]}
+
+    service.client.delete(StatefulRoute, "game", service.namespace)
+    service.await_deleted(*names)
