@@ -57,6 +57,20 @@ def test_waiting_link_costs_one_write_until_it_is_bound(game: Service, recorder:
     assert podlink_patches(count.patches()) == {"podlinks/status": sum(map(len, transitions.values())) - 40}
 
 
+@pytest.mark.parametrize(("hand_over", "writes"), [(None, 1), ({"timeoutSeconds": 1}, 2)])
+def test_move_costs_two_writes_and_a_hand_over_four(
+    hand_over: dict[str, int] | None, writes: int, service: Service
+) -> None:
+    service.start(handOver=hand_over)
+    service.link_all((f"user-{number}" for number in range(50)), podIndex=1)
+    service.await_all_bound(50)
+    count = service.client.count_requests()
+    service.edit_route(pods=[{"index": 1, "routingState": "Shutdown"}])
+    eventually(lambda: service.links_by_pod() == {0: 25, 2: 25}, "the users are on other pods")
+    service.await_all_bound(50)
+    assert podlink_patches(count.patches()) == {"podlinks": 50 * writes, "podlinks/status": 50 * writes}
+
+
 def test_operator_adds_nothing_to_the_metadata_of_a_link(game: Service) -> None:
     for name in (game.link("alice", podIndex=1), game.link("bob")):
         game.await_bound(name)

@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 from hypothesis import strategies as st
 
-from statefulroute.api.vocabulary import RoutingState, ServiceState
+from statefulroute.api.vocabulary import ClosingReason, RoutingState, ServiceState
 from statefulroute.controllers.route_pods import PodChanges
+from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
+from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.pod import Node
 from statefulroute.domain.route import RouteView
@@ -87,6 +90,52 @@ class ChangingService:
     def put_link(self, user: int, index: int | None, key: RouteKey = GAME) -> None:
         self.environment.links.put(link(self._next(), f"user-{user}", key=key, pod=self._key(index)))
 
+    def change_link(self, user: int, **changes: Any) -> None:
+        """Changes the spec of a user's link as a client does."""
+        if (current := self.environment.links.get(GAME, f"game.user-{user}")) is not None:
+            changes |= {"resource_version": self._next(), "generation": current.generation + 1}
+            self.environment.links.put(msgspec.structs.replace(current, **changes))
+
+    def link_of(self, user: int) -> Link | None:
+        """Returns the link of a user, as clients see it."""
+        return self.environment.links.get(GAME, f"game.user-{user}")
+
+    def ask(self, user: int, index: int) -> None:
+        """Asks for the hand-over of a user to a pod."""
+        pod_key, current = self._key(index), self.link_of(user)
+        if pod_key is not None and current is not None and current.pod is not None:
+            self.change_link(user, hand_over=HandOver(pod_key, f"at {self._next()}"))
+
+    def commit(self, user: int) -> None:
+        """Commits the hand-over of a user, as the old pod's driver does."""
+        current = self.link_of(user)
+        if current is not None and current.hand_over is not None:
+            self.change_link(user, pod=current.hand_over.pod, hand_over=None)
+
+    def move_only(self, user: int, index: int) -> None:
+        """Moves a user, as a client does that knows no hand-overs."""
+        self.change_link(user, pod=self._key(index))
+
+    def cancel(self, user: int) -> None:
+        """Ends the hand-over of a user."""
+        current = self.link_of(user)
+        if current is not None and current.hand_over is not None:
+            self.change_link(user, hand_over=None)
+
+    def close(self, index: int, is_over: bool) -> None:
+        """Closes a pod, and opens those that closed before."""
+        key, now = self._key(index), self.environment.now
+        assert key is not None
+        current = self.environment.routes.get("games", "game")
+        assert current is not None
+        closing = {key: Closing(ClosingReason.SCALE_DOWN, now, now + timedelta(hours=1), is_over=is_over)}
+        self.store.close_pods(current.workload_key, closing)
+
+    def reopen(self) -> None:
+        current = self.environment.routes.get("games", "game")
+        assert current is not None
+        self.store.close_pods(current.workload_key, {})
+
     def delete_link(self, user: int, key: RouteKey = GAME) -> None:
         self.environment.links.delete(key, f"{key.name}.user-{user}", self._next())
 
@@ -114,6 +163,8 @@ class ChangingService:
     def elapse(self, seconds: int) -> None:
         self.environment.now += timedelta(seconds=seconds)
         self.store._invalidate(GAME)
+        for key in tuple(self.environment.hand_overs._started):  # their timers are those of the event loop
+            self.environment.controller.resume(key)
 
     def skew(self, seconds: int) -> None:
         self.environment.skew = timedelta(seconds=seconds)
@@ -195,6 +246,9 @@ EDITS = st.sampled_from(
         ("pods", []),
         ("placement", {"maxLinksPerPod": 2}),
         ("placement", {"range": 10}),
+        ("handOver", {"timeoutSeconds": 10}),
+        ("handOver", {"timeoutSeconds": 100}),
+        ("handOver", None),
         ("load", {"minFreshPercent": 0}),
         ("load", {"cpuFactorPercent": 50, "source": "HTTP", "http": {"port": 80}}),
         ("onPodLost", {"graceSeconds": 10, "notReadySeconds": 20, "suspend": {"minimum": 1}}),
@@ -211,6 +265,12 @@ CHANGES = st.one_of(
     _change("put_link", USERS, st.one_of(st.none(), st.integers(0, PODS))),
     _change("put_link", USERS, INDEXES, st.just(OTHER)),
     _change("delete_link", USERS),
+    _change("ask", USERS, INDEXES),
+    _change("commit", USERS),
+    _change("move_only", USERS, INDEXES),
+    _change("cancel", USERS),
+    _change("close", INDEXES, st.booleans()),
+    _change("reopen"),
     _change("assume", USERS, st.integers(0, PODS)),
     _change("report", INDEXES, st.integers(0, 9), st.sampled_from([0, 0, 5, 50]), st.sampled_from(list(RoutingState))),
     _change("fail_report", INDEXES),

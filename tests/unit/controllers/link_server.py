@@ -10,7 +10,7 @@ import msgspec
 from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotFoundError, UnreachableError
 from statefulroute.cluster.informer import Informer
 from statefulroute.domain.keys import LinkKey, PodKey
-from statefulroute.domain.link import Link, LinkStatus
+from statefulroute.domain.link import HandOver, Link, LinkStatus
 
 #: What may happen to a write: it is executed; also executed, but the answer is lost; or refused.
 OUTCOMES = ("executed", "executed", "executed", "lost", "refused")
@@ -99,7 +99,12 @@ class LinkServer:
 
     async def bind(self, link: Link, pod: PodKey) -> None:
         """Writes a pod to the spec of a link."""
-        await self._write(link, {"pod": pod})
+        await self._write(link, {"pod": pod, "hand_over": None})
+
+    async def write_hand_over(self, link: Link, hand_over: HandOver | None) -> str:
+        """Writes the hand-over of a link."""
+        await self._write(link, {"hand_over": hand_over})
+        return "its uid"
 
     async def update_status(self, link: Link, status: LinkStatus, *_: object) -> str:
         """Writes the status of a link."""
@@ -129,7 +134,8 @@ class LinkServer:
         if change is None:
             self.delete(link.key)
             return None
-        generation = current.generation + (change.get("pod", current.pod) != current.pod)
+        spec = (change.get("pod", current.pod), change.get("hand_over", current.hand_over))
+        generation = current.generation + (spec != (current.pod, current.hand_over))
         self.put(msgspec.structs.replace(current, **{"generation": generation} | dict(change)))
         return self.links[link.key]
 

@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from statefulroute.api.vocabulary import LinkPhase, LossCause, RoutingState, ServiceState
+from statefulroute.api.vocabulary import ClosingReason, LinkPhase, LossCause, RoutingState, ServiceState
 from statefulroute.cluster.errors import ConflictError, UnreachableError
 from statefulroute.controllers.links.hand_overs import HandOvers
 from statefulroute.controllers.monitoring.hand_overs import HandOverMetrics
+from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.hand_over import HandOverResult
 from statefulroute.domain.keys import LinkKey
 from statefulroute.domain.link import HandOver, Link
@@ -392,3 +393,26 @@ async def test_reported_shutdown_of_an_emptied_pod_moves_its_users_at_once() -> 
         status = user(environment).status
         assert status is not None
         assert status.phase is LinkPhase.BOUND
+
+
+async def test_closing_pod_hands_its_users_over_at_its_deadline_without_an_edit() -> None:
+    environment = environment_of(0, 1)
+    environment.links.put(link(30, pod=0))
+    async with running_route(environment):
+        now, key = environment.now, route(1).workload_key
+        for is_over in (False, True):
+            closing = Closing(ClosingReason.SCALE_DOWN, now, now + timedelta(hours=1), is_over=is_over)
+            environment.route_store.close_pods(key, {0: closing})
+            await idle()
+            asked = [("alice", "handOver to 1"), ("alice", "HandingOver")]
+            assert environment.writer.written[1:] == (asked if is_over else [])
+        await edit(environment, pod=1, hand_over=None)
+        assert environment.writer.causes == [LossCause.DEADLINE_OVER]
+
+
+async def test_user_who_is_bound_to_an_emptied_pod_is_handed_over() -> None:
+    environment = environment_of(0, 1, spec=DRAINED)
+    async with running_route(environment):
+        environment.links.put(link(30, pod=0))
+        await idle()
+        assert environment.writer.written == [("alice", "Bound"), ("alice", "handOver to 1"), ("alice", "HandingOver")]

@@ -94,7 +94,7 @@ class APIServer:
 
     async def bind(self, link: Link, pod: PodKey) -> None:
         """Writes the spec of a link."""
-        await self._write(link, {"pod": pod, "generation": link.generation + 1})
+        await self._write(link, {"pod": pod, "hand_over": None, "generation": link.generation + 1})
 
     async def update_status(self, link: Link, status: LinkStatus, *_: object) -> str:
         """Writes the status of a link."""

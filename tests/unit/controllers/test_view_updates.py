@@ -129,5 +129,9 @@ def _check_changes(service: ChangingService, view: RouteView, former: dict[PodKe
     service.changes.clear()
     assert announced >= {key for key in keys if present[key] != former.get(key, nothing)}
     assert appeared >= {key for key in keys if present[key][0] and not former.get(key, nothing)[0]}
+    emptied = {key for key, each in view.pods.items() if each.is_handing_over}
+    assert appeared >= {
+        key for key in emptied if not (before := former.get(key, nothing)[0]) or not before.is_handing_over
+    }
     assert appeared >= {key for key in view.lost if view.lost[key] != former.get(key, nothing)[1]}
     return present

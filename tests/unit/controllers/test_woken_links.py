@@ -8,15 +8,18 @@ from hypothesis import strategies as st
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.controllers.links import route_queue
 from statefulroute.domain.decision import LinkView, UpdateStatus, decide, is_status_current
+from statefulroute.domain.link import Link
+from statefulroute.domain.route import RouteView
 from support.own_loop import run_in_own_loop
 from unit.controllers.changing_service import CHANGES, START, Change, ChangingService
-from unit.controllers.environment import GAME, eventually, running_route
+from unit.controllers.environment import GAME, Environment, eventually, running_route
 
 #: The clock of the test is that of all components, and assumed placements are always followed by an offer of the room.
 EXCLUDED = {"skew", "assume"}
 
 
 LOOK: Change = ("look", ())
+HANDS_OVER: Change = ("edit_field", ("handOver", {"timeoutSeconds": 10}))
 SOON_LOST: Change = (
     "edit_field",
     ("onPodLost", {"graceSeconds": 10, "notReadySeconds": 20, "suspend": {"minimum": 5}}),
@@ -30,6 +33,25 @@ LOSSES: tuple[list[Change], ...] = (
     [SOON_LOST, ("scale", (0,)), *(("delete_pod", (each,)) for each in range(5)), LOOK, ("verify", ())],
     [*(("delete_pod", (each,)) for each in range(4)), LOOK, ("elapse", (31,)), LOOK, ("confirm", ())],
     [SOON_LOST, ("edit_field", ("routingState", "Shutdown")), LOOK, ("verify", ()), LOOK],
+    [HANDS_OVER, ("close", (1, True)), LOOK, ("elapse", (11,)), LOOK, ("delete_pod", (0,)), LOOK, ("commit", (1,))],
+    [
+        HANDS_OVER,
+        ("ask", (2, 3)),
+        LOOK,
+        ("put_odd_pod", (3, "is_ready", False)),
+        LOOK,
+        ("ask", (2, 0)),
+        ("elapse", (11,)),
+    ],
+    [
+        HANDS_OVER,
+        ("edit_field", ("placement", {"maxLinksPerPod": 1})),
+        ("edit_field", ("pods", [{"index": 1, "routingState": "Shutdown"}])),
+        LOOK,
+        ("delete_link", (2,)),
+        LOOK,
+        ("elapse", (11,)),
+    ],
 )
 
 
@@ -49,11 +71,17 @@ def test_no_link_waits_for_something_that_has_happened(changes: list[Change], op
         run_in_own_loop(run())
 
 
+def gathered(environment: Environment, link: Link, view: RouteView | None) -> LinkView:
+    """Returns what a decision about a link depends on."""
+    is_due = link.hand_over is not None and environment.hand_overs.is_due(link, view)
+    return LinkView(link, view, environment.now, is_due)
+
+
 def unfinished(service: ChangingService) -> list[str]:
     """Returns the links for which something is left to do."""
     environment = service.environment
     view, links = environment.route_store.get(GAME), environment.links.in_partition(GAME).values()
-    plans = {link.name: (link, decide(LinkView(link, view, environment.now))) for link in links}
+    plans = {link.name: (link, decide(gathered(environment, link, view))) for link in links}
     return [
         name
         for name, (link, plan) in plans.items()

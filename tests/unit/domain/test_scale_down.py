@@ -76,6 +76,16 @@ def test_a_pod_is_removed_with_links_when_none_leaves_after_the_deadline(
     assert planned.actions == actions
 
 
+@pytest.mark.parametrize(("fell_seconds_ago", "actions"), [(49, []), (50, [SetReplicas(1)])])
+def test_a_pod_that_hands_its_users_over_has_as_long_as_that_may_take(
+    fell_seconds_ago: int, actions: list[Action]
+) -> None:
+    known = closing(ago=7200, is_over=True)
+    occupied = pod(1, 2, known, links_fell_at=NOON - timedelta(seconds=fell_seconds_ago))
+    planned = plan(pod(0), occupied, replicas=2, spec_replicas=1, handOver={"timeoutSeconds": 20})
+    assert planned.actions == actions
+
+
 @pytest.mark.parametrize(("fell_seconds_ago", "actions"), [(29, []), (30, [SetReplicas(1)])])
 def test_no_pod_is_removed_with_links_while_those_of_other_pods_are_moved(
     fell_seconds_ago: int, actions: list[Action]

@@ -94,6 +94,25 @@ def test_unlisted_pod_has_the_strictest_routing_state(
     assert is_available(found) == (expected is READY)
 
 
+@pytest.mark.parametrize(
+    ("spec", "own", "is_ready", "expected"),
+    [
+        ({}, READY, True, DENY),
+        ({}, SHUTDOWN, True, SHUTDOWN),
+        ({}, READY, False, SHUTDOWN),
+        ({"handOver": None}, READY, True, SHUTDOWN),
+        ({"onPodLost": {"action": "Keep"}}, READY, True, SHUTDOWN),
+        ({"routingState": "Shutdown"}, READY, True, SHUTDOWN),
+    ],
+)
+def test_unlisted_pod_that_is_drained_serves_its_users_while_they_are_handed_over(
+    spec: dict[str, Any], own: RoutingState, *, is_ready: bool, expected: RoutingState
+) -> None:
+    drained = {"handOver": {}, "pods": [{"index": 7, "routingState": "Shutdown"}], **spec}
+    found = find(big_route(pod_status(0), **drained), 7, endpoint("game-7", state=own, is_ready=is_ready))
+    assert (found.routing_state, found.handing_over) == (expected, True if expected is DENY else None)
+
+
 def test_link_to_an_unlisted_pod_needs_the_operator_unless_the_name_shows_the_workload() -> None:
     bound = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "", None, "web-x")
     pending = LinkStatus(LinkPhase.PENDING, LinkReason.POD_NOT_FOUND, "", None, "web-x")
