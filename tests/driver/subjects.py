@@ -5,8 +5,8 @@ The methods are those of `ServerDriver` without the namespace, which is the pod'
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -67,6 +67,10 @@ ERRORS: dict[str, Callable[[str], StatefulRouteError]] = {
 }
 
 
+#: Saves the state of a user who is handed over to a pod.
+Handler = Callable[[str, PodKey], Coroutine[Any, Any, None]]
+
+
 class Subject(Protocol):
     """A server driver in one of its forms."""
 
@@ -75,6 +79,9 @@ class Subject(Protocol):
 
     def events(self) -> AsyncIterator[ServerEvent]:
         """Yields the events of the users."""
+
+    def taking_part(self, handler: Handler) -> AbstractAsyncContextManager[None]:
+        """Lets a handler take part in hand-overs while the context lasts."""
 
 
 class AsyncSubject:
@@ -91,6 +98,12 @@ class AsyncSubject:
 
     def events(self) -> AsyncIterator[ServerEvent]:
         return self._driver.events()
+
+    @asynccontextmanager
+    async def taking_part(self, handler: Handler) -> AsyncIterator[None]:
+        self._driver.on_leaving(lambda user: handler(user.uid, user.to))
+        yield
+        self._driver.on_leaving(None)
 
 
 class SyncSubject:
@@ -109,6 +122,17 @@ class SyncSubject:
         while (event := await asyncio.to_thread(next, events, None)) is not None:
             yield event
 
+    @asynccontextmanager
+    async def taking_part(self, handler: Handler) -> AsyncIterator[None]:
+        loop = asyncio.get_running_loop()
+
+        def call(user: sync.LeavingUser) -> None:
+            asyncio.run_coroutine_threadsafe(handler(user.uid, user.to), loop).result(20)
+
+        await asyncio.to_thread(self._driver.on_leaving, call)
+        yield
+        await asyncio.to_thread(self._driver.on_leaving, None)
+
 
 class SidecarSubject:
     """The sidecar, called over HTTP."""
@@ -125,11 +149,33 @@ class SidecarSubject:
             for event in python_events(name, data):
                 yield event
 
-    async def stream(self, last_event_id: str | None = None) -> AsyncIterator[tuple[str | None, str, dict[str, Any]]]:
+    @asynccontextmanager
+    async def taking_part(self, handler: Handler) -> AsyncIterator[None]:
+        handling = asyncio.create_task(self._handle(handler))
+        try:
+            yield
+        finally:
+            handling.cancel()
+            await asyncio.wait({handling})
+
+    async def _handle(self, handler: Handler) -> None:
+        """Does what an application does: calls a handler for each request of a hand-over, and confirms it."""
+        async for _, name, data in self.stream(query={"handOver": "true"}):
+            for asked in data["handOvers"] if name == "state" else [data] if name == "hand-over" else []:
+                to = pod_key(asked["to"])
+                assert to is not None
+                await handler(asked["uid"], to)
+                await self.request("POST", f"/v1/hand-overs/{asked['id']}/confirm")
+
+    async def stream(
+        self, last_event_id: str | None = None, query: Mapping[str, str] | None = None
+    ) -> AsyncIterator[tuple[str | None, str, dict[str, Any]]]:
         """Yields id, name and data of each event."""
         headers = {} if last_event_id is None else {"Last-Event-ID": last_event_id}
         timeout = aiohttp.ClientTimeout(total=None)
-        async with self._session.get(f"{self._url}/v1/events", headers=headers, timeout=timeout) as response:
+        async with self._session.get(
+            f"{self._url}/v1/events", params=query, headers=headers, timeout=timeout
+        ) as response:
             assert response.status == 200, await response.text()
             fields: dict[str, str] = {}
             while line := await response.content.readline():
@@ -270,7 +316,7 @@ def python_events(name: str, data: dict[str, Any]) -> list[ServerEvent]:
     """Returns the events of Python for an event of the stream."""
     if name == "state":
         return [UserArrived(user["route"], user["uid"], None) for user in data["users"]]
-    return [EVENTS[name](data)]
+    return [EVENTS[name](data)] if name in EVENTS else []
 
 
 async def next_event(events: AsyncIterator[ServerEvent]) -> ServerEvent:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from statefulroute import (
     DriverAlreadyRunningError,
     InvalidParameterError,
     LeaveReason,
+    PodKey,
     ServerDriver,
     StatefulRouteError,
     UserArrived,
@@ -364,6 +366,28 @@ async def test_events_begin_with_the_present_users(form: Form, uid: str) -> None
     finally:
         await close_events(events)
     assert seen == await form.call("users")
+
+
+async def test_a_user_is_handed_over(form: Form, uid: str) -> None:
+    handled: asyncio.Queue[tuple[str, PodKey]] = asyncio.Queue()
+    to, client, here = (form.pod + 1) % 3, form.service.client, form.service.namespace
+
+    async def save(user: str, pod: PodKey) -> None:
+        assert await form.call("get_linked_pod", user, "game", fresh=True) == form.pod
+        handled.put_nowait((user, pod))
+
+    await asyncio.to_thread(form.service.edit_route, handOver={"timeoutSeconds": 600})
+    await form.call("set_linked_pod", uid, "game", form.pod)
+    asked = {"podIndex": to, "startTime": datetime.now(UTC).isoformat()}
+    async with form.subject.taking_part(save):
+        await asyncio.to_thread(client.patch, PodLink, f"game.{uid}", here, {"spec": {"handOver": asked}})
+        async with asyncio.timeout(30):
+            assert await handled.get() == (uid, to)
+            while uid in await form.call("users"):  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.02)
+    assert await form.call("get_linked_pod", uid, "game", fresh=True) == to
+    assert "handOver" not in await form.spec(uid)
+    await asyncio.to_thread(form.service.edit_route, handOver=None)
 
 
 async def test_unknown_services(form: Form, uid: str) -> None:

@@ -51,6 +51,7 @@ class ProblemKind(Enum):
     USER_NOT_HELD = 404, "user-not-held", "The pod does not hold the user"
     ROUTE_NOT_FOUND = 404, "route-not-found", "The StatefulRoute does not exist"
     NAMESPACE_NOT_SERVED = 404, "namespace-not-served", "This resolver does not serve the namespace"
+    NO_SUCH_HAND_OVER = 404, "no-such-hand-over", "The hand-over has ended"
     NO_SUCH_PATH = 404, "no-such-path", "The path does not exist"
     NO_SUCH_METHOD = 405, "no-such-method", "The path does not support the method"
     ALREADY_RUNNING = 409, "already-running", "The driver is already running"

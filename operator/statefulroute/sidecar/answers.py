@@ -156,11 +156,26 @@ class UserState(_Answer, frozen=True):
     """Until when the closing pod keeps the user; null if the user stays."""
 
 
+class HandOverEvent(_Answer, frozen=True):
+    """`hand-over`: the application is asked to save the state of a user, and to confirm the hand-over."""
+
+    id: str
+    """The id of the hand-over, for the requests about it."""
+    route: str
+    uid: str
+    to: PodReference
+    """The new pod."""
+    deadline: datetime
+    """When the operator moves the user to the new pod, whether the hand-over is confirmed or not."""
+
+
 class StateEvent(_Answer, frozen=True):
     """`state`: all users of the pod. It replaces what the client knew."""
 
     is_cut_off: bool
     users: list[UserState]
+    hand_overs: list[HandOverEvent]
+    """The hand-overs that wait for the application."""
 
 
 class ArrivedEvent(_Answer, frozen=True):

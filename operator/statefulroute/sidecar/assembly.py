@@ -13,6 +13,8 @@ from statefulroute.monitoring.clock import ClockMetrics
 from statefulroute.sidecar.dispatcher import Dispatcher
 from statefulroute.sidecar.event_log import EventLog
 from statefulroute.sidecar.guard import RequestGuard, TokenFile
+from statefulroute.sidecar.hand_over_operations import HandOverOperations
+from statefulroute.sidecar.hand_overs import HandOvers
 from statefulroute.sidecar.link_operations import LinkOperations
 from statefulroute.sidecar.metrics import SidecarMetrics
 from statefulroute.sidecar.server_operations import ServerOperations
@@ -73,12 +75,14 @@ def assemble(settings: Settings, driver: ServerDriver, namespace: str) -> Sideca
         TokenUnreadableError: the file of the token cannot be read.
     """
     metrics, log = SidecarMetrics(), EventLog(settings.kept_events)
-    streams = EventStreams(log, settings.max_streams)
+    hand_overs = HandOvers(driver, log)
+    streams = EventStreams(log, hand_overs, settings.max_streams)
     metrics.track_streams(lambda: len(streams))
     dispatcher = Dispatcher(
         ServerOperations(driver),
         LinkOperations(driver, namespace),
         streams,
+        HandOverOperations(hand_overs),
         RequestGuard(None if settings.token_file is None else TokenFile(settings.token_file)),
         metrics,
     )

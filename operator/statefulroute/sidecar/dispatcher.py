@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from statefulroute.rest.responses import error_response, handle_expect, no_operation_response
 from statefulroute.sidecar.guard import RequestGuard
+from statefulroute.sidecar.hand_over_operations import HandOverOperations
 from statefulroute.sidecar.link_operations import LinkOperations
 from statefulroute.sidecar.metrics import SidecarMetrics
 from statefulroute.sidecar.openapi import document
@@ -43,15 +44,17 @@ class Dispatcher:
         server: handles the operations on the pod.
         links: handles the operations on links.
         streams: handles streams of events.
+        hand_overs: handles the operations on hand-overs.
         guard: refuses requests.
         metrics: counts responses.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - one for each collaborator
         self,
         server: ServerOperations,
         links: LinkOperations,
         streams: EventStreams,
+        hand_overs: HandOverOperations,
         guard: RequestGuard,
         metrics: SidecarMetrics,
     ) -> None:
@@ -82,6 +85,7 @@ class Dispatcher:
             },
             PathKind.CLAIM: {"POST": Operation("try_set_linked_pod", links.try_set_linked_pod)},
             PathKind.ADDRESS: {"GET": Operation("address_of", links.address_of)},
+            PathKind.CONFIRM_LEAVING: {"POST": Operation("confirm_leaving", hand_overs.confirm_leaving)},
             PathKind.OPENAPI: {"GET": Operation("openapi", _document)},
         }
         self._guard = guard

@@ -21,6 +21,7 @@ from statefulroute.driver.user_events import (
 from statefulroute.sidecar.answers import (
     ArrivedEvent,
     CutOffEvent,
+    HandOverEvent,
     LeavingEvent,
     LeftEvent,
     LostEvent,
@@ -47,15 +48,20 @@ class EventLog:
         kept_events: the number of events that are kept.
         name: the start of the ids of the events; by default a random one, so that ids of another sidecar, or of this
             one before a restart, are not taken for own ones.
+
+    Attributes:
+        name: the start of the ids.
     """
 
     def __init__(self, kept_events: int, name: str | None = None) -> None:
-        self._name = secrets.token_hex(4) if name is None else name
+        self.name = secrets.token_hex(4) if name is None else name
         self._events: deque[bytes] = deque(maxlen=kept_events)
         self._end = 0
         """The number of events so far."""
         self._users: dict[tuple[str, str], datetime | None] = {}
         """The users of the pod, by route and uid, with the deadline of a closing pod."""
+        self._hand_overs: dict[str, HandOverEvent] = {}
+        """The hand-overs that wait for the application, by id."""
         self._is_cut_off = False
         self._is_known = False
         self._has_ended = False
@@ -105,6 +111,15 @@ class EventLog:
                 self._is_cut_off = False
                 self._put(b"reconnected", ReconnectedEvent(seconds))
 
+    def ask(self, event: HandOverEvent) -> None:
+        """Adds the request of a hand-over; it is part of the state until its end."""
+        self._hand_overs[event.id] = event
+        self._put(b"hand-over", event)
+
+    def end_request(self, hand_over_id: str) -> None:
+        """Removes a request from the state: `left`, `staying` or another request tells the client."""
+        self._hand_overs.pop(hand_over_id, None)
+
     def end(self) -> None:
         """Ends all streams after the present events; a later stream ends at once."""
         self._has_ended = True
@@ -115,7 +130,7 @@ class EventLog:
         if event_id is None or not self._is_known:
             return None
         name, _, number = event_id.partition("-")
-        if name != self._name or not (number.isascii() and number.isdigit()) or len(number) > len(str(self._end)):
+        if name != self.name or not (number.isascii() and number.isdigit()) or len(number) > len(str(self._end)):
             return None
         position = int(number)
         return position if self._start <= position <= self._end else None
@@ -156,11 +171,11 @@ class EventLog:
 
     def _id(self) -> str:
         """Returns the id of the last event."""
-        return f"{self._name}-{self._end}"
+        return f"{self.name}-{self._end}"
 
     def _state(self) -> bytes:
         users = [UserState(route, uid, deadline) for (route, uid), deadline in self._users.items()]
-        return _format(b"state", StateEvent(self._is_cut_off, users), self._id())
+        return _format(b"state", StateEvent(self._is_cut_off, users, list(self._hand_overs.values())), self._id())
 
     def _notify(self) -> None:
         for listener in self._listeners:

@@ -17,6 +17,7 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "state": answers.StateEvent,
     "arrived": answers.ArrivedEvent,
     "leaving": answers.LeavingEvent,
+    "hand-over": answers.HandOverEvent,
     "staying": answers.StayingEvent,
     "left": answers.LeftEvent,
     "cut-off": answers.CutOffEvent,
@@ -47,7 +48,7 @@ _FAILURES = {
     400: "A parameter or the body is invalid; the detail says how to fix it.",
     401: "The request does not have the token of --token-file.",
     403: "The request comes from a web page.",
-    404: "The user is not linked or not held, or the route does not exist.",
+    404: "The user is not linked or not held, the route does not exist, or the hand-over has ended.",
     405: "The path does not support the method.",
     408: "The body did not arrive in time.",
     409: "The driver is already running.",
@@ -68,6 +69,13 @@ _OF_REQUESTS = (400, 502, 503)
 _ROUTE = in_path("route", "The name of a StatefulRoute in the namespace of the pod.", LABEL_SCHEMA)
 _ROUTE_QUERY = in_query("route", "One of the followed routes; by default the pod's own.", LABEL_SCHEMA)
 _NAME_SCHEMA = {"type": "string", "pattern": DNS_SUBDOMAIN, "minLength": 1, "maxLength": DNS_SUBDOMAIN_MAX_LENGTH}
+_HAND_OVER_ID = in_path("id", "The id of the hand-over in the event that asks for it.", {"type": "string"})
+_TAKES_PART = in_query(
+    "handOver",
+    "Whether the client takes part in hand-overs: it must confirm each `hand-over`. While no client does, users are "
+    "moved at their deadlines.",
+    {"type": "string", "enum": ["true", "false"], "default": "false"},
+)
 _INTEGER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": INT32_MAX}
 
 
@@ -88,7 +96,7 @@ def _document() -> dict[str, Any]:
             "pods, and says which users the pod has. It serves the programs of the pod.",
         },
         "servers": [{"url": "http://127.0.0.1:8470"}],
-        "paths": _pod_paths() | _report_paths() | _user_paths() | _link_paths(),
+        "paths": _pod_paths() | _report_paths() | _user_paths() | _link_paths() | _hand_over_paths(),
         "components": {
             "schemas": schemas_of(_TYPES),
             "securitySchemes": {
@@ -195,7 +203,7 @@ def _user_paths() -> dict[str, Any]:
             "get": {
                 "operationId": "events",
                 "summary": "Stream the users that arrive and leave",
-                "parameters": [header],
+                "parameters": [header, _TAKES_PART],
                 "responses": {
                     "200": {
                         "description": description,
@@ -278,6 +286,17 @@ def _link_paths() -> dict[str, Any]:
                 answers.LinksAnswer,
                 parameters=[among],
                 fails=_OF_REQUESTS,
+            ),
+        },
+    }
+
+
+def _hand_over_paths() -> dict[str, Any]:
+    return {
+        PathKind.CONFIRM_LEAVING.value: {
+            "parameters": [_HAND_OVER_ID],
+            "post": _operation(
+                "confirm_leaving", "Let the driver move a user to the new pod: the state is saved", fails=(400, 404)
             ),
         },
     }

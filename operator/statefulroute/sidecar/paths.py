@@ -23,6 +23,7 @@ class PathKind(Enum):
     LINK = "/v1/routes/{route}/links/{uid}"
     CLAIM = "/v1/routes/{route}/links/{uid}/claim"
     ADDRESS = "/v1/routes/{route}/links/{uid}/address"
+    CONFIRM_LEAVING = "/v1/hand-overs/{id}/confirm"
     OPENAPI = "/openapi.json"
 
 
@@ -33,11 +34,13 @@ class RequestPath(NamedTuple):
         kind: the kind of resource.
         route: the name of the route; empty if the path has none.
         quoted_uid: the percent-encoded uid; empty if the path has none.
+        hand_over_id: the id of the hand-over; empty if the path has none.
     """
 
     kind: PathKind
     route: str = ""
     quoted_uid: str = ""
+    hand_over_id: str = ""
 
     @property
     def uid(self) -> str:
@@ -45,27 +48,40 @@ class RequestPath(NamedTuple):
         return decode_uid(self.quoted_uid)
 
 
-_FIXED = {kind.value: kind for kind in PathKind if "{" not in kind.value}
+_Template = tuple[PathKind, list[str]]
 
-#: The last part of a path that follows a uid.
-_LINK_SUBPATHS = {"claim": PathKind.CLAIM, "address": PathKind.ADDRESS}
+
+def _templates_by_length() -> dict[int, list[_Template]]:
+    """Returns the parts of the path of each kind, by their number."""
+    templates: dict[int, list[_Template]] = {}
+    for kind in PathKind:
+        parts = kind.value.split("/")
+        templates.setdefault(len(parts), []).append((kind, parts))
+    return templates
+
+
+_TEMPLATES = _templates_by_length()
 
 
 def parse_path(path: str) -> RequestPath | None:
     """Parses the raw path of a request; returns None for an unknown path.
 
-    Only uids are decoded: nothing else in a path needs an encoding.
+    Uids are decoded later, strictly. The fixed parts are not decoded: nothing in them needs an encoding.
     """
-    fixed = _FIXED.get(path)
-    if fixed is not None:
-        return RequestPath(fixed)
-    match path.split("/", 8):
-        case "", "v1", "users", uid, "token" if uid:
-            return RequestPath(PathKind.TOKEN, quoted_uid=uid)
-        case "", "v1", "links", uid if uid:
-            return RequestPath(PathKind.LINKS, quoted_uid=uid)
-        case "", "v1", "routes", route, "links", uid if uid:
-            return RequestPath(PathKind.LINK, unquote(route), uid)
-        case "", "v1", "routes", route, "links", uid, last if uid and last in _LINK_SUBPATHS:
-            return RequestPath(_LINK_SUBPATHS[last], unquote(route), uid)
+    parts = path.split("/", max(_TEMPLATES))
+    for kind, template in _TEMPLATES.get(len(parts), ()):
+        values = _match(template, parts)
+        if values is not None:
+            return RequestPath(kind, unquote(values.get("route", "")), values.get("uid", ""), values.get("id", ""))
     return None
+
+
+def _match(template: list[str], parts: list[str]) -> dict[str, str] | None:
+    """Returns the parts in the places of a template; None if others differ, or if one of them is empty."""
+    values = {}
+    for expected, part in zip(template, parts, strict=True):
+        if expected.startswith("{") and part:
+            values[expected.strip("{}")] = part
+        elif expected != part:
+            return None
+    return values

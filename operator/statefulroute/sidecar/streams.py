@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from aiohttp import web
 
@@ -10,6 +10,7 @@ from statefulroute.monitoring.listener import TimedConnection
 from statefulroute.rest.event_streams import HEARTBEAT, HEARTBEAT_SECONDS, STREAM_HEADERS
 from statefulroute.rest.problems import ProblemError, ProblemKind
 from statefulroute.sidecar.event_log import EventLog
+from statefulroute.sidecar.hand_overs import HandOvers
 from statefulroute.sidecar.paths import RequestPath
 from statefulroute.sidecar.queries import Query
 
@@ -22,11 +23,13 @@ class EventStreams:
 
     Args:
         log: the events.
+        hand_overs: the hand-overs, in which the clients of streams may take part.
         max_streams: the maximal number of open streams.
     """
 
-    def __init__(self, log: EventLog, max_streams: int) -> None:
+    def __init__(self, log: EventLog, hand_overs: HandOvers, max_streams: int) -> None:
         self._log = log
+        self._hand_overs = hand_overs
         self._max_streams = max_streams
         self._number = 0
 
@@ -36,7 +39,7 @@ class EventStreams:
 
     async def events(self, request: web.BaseRequest, _: RequestPath) -> web.StreamResponse:
         """Streams the events, until the client or the sidecar ends the stream."""
-        Query(request)
+        takes_part = Query(request, ["handOver"]).choice("handOver", ("true", "false")) == "true"
         if self._number >= self._max_streams:
             raise ProblemError(
                 ProblemKind.TOO_MANY_STREAMS,
@@ -45,7 +48,11 @@ class EventStreams:
         stream = _Stream(self._log)
         self._number += 1
         try:
-            with stream.observe_connection(request), self._log.listen(stream.wake):
+            with (
+                stream.observe_connection(request),
+                self._log.listen(stream.wake),
+                self._hand_overs.take_part() if takes_part else nullcontext(),
+            ):
                 return await stream.send(request)
         finally:
             self._number -= 1

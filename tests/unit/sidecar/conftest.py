@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yarl
 from aiohttp import ClientSession
 
 from driver.recording import RecordingLogger
@@ -49,6 +50,10 @@ class RunningSidecar:
         """The URL of its API."""
         return f"http://{self.host}"
 
+    def raw_url(self, path: str) -> yarl.URL:
+        """Returns the URL of a path whose encoding stays as it is."""
+        return yarl.URL(f"{self.url}{path}", encoded=True)
+
     async def get(self, path: str, **options: Any) -> tuple[int, Any]:
         """Returns status and body of a GET."""
         return await self.request("GET", path, **options)
@@ -70,7 +75,7 @@ def run_sidecar() -> RunSidecar:
     @asynccontextmanager
     async def run(*, started: bool = True, **settings: Any) -> AsyncIterator[RunningSidecar]:
         cluster = InMemoryCluster("play")
-        cluster.add_service("game", pods=3, port=7777)
+        cluster.add_service("game", pods=3, port=7777, hand_over_seconds=3600)
         configuration = Configuration(drain_seconds=0)
         driver = cluster.server_driver(
             "game", 0, configuration=configuration, follow_users=True, logger=RecordingLogger()

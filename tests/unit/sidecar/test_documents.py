@@ -79,7 +79,12 @@ def test_the_page_lists_every_operation() -> None:
     listed = set()
     for request, _ in table(PAGE, "Operations"):
         methods, _, path = (
-            request.strip("`").replace("`", "").replace("UID", "{uid}").replace("ROUTE", "{route}").rpartition(" ")
+            request.strip("`")
+            .replace("`", "")
+            .replace("UID", "{uid}")
+            .replace("ROUTE", "{route}")
+            .replace("/ID/", "/{id}/")
+            .rpartition(" ")
         )
         listed |= {f"{method} {path}" for method in methods.split(", ")}
     assert listed == operations("sidecar")

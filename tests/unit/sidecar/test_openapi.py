@@ -56,7 +56,7 @@ def test_each_event_of_the_driver_has_an_event_of_the_stream() -> None:
         re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__.removeprefix("User")).lower() for kind in get_args(ServerEvent)
     }
     names = {"lost" if name == "events-lost" else name for name in names}
-    assert EVENTS.keys() == {*names, "state"}
+    assert EVENTS.keys() == {*names, "state", "hand-over"}
 
 
 async def test_answers_have_the_documented_statuses(run_sidecar: RunSidecar) -> None:
@@ -66,6 +66,6 @@ async def test_answers_have_the_documented_statuses(run_sidecar: RunSidecar) -> 
             if name in {"events", "stop"}:
                 continue
             documented = OPENAPI["paths"][path][method.lower()]["responses"]
-            for values in ({"route": "game", "uid": "alice"}, {"route": "No", "uid": "%00"}):
+            for values in ({"route": "game", "uid": "alice", "id": "x"}, {"route": "No", "uid": "%00", "id": "%"}):
                 status, _ = await sidecar.request(method, path.format(**values))
                 assert str(status) in documented, (name, values)
