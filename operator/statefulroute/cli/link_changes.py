@@ -7,7 +7,7 @@ from sys import intern
 import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK
-from statefulroute.api.vocabulary import ConditionType
+from statefulroute.api.vocabulary import ConditionType, LinkReason
 from statefulroute.cluster.codec.links import PodLinkObject, PodLinkStatusObject
 from statefulroute.cluster.codec.objects import find_condition
 from statefulroute.cluster.resource_type import ResourceType
@@ -23,9 +23,15 @@ CONFIRMATION_SECONDS = 1.0
 #: Stands for no pod, and for the routing state of a missing pod.
 _NOTHING = "-"
 
+HAND_OVER_WITHDRAWN = "HandOverWithdrawn"
+"""The reason of a change: a user who was being handed over stays on the pod."""
+
+#: The reasons of a link before and after its hand-over was withdrawn.
+_WITHDRAWN = (LinkReason.HANDING_OVER, LinkReason.BOUND)
+
 
 class LinkChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of a link's pod, or of a routing state.
+    """A change of a link's pod, the start or the end of a hand-over, or a change of a routing state.
 
     Attributes:
         namespace: the namespace.
@@ -35,6 +41,7 @@ class LinkChange(msgspec.Struct, frozen=True, kw_only=True):
         after: the pod or the routing state after it.
         reason: why it has changed.
         cause: why the pod before the change was lost, if that is the reason.
+        hand_over_to: the pod that the user is being handed over to; None if there is none.
     """
 
     namespace: str
@@ -44,6 +51,14 @@ class LinkChange(msgspec.Struct, frozen=True, kw_only=True):
     after: str
     reason: str
     cause: str | None = None
+    hand_over_to: str | None = None
+
+    @property
+    def reason_label(self) -> str:
+        """The reason with its details: `PodLost (NodeNotReady)`, `HandingOver (to game-2)`."""
+        if self.hand_over_to is not None:
+            return f"{self.reason} (to {self.hand_over_to})"
+        return self.reason if self.cause is None else f"{self.reason} ({self.cause})"
 
 
 class _Previous(msgspec.Struct, rename="camel", gc=False):
@@ -83,6 +98,8 @@ class LinkState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     previous_reason: str = ""
     previous_cause: str | None = None
     expire_time: datetime | None = None
+    hand_over: PodKey | None = None
+    """The pod that the user is being handed over to."""
 
     @property
     def partition(self) -> str:
@@ -95,6 +112,14 @@ class LinkState(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         if self.pod is None:
             return _NOTHING
         return self.pod_name or (f"#{self.pod}" if isinstance(self.pod, int) else self.pod)
+
+    @property
+    def hand_over_label(self) -> str | None:
+        """The pod that the user is being handed over to, for the output; None if there is none."""
+        if not isinstance(self.hand_over, int):
+            return self.hand_over
+        stem, _, index = (self.pod_name or "").rpartition("-")
+        return f"{stem}-{self.hand_over}" if stem and index == str(self.pod) else f"#{self.hand_over}"
 
 
 def _decode_state(link: _Link) -> LinkState:
@@ -118,7 +143,15 @@ def _decode_state(link: _Link) -> LinkState:
         previous_reason=previous.reason,
         previous_cause=previous.cause,
         expire_time=expire_time(metadata.creation_timestamp, parse_time(spec.renew_time), spec.ttl_seconds),
+        hand_over=_next_pod(link),
     )
+
+
+def _next_pod(link: _Link) -> PodKey | None:
+    hand_over = link.spec.hand_over
+    if hand_over is None:
+        return None
+    return hand_over.pod_name if hand_over.pod_index is None else hand_over.pod_index
 
 
 LINK_STATES = ResourceType(f"/apis/{API_VERSION}/{POD_LINK.plural}", _Link, _decode_state)
@@ -179,7 +212,12 @@ def _compare(before: LinkState | None, after: LinkState) -> LinkChange | None:
     old_pod = before.pod_label if before else _NOTHING
     if has_moved and has_left:
         return _change(after, old_pod, after.previous_reason or "Unknown", after.previous_cause)
-    return _change(after, old_pod, after.reason or "Unknown")
+    if not has_moved and before is not None and (before.reason, after.reason) == _WITHDRAWN:
+        return _change(after, old_pod, HAND_OVER_WITHDRAWN)
+    change = _change(after, old_pod, after.reason or "Unknown")
+    if after.reason == LinkReason.HANDING_OVER:
+        return msgspec.structs.replace(change, hand_over_to=after.hand_over_label)
+    return change
 
 
 def _removed(link: LinkState, now: datetime) -> LinkChange:

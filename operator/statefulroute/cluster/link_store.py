@@ -363,6 +363,7 @@ def _is_written(write: Put | Delete | None, link: Link | None) -> bool:
         case Put(binding) if link is not None:
             ends = expire_time(binding.renew_time, None, binding.ttl_seconds) if binding.renew_time else None
             same_end = ends is None or link.expire_time == ends
-            return (link.pod, link.ttl_seconds) == (binding.pod, binding.ttl_seconds) and same_end
+            written = binding.pod, binding.ttl_seconds, binding.hand_over
+            return (link.pod, link.ttl_seconds, link.hand_over) == written and same_end
         case _:
             return False

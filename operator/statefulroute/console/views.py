@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from statefulroute.api.vocabulary import LinkReason
+from statefulroute.cli.checks.links import link_fix
 from statefulroute.cli.checks.results import Level
-from statefulroute.cli.checks.state import link_fix
 from statefulroute.cli.cluster import Object
 from statefulroute.cli.link_changes import LinkState
 from statefulroute.cli.objects import omitted_pods

@@ -80,11 +80,13 @@ class MoveResult:
         won: whether the link is now bound to the requested pod.
         had_link: whether a link existed.
         previous: the pod that the link was bound to before; None if there was none.
+        withdrawn: the pod that the user was being handed over to before; None if there was none.
     """
 
     won: bool
     had_link: bool
     previous: PodKey | None
+    withdrawn: PodKey | None = None
 
 
 class ImportResult(StrEnum):
@@ -202,7 +204,12 @@ def move_link(
     ttl_seconds = current.ttl_seconds if ttl_seconds is None else ttl_seconds
     return Step(
         set_link(link, now, pod=pod, ttl_seconds=ttl_seconds).write,
-        MoveResult(won=True, had_link=True, previous=current.pod),
+        MoveResult(
+            won=True,
+            had_link=True,
+            previous=current.pod,
+            withdrawn=current.hand_over.pod if current.hand_over is not None else None,
+        ),
     )
 
 

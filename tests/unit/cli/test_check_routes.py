@@ -6,8 +6,10 @@ from typing import Any, cast
 
 import pytest
 
+from statefulroute.cli.checks.hand_overs import HandOvers
+from statefulroute.cli.checks.observations import OperatorLag, ServingPods
 from statefulroute.cli.checks.results import Level
-from statefulroute.cli.checks.state import OperatorLag, ServingPods, check_routes
+from statefulroute.cli.checks.state import check_routes
 from statefulroute.cli.cluster import Cluster, Object
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -48,6 +50,6 @@ async def test_route_that_autoscaling_has_put_to_sleep_is_no_problem(
     spec: dict[str, Any], desired_replicas: int, level: Level
 ) -> None:
     cluster = cast("Cluster", _OneRoute(route_without_pods(spec, desired_replicas)))
-    results = [each async for each in check_routes(cluster, OperatorLag(), ServingPods(), lambda: NOON)]
+    results = [each async for each in check_routes(cluster, OperatorLag(), ServingPods(), HandOvers(), lambda: NOON)]
     assert [(each.level, each.example) for each in results] == [(level, "play/game")]
     assert ("sleeps" in results[0].message) is (level is Level.OK)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from statefulroute.cli.closing_pods import ClosingPod, closing_pods, describe_occupied, summary
+from statefulroute.cli.closing_pods import ClosingPod, closing_pods, describe_occupied, shutdown_summary, summary
 from statefulroute.cli.disruptions import disruption_obstacles
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -40,6 +40,22 @@ def test_closing_pods_are_read_from_the_status_with_the_links_of_all_routes() ->
 )
 def test_summary_counts_pods_by_reason_and_names_the_last_deadline_of_users(pods: list[ClosingPod], text: str) -> None:
     assert summary(pods, NOON) == text
+
+
+def test_pods_that_hand_their_users_over_are_shown() -> None:
+    closing = {"reason": "ScaleDown", "since": "2026-01-01T11:00:00Z", "deadline": "2026-01-01T11:34:00Z"}
+    pods = [
+        {"name": "game-0", "links": 9, "handingOver": True},
+        {"name": "game-1", "links": 3, "handingOver": True},
+        {"name": "game-2", "links": 2, "handingOver": True, "closing": closing},
+        {"name": "game-3", "links": 5},
+    ]
+    route = {"status": {"pods": pods}}
+    assert [*shutdown_summary(route)] == ["2 Shutdown (12 links, handing over)"]
+    assert [*shutdown_summary({"status": {"pods": pods[2:]}})] == []
+    assert summary(closing_pods(route), NOON) == "1 ScaleDown (2 links, handing over)"
+    assert describe_occupied(closing_pods(route), NOON) == "game-2 (2 links, handing over)"
+    assert closing_pods(route)[0].label(NOON) == "ScaleDown (handing over)"
 
 
 def test_occupied_pods_are_named_with_their_users_and_deadlines() -> None:

@@ -77,6 +77,26 @@ def test_renewal_is_not_a_change() -> None:
     assert [*tracker.take_overdue(9.0)] == []
 
 
+def test_hand_over_is_reported_when_it_begins_and_when_the_user_has_moved() -> None:
+    asked = link_state(1, observed=False, reason="Bound", pod_name="game-1", hand_over=2)
+    handing_over = link_state(1, reason="HandingOver", hand_over=2)
+    moved = link_state(2, previous=1, previous_reason="HandedOver", previous_cause="Shutdown")
+    versions = [link_state(1), asked, handing_over, link_state(2, observed=False), moved]
+    tracker = LinkTracker()
+    changes = [tracker.observe(old, new, 0.0, NOW) for old, new in pairwise(versions)]
+    assert [(change.before, change.after, change.reason_label) for change in changes if change is not None] == [
+        ("game-1", "game-1", "HandingOver (to game-2)"),
+        ("game-1", "game-2", "HandedOver (Shutdown)"),
+    ]
+
+
+def test_hand_over_that_was_withdrawn_is_a_change() -> None:
+    handing_over = link_state(1, reason="HandingOver", hand_over="chat-x")
+    assert changes_of(handing_over, link_state(1)) == [("game-1", "game-1", "HandOverWithdrawn")]
+    assert handing_over.hand_over_label == "chat-x"
+    assert link_state(1, observed=False, hand_over=2).hand_over_label == "#2"
+
+
 def test_lost_pods_and_pending_links_are_changes() -> None:
     assert changes_of(link_state(1), link_state(1, reason="PodLost"), link_state(1)) == [
         ("game-1", "game-1", "PodLost"),
@@ -91,7 +111,7 @@ def test_removal_is_reported_as_removed_or_expired() -> None:
 
 
 def test_link_state_is_decoded_from_json() -> None:
-    link = pod_link(podIndex=2, ttlSeconds=60)
+    link = pod_link(podIndex=2, ttlSeconds=60, handOver={"podIndex": 0, "startTime": "2026-01-01T00:00:00Z"})
     link["metadata"] |= {
         "namespace": "play",
         "resourceVersion": "7",
@@ -108,7 +128,7 @@ def test_link_state_is_decoded_from_json() -> None:
     state = LINK_STATES.decode(msgspec.json.encode(link))
     assert (state.pod_label, state.is_observed, state.reason) == ("game-2", True, "Bound")
     assert (state.previous, state.previous_reason, state.previous_cause) == (1, "PodLost", "PodFailed")
-    assert state.expire_time == NOW + timedelta(seconds=60)
+    assert (state.expire_time, state.hand_over_label) == (NOW + timedelta(seconds=60), "game-0")
 
 
 def test_state_of_a_slot_is_decoded_from_json() -> None:

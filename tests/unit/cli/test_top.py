@@ -129,6 +129,21 @@ async def test_screen_shows_closing_pods(state: ScreenState, columns: int) -> No
         assert any(line.startswith("game  Ready") for line in await drawn(app, pilot))
 
 
+async def test_screen_shows_pods_that_hand_their_users_over(state: ScreenState) -> None:
+    drained = pod_status("game-2", 12, 900, index=2, routingState="DenyNewCall", handingOver=True)
+    state.routes = {("play", "game"): route(*GAME[:2], drained)}
+    app = TopApp(state)
+    async with app.run_test(size=(80, 24)) as pilot:
+        assert [line.split()[0] for line in await drawn(app, pilot) if "HandingOver" in line] == ["game-2"]
+
+
+def test_changes_that_keep_the_pod_are_neither_bindings_nor_moves(state: ScreenState, clock: Clock) -> None:
+    state.record(change("alice", "game-0", "game-0", "HandingOver", hand_over_to="game-1"))
+    state.record(change("bob", "-", "-", "NoAvailablePod"))
+    clock.now = 10.0
+    assert header_of(state)[5:] == ["0.0 bound/s", "0.0 moved/s", "0.0 ended/s"]
+
+
 async def test_screen_shows_changed_numbers_pods_and_warnings(state: ScreenState) -> None:
     app = TopApp(state)
     async with app.run_test(size=(80, 24)) as pilot:

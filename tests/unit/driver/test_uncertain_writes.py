@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import DeadlineExceededError
+from statefulroute.domain.hand_over_request import HandOverRequest, request_hand_over
 from statefulroute.domain.operations import LinkWrite
 from unit.cluster.fake_api import FakeAPI, run_fake_api
 from unit.cluster.kubeconfigs import write_kubeconfig
@@ -91,6 +93,31 @@ async def test_change_that_succeeded_without_response_returns_the_pod_before(api
     (await api.call()).respond_error(503, "ServiceUnavailable", "no store")
     (await api.call()).respond(link(4, podIndex=1))
     assert await work == 0  # pod 0, and not the pod of this write
+
+
+async def test_request_of_a_hand_over_that_failed_without_response_is_repeated(api: FakeAPI, store: LinkStore) -> None:
+    rule = partial(request_hand_over, pod=1, only_from=None, ttl_seconds=None)
+    work = asyncio.create_task(store.execute("game", "alice", rule))
+    (await api.call()).respond(link(3, podIndex=0))
+    (await api.call()).disconnect()
+    (await api.call()).respond(link(3, podIndex=0))
+    hand_over = (await api.call()).json["spec"]["handOver"]
+    assert hand_over["podIndex"] == 1
+    work.cancel()
+
+
+async def test_request_of_a_hand_over_that_succeeded_without_response_is_not_repeated(
+    api: FakeAPI, store: LinkStore
+) -> None:
+    rule = partial(request_hand_over, pod=1, only_from=None, ttl_seconds=None)
+    work = asyncio.create_task(store.execute("game", "alice", rule))
+    (await api.call()).respond(link(3, podIndex=0))
+    write = await api.call()
+    hand_over = {key: value for key, value in write.json["spec"]["handOver"].items() if value is not None}
+    write.disconnect()
+    (await api.call()).respond(link(4, podIndex=0, handOver=hand_over))
+    assert (await work).outcome is HandOverRequest.STARTED
+    assert api.has_no_calls
 
 
 async def test_removal_that_succeeded_without_response_returns_true(api: FakeAPI, store: LinkStore) -> None:

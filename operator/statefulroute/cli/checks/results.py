@@ -96,3 +96,8 @@ class Report:
         counts = [(self._counts[level], level) for level in (Level.PROBLEM, Level.NOTICE) if self._counts[level]]
         summary = " and ".join(f"{count} {level}{'s' if count > 1 else ''}" for count, level in counts)
         self._terminal.write_line(summary or "no problems")
+
+
+def tally(count: int, total: int, state: str) -> str:
+    """Returns how many of all objects are in a state: `2 of 3 are Ready`."""
+    return f"{count:,} of {total:,} {'is' if count == 1 else 'are'} {state}" if total else "there are none"

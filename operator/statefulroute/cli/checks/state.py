@@ -1,28 +1,25 @@
-"""Checks of routes, links and the operator: page by page, with one example per result."""
+"""Checks of routes and the operator: page by page, with one example per result."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from statefulroute.api.annotations import OCCUPIED_LABEL
-from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
+from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.vocabulary import (
     ConditionType,
-    LinkPhase,
-    LinkReason,
     LoadSource,
-    NotServingReason,
     RouteReason,
 )
-from statefulroute.cli.checks.results import CheckResult, Level
+from statefulroute.cli.checks.hand_overs import HandOvers, check_hand_over_settings
+from statefulroute.cli.checks.observations import Occurrences, OperatorLag, ServingPods
+from statefulroute.cli.checks.results import CheckResult, Level, tally
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.disruptions import disruption_obstacles
 from statefulroute.cli.objects import (
     condition,
     is_deletion_blocked,
     is_observed,
-    link_expire_time,
     namespaced_name,
     omitted_pods,
     total_links,
@@ -31,9 +28,8 @@ from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.messages import pluralize
 from statefulroute.cluster.clock import Clock, utc_now
 from statefulroute.cluster.errors import NotFoundError
-from statefulroute.domain.keys import PodKey
 
-_OPERATOR, _ROUTES, _LINKS, _CAPACITY = "operator", "routes", "links", "capacity"
+_OPERATOR, _ROUTES, _CAPACITY = "operator", "routes", "capacity"
 
 _START_OPERATOR = "start it (statefulroute operator), or read its log"
 
@@ -73,112 +69,12 @@ _ROUTE_FIXES: dict[str, str] = {
 #: Planned disruptions with these reasons may be as they should be: a pause, or a pod that starts.
 _MAY_BE_INTENDED = frozenset({RouteReason.PAUSED, RouteReason.NEW_REVISION_NOT_READY})
 
-_LINK_FIXES: dict[str, str] = {
-    LinkReason.NO_AVAILABLE_POD: "remove the cause that the message names: make a pod Ready, or revert a drain "
-    "(statefulroute undrain, set-state)",
-    LinkReason.ROUTE_NOT_FOUND: "create the StatefulRoute, or remove the links: statefulroute unlink",
-    LinkReason.WORKLOAD_NOT_FOUND: "create the route's workload, or correct its spec.workloadRef",
-    LinkReason.POD_NOT_FOUND: "scale the workload up, or move them: statefulroute move",
-    LinkReason.POD_NOT_ROUTABLE: "make the pod Ready, or move them: statefulroute move",
-    LinkReason.POD_LOST: "restore the pod, or move them: statefulroute move",
-    LinkReason.POD_NOT_READY: "make the pod Ready (kubectl describe pod), or move them: statefulroute move",
-    LinkReason.AT_CAPACITY: "scale the workload up, raise the route's placement.maxLinksPerPod, or repair the pods "
-    "that take no users for another cause that the message names",
-    LinkReason.NOT_LOCAL_NAMESPACE: "remove them (kubectl delete podlink), and keep the admission policies in force",
-    LinkReason.NO_SUCH_SLOT: "remove them (kubectl delete podlink), or give the route its spec.slots again",
-    LinkReason.INVALID: "remove them (kubectl delete podlink), and create them again as the message says",
-}
-
-_UNSERVED_FIX = "find out why the pod does not serve (kubectl describe pod), or move them: statefulroute move"
-
 #: How long the operator may take to observe a change, and how often that is checked meanwhile.
 _OBSERVE_SECONDS, _OBSERVE_CHECKS = 5.0, 5
 
-#: The operator removes a link within a second after it expires; clocks may differ.
-_EXPIRY_SLACK = timedelta(seconds=30)
-
-_SAMPLE_SIZE = 5
-
-
-@dataclass(slots=True)
-class Occurrences:
-    """The number of objects that a result concerns, and the first of them.
-
-    Attributes:
-        count: the number.
-        example: the first object, as `namespace/name`.
-        message: the message of its condition.
-    """
-
-    count: int = 0
-    example: str = ""
-    message: str = ""
-
-    def add(self, item: Object, message: str = "") -> None:
-        """Count an object."""
-        if not self.count:
-            self.example, self.message = namespaced_name(item), message
-        self.count += 1
-
-
-@dataclass(slots=True)
-class OperatorLag:
-    """Objects that show whether the operator runs: it observes every spec, and removes expired links.
-
-    Attributes:
-        unobserved: objects whose status is not of their present spec.
-        sample: some of them, to be checked again.
-        expired: temporary links that expired long ago.
-        object_count: the number of objects.
-    """
-
-    unobserved: Occurrences = field(default_factory=Occurrences)
-    sample: list[tuple[Kind, Object]] = field(default_factory=list)
-    expired: Occurrences = field(default_factory=Occurrences)
-    object_count: int = 0
-
-    def record(self, kind: Kind, item: Object) -> None:
-        """Record one object."""
-        self.object_count += 1
-        if not is_observed(item) and not item["metadata"].get("deletionTimestamp"):
-            self.unobserved.add(item)
-            if len(self.sample) < _SAMPLE_SIZE:
-                self.sample.append((kind, item))
-
-
-@dataclass(slots=True)
-class ServingPods:
-    """Which pods serve their users, from the statuses of the routes."""
-
-    _reasons: dict[tuple[str, str], dict[PodKey, str]] = field(default_factory=dict)
-    """By namespace and name of each route, why its pods do not serve; empty for pods that do."""
-    _incomplete: set[tuple[str, str]] = field(default_factory=set)
-    """The routes whose status does not list all pods."""
-
-    def record(self, route: Object) -> None:
-        """Record the pods of a route."""
-        status, metadata = route.get("status", {}), route["metadata"]
-        key = metadata["namespace"], metadata["name"]
-        if omitted_pods(route):
-            self._incomplete.add(key)
-        if "observedGeneration" in status:
-            self._reasons[key] = {
-                pod.get("index", pod["name"]): pod.get("notServingReason", "") for pod in status.get("pods", ())
-            }
-
-    def not_serving_reason(self, link: Object) -> str:
-        """Returns why the pod of a link does not serve; empty if it serves, or if nothing is known of it."""
-        spec = link["spec"]
-        route = link["metadata"]["namespace"], spec["routeName"]
-        pods = self._reasons.get(route)
-        if pods is None:
-            return ""
-        default = "" if route in self._incomplete else NotServingReason.POD_NOT_FOUND
-        return pods.get(spec.get("podIndex", spec.get("podName")), default)
-
 
 async def check_routes(
-    cluster: Cluster, lag: OperatorLag, serving: ServingPods, clock: Clock = utc_now
+    cluster: Cluster, lag: OperatorLag, serving: ServingPods, hand_overs: HandOvers, clock: Clock = utc_now
 ) -> AsyncIterator[CheckResult]:
     """Check the conditions and deletions of routes, and which pods carry more links than allowed."""
     with_results = ready = count = 0
@@ -186,6 +82,7 @@ async def check_routes(
     async for route in cluster.objects(cluster.path(STATEFUL_ROUTE)):
         lag.record(STATEFUL_ROUTE, route)
         serving.record(route)
+        hand_overs.record_route(route)
         count += 1
         ready += condition(route, ConditionType.READY).get("status") == "True"
         results = check_route(route, clock())
@@ -196,7 +93,7 @@ async def check_routes(
             without_port.add(route)
     if not with_results:
         level, fix = (Level.OK, "") if ready == count else (Level.NOTICE, _START_OPERATOR)
-        yield CheckResult(_ROUTES, level, _tally(ready, count, "Ready"), fix, count)
+        yield CheckResult(_ROUTES, level, tally(ready, count, "Ready"), fix, count)
     if without_port.count:
         yield _port_notice(without_port)
 
@@ -211,12 +108,8 @@ def check_route(route: Object, now: datetime) -> list[CheckResult]:
         *_check_slots(route),
         *_check_capacity(route),
         *_check_link_limit(route),
+        *check_hand_over_settings(route),
     ]
-
-
-def link_fix(reason: str) -> str:
-    """Returns how to fix links that are not bound for a reason; empty if it is not known."""
-    return _LINK_FIXES.get(reason, "")
 
 
 def _port_notice(routes: Occurrences) -> CheckResult:
@@ -332,59 +225,6 @@ def _check_link_limit(route: Object) -> Iterator[CheckResult]:
         yield CheckResult(_CAPACITY, Level.PROBLEM, message, fix, 1, name)
 
 
-async def check_links(
-    cluster: Cluster, lag: OperatorLag, serving: ServingPods, clock: Clock = utc_now
-) -> AsyncIterator[CheckResult]:
-    """Check which links are pending, lost or rejected, by reason, and which are bound to pods that do not serve."""
-    occurrences: dict[tuple[str, str], Occurrences] = {}
-    unserved: dict[str, Occurrences] = {}
-    bound = count = 0
-    async for link in _links(cluster):
-        if _is_expired(link, clock(), lag):
-            continue
-        count += 1
-        lag.record(POD_LINK, link)
-        phase = link.get("status", {}).get("phase", "")
-        if phase == LinkPhase.BOUND:
-            bound += 1
-            if reason := serving.not_serving_reason(link):
-                unserved.setdefault(reason, Occurrences()).add(link, f"pod {link['status'].get('podName')!r}")
-        elif phase:
-            ready = condition(link, ConditionType.READY)
-            key = (phase, ready.get("reason", ""))
-            occurrences.setdefault(key, Occurrences()).add(link, ready.get("message", ""))
-    for (phase, reason), links in sorted(occurrences.items()):
-        verb = "is" if links.count == 1 else "are"
-        message = (
-            f"{pluralize(links.count, 'link')} {verb} {phase} ({reason}), for example {links.example}: {links.message}"
-        )
-        yield CheckResult(_LINKS, Level.PROBLEM, message, _LINK_FIXES.get(reason, ""), links.count, links.example)
-    for reason, links in sorted(unserved.items()):
-        message = (
-            f"{pluralize(links.count, 'link')} {'is' if links.count == 1 else 'are'} Bound and not served now "
-            f"({reason}), for example {links.example} by {links.message}"
-        )
-        yield CheckResult(_LINKS, Level.PROBLEM, message, _UNSERVED_FIX, links.count, links.example)
-    if not occurrences and not unserved:
-        yield CheckResult(_LINKS, Level.OK, _tally(bound, count, "Bound"), count=count)
-
-
-async def _links(cluster: Cluster) -> AsyncIterator[Object]:
-    async for page in cluster.link_pages():
-        for link in page:
-            yield link
-
-
-def _is_expired(link: Object, now: datetime, lag: OperatorLag) -> bool:
-    """Returns whether a link has expired, and is therefore treated as absent; records it if it expired long ago."""
-    expires = link_expire_time(link)
-    if expires is None or expires > now:
-        return False
-    if expires + _EXPIRY_SLACK < now:
-        lag.expired.add(link)
-    return True
-
-
 async def check_operator(cluster: Cluster, lag: OperatorLag) -> AsyncIterator[CheckResult]:
     """Check whether the operator runs, by the objects that it must process."""
     is_behind = bool(lag.sample) and await _remain_unobserved(cluster, lag)
@@ -416,7 +256,3 @@ async def _remain_unobserved(cluster: Cluster, lag: OperatorLag) -> bool:
             if is_observed(version):
                 return False
     return True
-
-
-def _tally(count: int, total: int, state: str) -> str:
-    return f"{count:,} of {total:,} {'is' if count == 1 else 'are'} {state}" if total else "there are none"

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 
+from statefulroute.cli.checks.hand_overs import HandOvers
 from statefulroute.cli.checks.installation import check_definitions, check_policies, check_rights
 from statefulroute.cli.checks.leaders import check_leaders
+from statefulroute.cli.checks.links import check_links
+from statefulroute.cli.checks.observations import OperatorLag, ServingPods
 from statefulroute.cli.checks.results import CheckResult, Level, Report
 from statefulroute.cli.checks.scalers import check_scalers
-from statefulroute.cli.checks.state import OperatorLag, ServingPods, check_links, check_operator, check_routes
+from statefulroute.cli.checks.state import check_operator, check_routes
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.options import ReportOutput, ReportOutputOption
@@ -28,14 +31,14 @@ def check(
 async def run_checks(cluster: Cluster, *, as_json: bool) -> int:
     """Run every check; returns the exit code, which is 1 if there is a problem."""
     report = Report(Terminal(), as_json=as_json)
-    lag, serving = OperatorLag(), ServingPods()
+    lag, serving, hand_overs = OperatorLag(), ServingPods(), HandOvers()
     for name, results in (
         ("definitions", check_definitions(cluster)),
         ("policies", check_policies(cluster)),
         ("rights", check_rights(cluster)),
-        ("routes", check_routes(cluster, lag, serving)),
+        ("routes", check_routes(cluster, lag, serving, hand_overs)),
         ("scalers", check_scalers(cluster)),
-        ("links", check_links(cluster, lag, serving)),
+        ("links", check_links(cluster, lag, serving, hand_overs)),
         ("operator", check_operator(cluster, lag)),
         ("leaders", check_leaders(cluster)),
     ):

@@ -11,9 +11,10 @@ from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.dry_run import DryRun
+from statefulroute.cli.hand_overs import hands_over_when_shut_down
 from statefulroute.cli.objects import is_observed, omitted_pods
 from statefulroute.cli.options import DryRunOption, Pod, Route, timeout_option
-from statefulroute.cli.output.messages import print_change, print_message
+from statefulroute.cli.output.messages import pluralize, print_change, print_message
 from statefulroute.cli.output.terminal import ProgressBar, Terminal
 from statefulroute.cli.routing_states import find_pod_state, find_pod_status, set_pod_state
 from statefulroute.cli.runner import ClusterOptions, run
@@ -34,7 +35,10 @@ def drain(  # noqa: PLR0913 - an option each
     timeout: Annotated[float, timeout_option("How long to wait; 0 is without end.")] = 0,
     shutdown: Annotated[
         bool,
-        typer.Option("--shutdown", help="Take no users at all: they are moved or released at once, by onPodLost."),
+        typer.Option(
+            "--shutdown",
+            help="Take no users at all: they are moved or released by onPodLost, or handed over if the route says so.",
+        ),
     ] = False,
     dry_run: DryRunOption = DryRun.NONE,
     cluster_options: ClusterOptions,
@@ -56,7 +60,8 @@ async def drain_pod(  # noqa: PLR0913 - an option each
     previous = find_pod_state(update.before, names, key)
     change = " already" if previous == state else f" (was {previous})" if previous else ""
     users = _count_users(update.before, name)
-    remaining = f", {_remaining(users)}" if users and wait_seconds is None else ""
+    hands_over = state is RoutingState.SHUTDOWN and hands_over_when_shut_down(update.after)
+    remaining = f", {_remaining(users, hands_over=hands_over)}" if users and wait_seconds is None else ""
     print_change(f"{name}: {state}{change}{remaining}", dry_run=dry_run)
     if names.is_missing(key):
         print_message(f"note: {route} has no {name} now", err=True)
@@ -74,8 +79,12 @@ def _count_users(route: Object, name: str) -> int | None:
     return int(pod.get("links", 0))
 
 
-def _remaining(users: int) -> str:
-    return f"{users:,} user{'s remain' if users != 1 else ' remains'}"
+def _remaining(users: int, *, hands_over: bool) -> str:
+    """Returns how many users remain on a pod, and whether it hands them over to other pods."""
+    verb = "is" if users == 1 else "are"
+    return pluralize(users, "user") + (
+        f" {verb} handed over" if hands_over else " remain" + ("s" if users == 1 else "")
+    )
 
 
 class _DrainWait:
@@ -129,7 +138,8 @@ class _DrainWait:
                     return
                 await asyncio.sleep(_COUNT_SECONDS)
                 version = await self._cluster.route(self._route)  # noqa: PLW2901 - the watch may have no other version
-            self._progress.show(users)
+            status = find_pod_status(version, self._pod) or {}
+            self._progress.show(users, hands_over=bool(status.get("handingOver")))
             if not users:
                 return
 
@@ -138,7 +148,7 @@ class _DrainWait:
         field = "podIndex" if isinstance(self._key, int) else "podName"
         selector = f"spec.routeName={self._route},spec.{field}={self._key}"
         number = sum([len(page) async for page in self._cluster.link_pages(selector)])
-        self._progress.show(number)
+        self._progress.show(number, hands_over=False)
         return number
 
 
@@ -147,16 +157,17 @@ class _DrainProgress:
 
     def __init__(self, pod: str) -> None:
         self.users: int | None = None
+        self._hands_over = False
         self._pod = pod
         self._max_users = 1
         self._terminal = Terminal(stream=sys.stdout)
         self._bar = ProgressBar(self._terminal)
 
-    def show(self, users: int) -> None:
-        """Show the number of users, if it has changed."""
-        if users == self.users:
+    def show(self, users: int, *, hands_over: bool) -> None:
+        """Show the number of users, and whether the pod hands them over, if that has changed."""
+        if (users, hands_over) == (self.users, self._hands_over):
             return
-        self.users = users
+        self.users, self._hands_over = users, hands_over
         self._max_users = max(self._max_users, users)
         if not users:
             self.clear()
@@ -173,4 +184,4 @@ class _DrainProgress:
     def __str__(self) -> str:
         if self.users is None:
             return f"{self._pod}: the operator has not seen the drain (is it running? statefulroute check)"
-        return f"{self._pod}: {_remaining(self.users)}"
+        return f"{self._pod}: {_remaining(self.users, hands_over=self._hands_over)}"

@@ -20,7 +20,15 @@ _HEADER = ("TIME", "NAMESPACE", "ROUTE", "WHO", "FROM -> TO", "REASON")
 #: The minimum widths of the columns: rows arrive one by one, and stay aligned unless a name is longer.
 _WIDTHS = (20, 12, 8, 12, 20, 0)
 
-_STYLES = {"PodLost": "bad", "Removed": "dim", "Expired": "dim", "Bound": "good", "Moved": "warn"}
+_STYLES = {
+    "PodLost": "bad",
+    "Removed": "dim",
+    "Expired": "dim",
+    "Bound": "good",
+    "Moved": "warn",
+    "HandingOver": "warn",
+    "HandedOver": "warn",
+}
 
 
 @cluster_command(all_namespaces=True)
@@ -33,7 +41,7 @@ def events(
 ) -> None:
     """Print bindings and moves as they happen.
 
-    Changes of routing states are printed, too; Ctrl-C stops the command.
+    Hand-overs and changes of routing states are printed, too; Ctrl-C stops the command.
     """
     as_json = output is ReportOutput.JSON
     run(
@@ -73,16 +81,13 @@ def _row(change: LinkChange, now: datetime, *, has_namespaces: bool) -> list[Cel
         change.route,
         Cell(change.subject, "bold"),
         f"{change.before} -> {change.after}",
-        Cell(
-            change.reason if change.cause is None else f"{change.reason} ({change.cause})",
-            _STYLES.get(change.reason, ""),
-        ),
+        Cell(change.reason_label, _STYLES.get(change.reason, "")),
     ]
 
 
 def _document(change: LinkChange, now: datetime) -> str:
     values = {"time": _format_time(now), **msgspec.to_builtins(change)}
-    names = {"before": "from", "after": "to"}
+    names = {"before": "from", "after": "to", "hand_over_to": "handOverTo"}
     renamed = {names.get(key, key): value for key, value in values.items() if value is not None}
     return msgspec.json.encode(renamed).decode() + "\n"
 

@@ -16,7 +16,14 @@ from statefulroute.cli.objects import condition
 from statefulroute.cli.options import NoHeaders, OptionalRoute, OutputOption, Selector, SortBy, Watch
 from statefulroute.cli.output.ages import age
 from statefulroute.cli.output.formats import TABLE
-from statefulroute.cli.output.links import expire_time_label, phase_cell, pod_label, previous_pod_label, subject_label
+from statefulroute.cli.output.links import (
+    expire_time_label,
+    next_pod_label,
+    phase_cell,
+    pod_label,
+    previous_pod_label,
+    subject_label,
+)
 from statefulroute.cli.output.listing import (
     Columns,
     ListOptions,
@@ -39,6 +46,7 @@ class PhaseChoice(StrEnum):
 
     PENDING = "Pending"
     BOUND = "Bound"
+    HANDING_OVER = "HandingOver"
     LOST = "Lost"
     REJECTED = "Rejected"
 
@@ -78,7 +86,10 @@ def links(  # noqa: PLR0913 - an option each
     sort_by: SortBy = None,
     cluster_options: ClusterOptions,
 ) -> None:
-    """Show which user is bound to which pod."""
+    """Show which user is bound to which pod.
+
+    TO is shown while users are handed over: the pod that a user moves to.
+    """
     options = ListOptions(output, watch, no_headers, sort_by)
     selected = LinkFilter(route, uid, pod, phase, selector)
     run(cluster_options, lambda cluster: show_links(cluster, Terminal(), selected, options))
@@ -150,6 +161,7 @@ def _row(link: Object, now: datetime) -> Row:
         expire_time_label(link),
         link.get("status", {}).get("host", EMPTY),
         previous_pod_label(link),
+        next_pod_label(link),
     ]
 
 
@@ -158,4 +170,5 @@ _COLUMNS = Columns(
     wide=("EXPIRES", "HOST", "PREVIOUS"),
     state=3,
     row=_row,
+    optional=("TO",),
 )

@@ -23,6 +23,7 @@ from statefulroute.cli.output.listing import (
     sort,
 )
 from statefulroute.cli.output.loads import (
+    HANDING_OVER,
     ROUTING_STATE_STYLES,
     links_label,
     load_style,
@@ -67,7 +68,8 @@ def pods(  # noqa: PLR0913 - an option each
 ) -> None:
     """Show the pods of a service.
 
-    STATE is the state of the pod in Kubernetes, ROUTING which users it takes, and FRESHNESS whether its load is used.
+    STATE is the state of the pod in Kubernetes, ROUTING which users it takes, or HandingOver while it hands its users
+    over to other pods, and FRESHNESS whether its load is used.
     CLOSING is shown while pods are about to be removed on purpose: why, and how long they keep their users.
     """
     options = ListOptions(output, watch, no_headers, sort_by)
@@ -183,7 +185,8 @@ class _DocumentWriter:
 
 def _row(pod: PodObject, route: Object, now: datetime, *, is_wide: bool) -> Row:
     """Returns the cells of a pod."""
-    service_state, routing_state, closing = pod["serviceState"], pod.get("routingState", EMPTY), closing_pod(pod)
+    service_state, closing = pod["serviceState"], closing_pod(pod)
+    routing_state = HANDING_OVER if pod.get("handingOver") else pod.get("routingState", EMPTY)
     cells = [
         pod["name"],
         Cell(service_state, _SERVICE_STATE_STYLES.get(service_state, "dim" if service_state == GONE else "bad")),

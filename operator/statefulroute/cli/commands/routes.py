@@ -9,7 +9,7 @@ import typer
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 from statefulroute.cli import completion
-from statefulroute.cli.closing_pods import closing_pods, summary
+from statefulroute.cli.closing_pods import closing_pods, shutdown_summary, summary
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.disruptions import disruption_obstacles
@@ -59,8 +59,8 @@ def routes(  # noqa: PLR0913 - an option each
 
     STATE is DeletionBlocked if the deletion waits for an operator that does not run.
     LOAD is the mean weighted load of the pods, LINKS how many links are served now of all links, and BEST the pod that
-    gets the next user. DISRUPTION is shown while pods are about to be removed on purpose: why, how many links they
-    still have, and how long they keep them; or why that does not go on.
+    gets the next user. DISRUPTION is shown while pods are about to be removed on purpose, or shut down and hand their
+    users over: why, how many links they still have, and how long they keep them; or why that does not go on.
     """
     if names and selector is not None:
         raise typer.BadParameter("name cannot be provided when a selector is specified")
@@ -136,9 +136,10 @@ def _row(route: Object, now: datetime) -> Row:
 
 
 def _disruption(route: Object, now: datetime) -> Cell | str:
-    """Returns which pods are closing, and why planned disruptions do not go on."""
+    """Returns which pods are closing or hand their users over, and why planned disruptions do not go on."""
     pods, obstacles = closing_pods(route), [each["reason"] for each in disruption_obstacles(route)]
-    parts = ([summary(pods, now)] if pods else []) + [*dict.fromkeys(obstacles)]
+    summaries = [summary(pods, now)] if pods else []
+    parts = [*summaries, *shutdown_summary(route), *dict.fromkeys(obstacles)]
     return Cell(", ".join(parts), "bad" if obstacles else "warn") if parts else EMPTY
 
 

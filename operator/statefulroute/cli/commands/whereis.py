@@ -12,7 +12,7 @@ from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, is_deletion_blocked, namespaced_name, omitted_pods
 from statefulroute.cli.options import NoHeaders, OutputOption, Uid
 from statefulroute.cli.output.formats import TABLE
-from statefulroute.cli.output.links import expire_time_label, phase_cell, pod_label, previous_pod_label
+from statefulroute.cli.output.links import expire_time_label, next_pod_label, phase_cell, pod_label, previous_pod_label
 from statefulroute.cli.output.listing import ListOptions, document_writer, field_selector, print_empty
 from statefulroute.cli.output.messages import print_message
 from statefulroute.cli.output.table import EMPTY, Cell, Row, Table
@@ -36,6 +36,9 @@ _FORBIDDEN = 403
 _COLUMNS = ("ROUTE", "POD", "PHASE", "SERVED", "ADDRESS", "HOST")
 _WIDE_COLUMNS = ("REASON", "EXPIRES", "PREVIOUS", "NODE")
 
+#: The column that is shown only while the user is handed over.
+_OPTIONAL_COLUMN = "TO"
+
 
 @cluster_command(all_namespaces=True)
 def whereis(
@@ -49,7 +52,8 @@ def whereis(
 
     The link is read by its name for each service. If no service holds the user, the links of this uid whose route does
     not exist are listed. SERVED is Yes if the pod serves its users
-    now, and otherwise the reason why not; ADDRESS is its present address, if it serves them.
+    now, and otherwise the reason why not; ADDRESS is its present address, if it serves them. TO is shown while the user
+    is handed over: the pod that the user moves to.
     """
     options = ListOptions(output, no_headers=no_headers)
     run(cluster_options, lambda cluster: show_whereis(cluster, Terminal(), uid, options))
@@ -101,9 +105,11 @@ async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, options: 
             *(("NAMESPACE",) if has_namespace else ()),
             *_COLUMNS,
             *(_WIDE_COLUMNS if options.output.is_wide else ()),
+            _OPTIONAL_COLUMN,
         ]
-        table = Table(terminal, header, no_header=options.no_headers)
-        table.write([_row(match, has_namespace=has_namespace)[: len(header)] for match in matches])
+        table = Table(terminal, header, no_header=options.no_headers, optional=1)
+        rows = [_row(match, has_namespace=has_namespace) for match in matches]
+        table.write([[*row[: len(header) - 1], row[-1]] for row in rows])
     else:
         print_empty(cluster, f"links of {uid}", options)
 
@@ -236,6 +242,7 @@ def _row(match: _Match, *, has_namespace: bool) -> Row:
         expire_time_label(match.link),
         _previous_pod(match),
         match.pod.get("spec", {}).get("nodeName", EMPTY),
+        next_pod_label(match.link),
     ]
 
 

@@ -10,7 +10,12 @@ from statefulroute.cli.output.table import EMPTY, Cell
 from statefulroute.domain.link import expire_time
 from statefulroute.domain.times import parse_time
 
-_PHASE_STYLES: Mapping[str, str] = {LinkPhase.BOUND: "good", LinkPhase.PENDING: "warn", EMPTY: ""}
+_PHASE_STYLES: Mapping[str, str] = {
+    LinkPhase.BOUND: "good",
+    LinkPhase.HANDING_OVER: "warn",
+    LinkPhase.PENDING: "warn",
+    EMPTY: "",
+}
 
 
 def subject_label(link: Object) -> str:
@@ -27,6 +32,11 @@ def pod_label(link: Object) -> str:
 def previous_pod_label(link: Object) -> str:
     """Returns the pod before the present one."""
     return _binding_label(link.get("status", {}).get("previous", {}), link)
+
+
+def next_pod_label(link: Object) -> str:
+    """Returns the pod that the user is being handed over to."""
+    return _binding_label(link["spec"].get("handOver", {}), link)
 
 
 def _binding_label(binding: Mapping[str, Any], link: Object) -> str:

@@ -6,7 +6,14 @@ from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.cluster import Object
 from statefulroute.cli.output.table import EMPTY
 
-ROUTING_STATE_STYLES: Mapping[str, str] = {RoutingState.READY: "good", RoutingState.DENY_NEW_CALL: "warn"}
+HANDING_OVER = "HandingOver"
+"""What a table shows in place of the routing state of a pod that hands its users over to other pods."""
+
+ROUTING_STATE_STYLES: Mapping[str, str] = {
+    RoutingState.READY: "good",
+    RoutingState.DENY_NEW_CALL: "warn",
+    HANDING_OVER: "warn",
+}
 
 _DEFAULT_OVERLOADED = 5
 

@@ -14,7 +14,7 @@ from textual.widgets import DataTable, Static
 
 from statefulroute.api.route_status import PodStatus
 from statefulroute.cli.link_changes import LinkChange
-from statefulroute.cli.output.loads import links_label, load_style
+from statefulroute.cli.output.loads import HANDING_OVER, links_label, load_style
 from statefulroute.cli.output.messages import pluralize
 from statefulroute.cli.output.screen_layout import (
     PodLayout,
@@ -220,6 +220,8 @@ class TopApp(App[None]):
 def _kind_of(change: LinkChange) -> str:
     if change.reason == "RoutingState":
         return "routing"
+    if change.before == change.after:
+        return "other"
     if change.before == _NOTHING:
         return "bound"
     return "ended" if change.after == _NOTHING else "moved"
@@ -228,7 +230,8 @@ def _kind_of(change: LinkChange) -> str:
 def _cells(each: PodOfRoute, now: datetime, *, has_routes: bool) -> dict[str, Text]:
     """Returns the texts of a pod by column, without bars.
 
-    A closing pod has the reason and the remaining time in place of its routing state.
+    A closing pod has the reason and the remaining time in place of its routing state, a pod that hands its users over
+    has that.
     """
     route, pod, load = each.route, each.pod, each.load
     load_color = "dim" if load is None or pod.load_stale else _COLORS[load_style(load)]
@@ -236,11 +239,13 @@ def _cells(each: PodOfRoute, now: datetime, *, has_routes: bool) -> dict[str, Te
     is_best = route.status.best_pod_name == pod.name
     is_limited = bool(route.spec.placement.max_links_per_pod)
     closing = closing_status(pod)
+    routing = HANDING_OVER if pod.handing_over else closing.short_label(now) if closing else pod.routing_state
+    routing_style = state_color(HANDING_OVER if pod.handing_over else pod.routing_state)
     return {
         **({"ROUTE": Text(route.name)} if has_routes else {}),
         "POD": Text(pod.name, "bold" if is_best else ""),
         "STATE": Text(pod.service_state, state_color(pod.service_state)),
-        "ROUTING": Text(closing.short_label(now) if closing else pod.routing_state, state_color(pod.routing_state)),
+        "ROUTING": Text(routing, routing_style),
         "LOAD": Text(load_text, load_color),
         "LINKS": Text(
             links_label(pod.links, total_links(pod)), _COLORS[load_style(each.links)] if is_limited else "cyan"

@@ -10,6 +10,7 @@ from statefulroute.api.route_status import PodStatus
 from statefulroute.api.vocabulary import ConditionType, RoutingState
 from statefulroute.cli.closing_pods import ClosingPod, summary
 from statefulroute.cli.link_changes import LinkChange
+from statefulroute.cli.output.loads import HANDING_OVER
 from statefulroute.cli.output.messages import pluralize, printable
 from statefulroute.cli.output.table import EMPTY
 from statefulroute.domain.route import Route
@@ -23,6 +24,7 @@ _GAP = "  "
 _COLORS = {
     "Ready": "green",
     "DenyNewCall": "yellow",
+    HANDING_OVER: "yellow",
     "NotReady": "yellow",
     "Pending": "yellow",
     "Terminating": "yellow",
@@ -92,7 +94,9 @@ def closing_status(pod: PodStatus) -> ClosingPod | None:
     """Returns how a pod closes; None if it does not."""
     if pod.closing is None:
         return None
-    return ClosingPod(pod.name, pod.closing.reason, total_links(pod), pod.closing.deadline)
+    return ClosingPod(
+        pod.name, pod.closing.reason, total_links(pod), pod.closing.deadline, is_handing_over=bool(pod.handing_over)
+    )
 
 
 def _route_state(route: Route) -> str:
@@ -150,13 +154,12 @@ def change_lines(changes: Sequence[tuple[datetime, LinkChange]], width: int, *, 
 
 
 def _change_cells(time: datetime, change: LinkChange, *, is_wide: bool, has_routes: bool) -> list[Text]:
-    reason = change.reason if change.cause is None else f"{change.reason} ({change.cause})"
     return [
         Text(time.strftime("%H:%M:%S"), "dim"),
         *([Text(change.route)] if has_routes and is_wide else []),
         Text(printable(change.subject), "bold"),
         Text(f"{change.before} -> {change.after}"),
-        *([Text(reason, "dim")] if is_wide else []),
+        *([Text(change.reason_label, "dim")] if is_wide else []),
     ]
 
 
