@@ -4,6 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from chaos.hand_over_history import HandOvers
+from chaos.hand_over_rules import (
+    a_status_names_the_hand_over_of_its_spec,
+    every_hand_over_ends_soon_after_the_faults_end,
+    no_hand_over_is_lost,
+    no_hand_over_starts_without_a_reason,
+    no_move_leaves_a_hand_over_behind,
+)
 from chaos.leadership import writes_without_lease
 from chaos.link_history import HOSTILE_PREFIX, LinkHistory
 from chaos.pod_losses import LAG_SECONDS, PodLosses
@@ -81,13 +89,17 @@ def _was_true(history: LinkHistory, operation: Operation) -> bool:
 
 
 def no_link_moves_without_a_reason(record: Record) -> Iterator[str]:
-    """A link leaves its pod because a client requested it, because it expired, or because its pod was lost."""
-    history, losses = LinkHistory(record), PodLosses(record)
+    """A link leaves its pod because a client requested it, because it expired, or because its pod was lost.
+
+    If it asks for a hand-over, its pod may commit it, or the operator after the time-out.
+    """
+    hand_overs = HandOvers(record)
+    history, losses = hand_overs.history, hand_overs.losses
     for versions in history.versions.values():
         for before, after in pairwise(versions):
             if before.is_gone or after.is_gone or before.pod is None or before.pod == after.pod:
                 continue
-            if _was_asked_to_move(history, before, after):
+            if _was_asked_to_move(history, before, after) or hand_overs.may_have_moved(before, after):
                 continue
             if not losses.may_lose_links(before.key[0], before.pod, after.at):
                 yield (
@@ -98,6 +110,8 @@ def no_link_moves_without_a_reason(record: Record) -> Iterator[str]:
 
 def _was_asked_to_move(history: LinkHistory, before: Link, after: Link) -> bool:
     for each in history.operations_during(after.name, after.at):
+        if each.name == "hand_over" or (each.name == "commit" and before.hand_over is None):
+            continue
         if each.requested_pod is not None and each.requested_pod == after.pod and not each.can_remove:
             return True
         if each.requested_pod is None and history.may_seem_expired(before, after.at):
@@ -115,7 +129,7 @@ def no_pod_loses_links_while_no_node_is_ready(record: Record) -> Iterator[str]:
             if not any(each.started + LAG_SECONDS <= after.at <= each.ended for each in outages):
                 continue
             is_moved = before.pod != after.pod and not _was_asked_to_move(history, before, after)
-            if is_moved or (before.phase, after.phase, after.pod) == ("Bound", "Lost", before.pod):
+            if is_moved or (before.is_bound and (after.phase, after.pod) == ("Lost", before.pod)):
                 verb = "moved from" if is_moved else "was marked as lost on"
                 yield f"{after.name} {verb} pod {before.pod} at revision {after.revision} ({after.at:.3f})"
 
@@ -185,5 +199,10 @@ RULES: Sequence[Callable[[Record], Iterator[str]]] = (
     only_the_lease_holder_writes,
     every_link_is_bound_soon_after_the_faults_end,
     every_link_ends_soon_after_its_time,
+    no_hand_over_starts_without_a_reason,
+    no_hand_over_is_lost,
+    no_move_leaves_a_hand_over_behind,
+    a_status_names_the_hand_over_of_its_spec,
+    every_hand_over_ends_soon_after_the_faults_end,
     the_record_is_complete,
 )

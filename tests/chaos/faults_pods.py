@@ -135,6 +135,25 @@ class StuckPods:
         system.client.patch(StatefulSet, _BIG, system.namespace, change)
 
 
+@dataclass(frozen=True, slots=True)
+class ShutDownPods:
+    """Shuts down some pods of a service, which hand their users over until the end."""
+
+    pods: Sequence[int]
+
+    @classmethod
+    def from_random(cls, random: Random) -> "ShutDownPods":
+        """Chooses a few pods."""
+        return cls(random.sample(range(SERVICES[_BIG].pods), random.randint(1, 4)))
+
+    def start(self, system: System) -> None:
+        states = [{"index": pod, "routingState": "Shutdown"} for pod in sorted(self.pods)]
+        _service(system, _BIG).edit_route(pods=states)
+
+    def end(self, system: System) -> None:
+        _service(system, _BIG).edit_route(pods=None)
+
+
 class ScaleToZero:
     """Scales a service to zero, and back at the end."""
 
@@ -181,6 +200,7 @@ KINDS: Sequence[FaultKind] = [
     FaultKind("pods: stuck", StuckPods.from_random, PODS, seconds=(10.0, 20.0)),
     FaultKind("nodes: all not ready", AllNodesNotReady.from_random, PODS, seconds=(60.0, 60.0)),
     FaultKind("node: lost", DeleteNode.from_random, PODS, seconds=(3.0, 12.0)),
+    FaultKind("pods: shut down", ShutDownPods.from_random, PODS, seconds=(4.0, 10.0)),
     FaultKind("pods: scaled to 0 and back", ScaleToZero.from_random, PODS, seconds=(1.0, 6.0)),
     FaultKind("pods: rolled one by one", RollingUpdate.from_random, PODS, seconds=(1.0, 2.0)),
 ]

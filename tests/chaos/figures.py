@@ -93,7 +93,7 @@ def moves(record: Record) -> Mapping[str, int]:
 
 
 def _event(before: Link | None, after: Link) -> str | None:
-    """Returns the change between two versions of a link; empty if it does not count."""
+    """Returns the change between two versions of a link; None if it does not count."""
     if after.is_gone:
         return "deleted: expired" if before and before.expires and before.expires <= after.at else "removed"
     if before is None or before.is_gone:
@@ -102,4 +102,6 @@ def _event(before: Link | None, after: Link) -> str | None:
         return "bound to a chosen pod"
     if after.previous is not None and after.previous != before.previous:
         return f"moved: {after.previous[1]}"
+    if before.hand_over != after.hand_over and before.pod == after.pod:
+        return "asked for a hand-over" if after.hand_over is not None else "hand-over withdrawn"
     return None

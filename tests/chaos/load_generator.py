@@ -4,29 +4,37 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import structlog
 
+from chaos.hand_over_clients import PodDrivers, commit_hand_over, renew_early
+from chaos.record import Link as LinkRow
 from chaos.record import Operation, RecordWriter
 from statefulroute import ClientDriver
 from statefulroute.cluster.client import Client
+from statefulroute.cluster.clock import utc_interval
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import ClusterError
+from statefulroute.cluster.link_requests import LinkRequests
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import StatefulRouteError
-from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.link import Link
-from statefulroute.domain.operations import request_pod
+from statefulroute.domain.hand_over_request import request_hand_over
+from statefulroute.domain.keys import RouteKey, link_name
+from statefulroute.domain.link import HandOver, Link
+from statefulroute.domain.operations import request_pod, set_link
 
 _CONNECTIONS = 64
 _TTL_SECONDS = (5, 20)
+_HAND_OVER_TTL_SECONDS = 30
 _RESOLVER_SECONDS = 10.0
 
 #: A TLS connection that is closed during a response is closed a moment later, while its loop still runs.
@@ -100,6 +108,7 @@ class LinkClients:
     """The clients that bind users."""
 
     store: LinkStore
+    requests: LinkRequests
     driver: ClientDriver
     resolver: aiohttp.ClientSession
     links_url: Callable[[str, str], str]
@@ -124,6 +133,28 @@ class LinkClients:
     async def leave_the_choice(self, route: str, uid: str, _pod: int) -> OperationResult:
         held = await self.store.execute(route, uid, _request, expect_absent=True)
         return _result(held) if held is not None else OperationResult(has_pod=False)
+
+    async def renew(self, route: str, uid: str, _pod: int) -> OperationResult:
+        return OperationResult(has_pod=not await self.store.execute(route, uid, renew_early))
+
+    async def hand_over(self, route: str, uid: str, pod: int) -> OperationResult:
+        ttl = random.choice((None, _HAND_OVER_TTL_SECONDS))  # temporary links are renewed during hand-overs
+        rule = partial(request_hand_over, pod=pod, only_from=None, ttl_seconds=ttl)
+        return _result((await self.store.execute(route, uid, rule)).holder)
+
+    async def commit(self, route: str, uid: str, hand_over: HandOver) -> OperationResult:
+        return _result(await self.store.execute(route, uid, partial(commit_hand_over, hand_over=hand_over)))
+
+    async def old_set(self, route: str, uid: str, pod: int) -> OperationResult:
+        """Moves an existing link as a client does that does not know hand-overs, and so leaves them as they are."""
+        link = await self.requests.read(link_name(route, uid))
+        if link is None:
+            return OperationResult(None)
+        known = msgspec.structs.replace(link, hand_over=None)
+        step = set_link(known, utc_interval(), pod=pod, ttl_seconds=None)
+        if step.write is not None and (error := await self.requests.try_write(route, uid, known, step.write)):
+            raise error
+        return OperationResult(pod)
 
     async def remove(self, route: str, uid: str, _pod: int) -> OperationResult:
         await self.store.remove(route, uid)
@@ -174,7 +205,16 @@ MIX: dict[str, tuple[Callable[[LinkClients, str, str, int], Awaitable[OperationR
     "read": (LinkClients.read, 2),
     "post": (LinkClients.post, 8),
     "look_up": (LinkClients.look_up, 5),
+    "renew": (LinkClients.renew, 5),
+    "hand_over": (LinkClients.hand_over, 16),
+    "old_set": (LinkClients.old_set, 3),
 }
+
+#: How often an operation is on a link that is being handed over; others choose any link.
+_DURING_HAND_OVERS = {"renew": 0.6, "old_set": 0.5, "set": 0.1, "hand_over": 0.1}
+
+#: The operations that name a pod to bind to.
+_NAME_A_POD = frozenset({"set", "try_set", "set_if_absent", "remove_if_linked_to", "hand_over", "commit", "old_set"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +225,13 @@ class LoadTarget:
         route: the name of its route.
         pods: the number of its pods without faults.
         users: the number of its users.
+        hand_over_seconds: the time-out of its hand-overs; None if users move at once.
     """
 
     route: str
     pods: int
     users: int
+    hand_over_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,12 +243,14 @@ class LoadSettings:
         targets: the services.
         kubeconfig: the kubeconfig of the driver.
         resolver: HOST:PORT of the resolver's look-ups.
+        hand_overs: returns when the present hand-over of each link began, with its first version.
     """
 
     namespace: str
     targets: Sequence[LoadTarget]
     kubeconfig: Path
     resolver: str
+    hand_overs: Callable[[], Mapping[str, tuple[float, LinkRow]]] = dict
 
 
 class LoadGenerator:
@@ -223,6 +267,7 @@ class LoadGenerator:
         self._settings = settings
         self._record = record
         self._rate = rate
+        self._seed = seed
         self._random = random.Random(seed)
         self._is_over = threading.Event()
         self._has_started = threading.Event()
@@ -255,6 +300,8 @@ class LoadGenerator:
     async def _generate(self) -> None:
         async with AsyncExitStack() as stack:
             clients = await self._connect(stack)
+            drivers = asyncio.create_task(self._play_drivers(clients))
+            drivers.add_done_callback(self._note_failure)
             self._has_started.set()
             started, number = time.monotonic(), 0
             in_flight: set[asyncio.Task[None]] = set()
@@ -267,8 +314,7 @@ class LoadGenerator:
                 in_flight.add(task)
                 task.add_done_callback(in_flight.discard)
                 task.add_done_callback(self._note_failure)
-            if in_flight:
-                await asyncio.wait(in_flight)
+            await asyncio.wait({*in_flight, drivers})
         await asyncio.sleep(_CLOSING_SECONDS)
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
@@ -277,6 +323,18 @@ class LoadGenerator:
             self._failure = self._failure or error
             self._is_over.set()
 
+    async def _play_drivers(self, clients: LinkClients) -> None:
+        """Plays the drivers of the pods that are asked to hand users over, until the load ends."""
+
+        async def commit(route: str, uid: str, hand_over: HandOver) -> None:
+            assert isinstance(hand_over.pod, int)
+            operation = clients.commit(route, uid, hand_over)
+            await self._record_operation("commit", f"{route}.{uid}", hand_over.pod, operation)
+
+        settings = self._settings
+        seconds = {target.route: target.hand_over_seconds or 0.0 for target in settings.targets}
+        await PodDrivers(settings.hand_overs, seconds, commit, self._is_over.is_set, random.Random(self._seed)).run()
+
     async def _connect(self, stack: AsyncExitStack) -> LinkClients:
         place = self._settings
         connection = await stack.enter_async_context(connect(place.kubeconfig))
@@ -284,23 +342,34 @@ class LoadGenerator:
         quiet = structlog.wrap_logger(structlog.PrintLogger(), processors=[_drop])
         driver = ClientDriver(client, place.namespace, logger=quiet)
         timeout = aiohttp.ClientTimeout(total=_RESOLVER_SECONDS)
+        observer = WriteObserver()
         return LinkClients(
-            LinkStore(client, place.namespace, links=WriteObserver()),
+            LinkStore(client, place.namespace, links=observer),
+            LinkRequests(client, place.namespace, observer),
             await stack.enter_async_context(driver),
             await stack.enter_async_context(aiohttp.ClientSession(timeout=timeout)),
             lambda route, uid: f"http://{place.resolver}/v1/namespaces/{place.namespace}/routes/{route}/links/{uid}",
         )
 
     async def _run_operation(self, clients: LinkClients) -> None:
-        """Runs one operation and records it."""
+        """Runs a random operation and records it."""
         name = self._random.choices(list(MIX), [weight for _, weight in MIX.values()])[0]
         target = self._random.choice(self._settings.targets)
-        uid, pod = f"user-{self._random.randrange(target.users)}", self._random.randrange(target.pods)
+        route, uid = target.route, f"user-{self._random.randrange(target.users)}"
+        handed_over = [link.key for _, link in self._settings.hand_overs().values()]
+        if name in _DURING_HAND_OVERS and handed_over and self._random.random() < _DURING_HAND_OVERS[name]:
+            route, uid = self._random.choice(handed_over)
+        pod = self._random.randrange(next(each.pods for each in self._settings.targets if each.route == route))
+        operation = MIX[name][0](clients, route, uid, pod)
+        await self._record_operation(name, f"{route}.{uid}", pod, operation)
+
+    async def _record_operation(self, name: str, link: str, pod: int, operation: Awaitable[OperationResult]) -> None:
+        """Awaits an operation and records it."""
         writes = AcknowledgedWrites()
         _acknowledged_writes.set(writes)
         started, result, error = time.time(), OperationResult(has_pod=False), ""
         try:
-            result = await MIX[name][0](clients, target.route, uid, pod)
+            result = await operation
         except (StatefulRouteError, ClusterError, ResolverError, aiohttp.ClientError, TimeoutError) as failure:
             error = (
                 str(failure) if isinstance(failure, ResolverError) else getattr(failure, "code", type(failure).__name__)
@@ -311,8 +380,8 @@ class LoadGenerator:
                 time.time(),
                 "resolver" if name in {"post", "look_up"} else "driver",
                 name,
-                f"{target.route}.{uid}",
-                requested_pod=pod if name in {"set", "try_set", "set_if_absent", "remove_if_linked_to"} else None,
+                link,
+                requested_pod=pod if name in _NAME_A_POD else None,
                 error=error,
                 answer=result.pod,
                 has_pod=result.has_pod and not error,

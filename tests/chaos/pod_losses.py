@@ -68,6 +68,14 @@ class PodLosses:
             return True
         return route is not None and _has_lasted(self._unready_intervals(name), route.not_ready_seconds, at)
 
+    def was_absent(self, service: str, pod: int, at: float) -> bool:
+        """Returns whether a pod was absent at a time, or shortly before."""
+        return _has_lasted(self.absences(f"{service}-{pod}"), 0.0, at)
+
+    def was_unready(self, service: str, pod: int, at: float) -> bool:
+        """Returns whether a pod was not ready, absent or beyond the replicas at a time, or shortly before."""
+        return self._is_beyond(service, pod, at) or _has_lasted(self._unready_intervals(f"{service}-{pod}"), 0.0, at)
+
     def absences(self, pod: str) -> Sequence[Interval]:
         """Returns the intervals when a pod was absent, terminating, or on a node that is absent or not ready.
 

@@ -54,6 +54,7 @@ class Link(Row):
         observed: the observed generation of the status.
         previous: the previous pod in the status, and the reason of the move.
         expires: when it expires, in seconds since 1970; None for a persistent link.
+        hand_over: the pod that the user is handed over to, and the start time of that; None if the spec asks for none.
         is_gone: whether it was deleted.
     """
 
@@ -70,16 +71,27 @@ class Link(Row):
     observed: int = 0
     previous: tuple[int | None, str] | None = None
     expires: float | None = None
+    hand_over: tuple[int | None, str] | None = None
     is_gone: bool = False
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether its status states that it is bound, also while the user is handed over."""
+        return self.phase in {"Bound", "HandingOver"}
 
     @property
     def is_settled(self) -> bool:
         """Whether it is bound for its present spec."""
-        return self.phase == "Bound" and self.observed == self.generation
+        return self.is_bound and self.observed == self.generation
 
 
 class Route(Row):
-    """A version of a StatefulRoute: the policy for links of lost pods."""
+    """A version of a StatefulRoute: the policy for links of lost pods, and for hand-overs.
+
+    Attributes:
+        hand_over_seconds: how long a pod may take to hand a user over; None if links move at once.
+        shut_down: the indexes of the pods that are shut down.
+    """
 
     at: float
     revision: int
@@ -87,6 +99,8 @@ class Route(Row):
     action: str = "Rebind"
     grace_seconds: float = 30.0
     not_ready_seconds: float = 300.0
+    hand_over_seconds: float | None = None
+    shut_down: tuple[int, ...] = ()
 
 
 class Pod(Row):

@@ -7,7 +7,7 @@ one sends nothing. The recorder reads all revisions since the last one from the 
 import threading
 import time
 from base64 import b64decode, b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -69,6 +69,8 @@ class StoreRecorder:
         self._next = 1
         self._states: dict[tuple[type, str], object] = {}
         """The last recorded state of the kinds that are recorded by state and not by version."""
+        self._hand_overs: dict[str, tuple[float, Link]] = {}
+        """When the present hand-over of each link began, and its first version; other threads read it."""
         self._unsettled: dict[str, float] = {}
         """The creation time of each link that is not bound for its present spec; other threads read it."""
         self._stopped = threading.Event()
@@ -83,6 +85,10 @@ class StoreRecorder:
     def unsettled(self, since: float) -> list[str]:
         """Returns the names of the links that existed at that time and are not bound for their present specs."""
         return [name for name, at in list(self._unsettled.items()) if at <= since]
+
+    def hand_overs(self) -> Mapping[str, tuple[float, Link]]:
+        """Returns when the present hand-over of each link began, and the first version of the link with it."""
+        return dict(self._hand_overs)
 
     def stop(self) -> None:
         """Records until the present revision, and stops."""
@@ -144,12 +150,21 @@ class StoreRecorder:
         row = row_of(key, item, revision, at)
         if isinstance(row, Link):
             self._update_unsettled(row)
+            self._update_hand_overs(row)
         else:
             state = msgspec.structs.replace(row, at=0.0, revision=0)
             if self._states.get((type(row), key.name)) == state:
                 return
             self._states[type(row), key.name] = state
         self._record.write(row)
+
+    def _update_hand_overs(self, link: Link) -> None:
+        if link.is_gone or link.hand_over is None:
+            self._hand_overs.pop(link.name, None)
+            return
+        known = self._hand_overs.get(link.name)
+        if known is None or known[1].hand_over != link.hand_over:
+            self._hand_overs[link.name] = (link.at, link)
 
     def _update_unsettled(self, link: Link) -> None:
         if link.is_gone or link.is_settled:

@@ -26,7 +26,7 @@ from chaos.record import FaultPeriod, QuietPeriod, Record, RecordWriter, Run, Wr
 from chaos.registry import KINDS
 from chaos.report import write_report
 from chaos.schedule import ScheduledFault, rounds
-from chaos.system import System, UserLoad, running
+from chaos.system import SERVICES, System, UserLoad, running
 from failover.pair import SHORT_TIMES, ElectionTimes
 
 log = logging.getLogger(__name__)
@@ -140,11 +140,17 @@ def _inject(system: System, scheduled: Sequence[ScheduledFault]) -> None:
 
 
 def _await_recovery(system: System, recovery_seconds: float, fault_kinds: tuple[str, ...]) -> float:
-    """Waits until every link is bound for its spec, or the time is over, and returns the seconds."""
+    """Waits until every link is bound for its spec, or the time is over, and returns the seconds.
+
+    It also waits for the ends of the hand-overs that are in progress, which may take their time-out longer.
+    """
     started = time.time()
     while (waiting := system.recorder.unsettled(started)) and time.time() < started + recovery_seconds:
         time.sleep(_POLL_SECONDS)
     seconds = time.time() - started
+    limit = started + recovery_seconds + max(each.hand_over_seconds or 0 for each in SERVICES.values())
+    while any(at <= started for at, _ in system.recorder.hand_overs().values()) and time.time() <= limit:
+        time.sleep(_POLL_SECONDS)
     if waiting:
         log.warning("  not recovered: %s links, like %s", len(waiting), waiting[:3])
     time.sleep(max(0.0, started + _QUIET_SECONDS - time.time()))

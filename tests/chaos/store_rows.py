@@ -70,7 +70,13 @@ def _link(name: str, item: Item, revision: int, at: float) -> Link:
         observed=status.get("observedGeneration", 0),
         previous=(previous.get("podIndex"), previous.get("reason", "")) if previous else None,
         expires=_expires(metadata, spec),
+        hand_over=_hand_over(spec),
     )
+
+
+def _hand_over(spec: Mapping[str, Any]) -> tuple[int | None, str] | None:
+    hand_over = spec.get("handOver")
+    return (hand_over.get("podIndex"), hand_over.get("startTime", "")) if hand_over else None
 
 
 def _expires(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> float | None:
@@ -81,10 +87,20 @@ def _expires(metadata: Mapping[str, Any], spec: Mapping[str, Any]) -> float | No
 
 
 def _route(name: str, item: Item, revision: int, at: float) -> Route:
-    lost = (item or {}).get("spec", {}).get("onPodLost", {})
+    spec = (item or {}).get("spec", {})
+    lost, hand_over = spec.get("onPodLost", {}), spec.get("handOver")
     not_ready_seconds = float(lost.get("notReadySeconds", 300)) or math.inf
     grace_seconds = float(lost.get("graceSeconds", 30))
-    return Route(at, revision, name, lost.get("action", "Rebind"), grace_seconds, not_ready_seconds)
+    return Route(
+        at,
+        revision,
+        name,
+        lost.get("action", "Rebind"),
+        grace_seconds,
+        not_ready_seconds,
+        hand_over_seconds=None if hand_over is None else float(hand_over["timeoutSeconds"]),
+        shut_down=tuple(each["index"] for each in spec.get("pods", ()) if each["routingState"] == "Shutdown"),
+    )
 
 
 def _pod(name: str, item: Item, revision: int, at: float) -> Pod:

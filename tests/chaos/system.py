@@ -42,15 +42,17 @@ class ServiceSettings(NamedTuple):
         users: the number of users.
         grace_seconds: how long a pod may be gone before its links move.
         not_ready_seconds: how long a pod may exist without being Ready before its links move.
+        hand_over_seconds: how long a pod may take to hand a user over; None moves users at once.
     """
 
     pods: int
     users: int
     grace_seconds: int
     not_ready_seconds: int
+    hand_over_seconds: int | None = None
 
 
-SERVICES = {"game": ServiceSettings(20, 1500, 2, 8), "room": ServiceSettings(5, 500, 30, 300)}
+SERVICES = {"game": ServiceSettings(20, 1500, 2, 8, 3), "room": ServiceSettings(5, 500, 30, 300)}
 
 #: The maximum time for Kubernetes to make pods ready. After the API server was killed, its controllers and kwok
 #: sometimes take more than a minute to reconnect.
@@ -172,8 +174,10 @@ def running(
         operators = programs.operators()
         resolver = programs.resolver(port)
         driver = stack.enter_context(FaultProxy(cluster.kubeconfig, folder / "driver", users.seed))
-        targets = [LoadTarget(name, each.pods, each.users) for name, each in SERVICES.items()]
-        place = LoadSettings(str(kubectl.namespace), targets, driver.kubeconfig, f"127.0.0.1:{port}")
+        targets = [LoadTarget(name, each.pods, each.users, each.hand_over_seconds) for name, each in SERVICES.items()]
+        place = LoadSettings(
+            str(kubectl.namespace), targets, driver.kubeconfig, f"127.0.0.1:{port}", recorder.hand_overs
+        )
         load = LoadGenerator(place, record, users.rate, users.seed)
         system = System(
             cluster, kubectl, independent_client, services, operators, resolver, driver, load, recorder, audit, record
@@ -223,7 +227,9 @@ def _service(kubectl: Kubectl, independent_client: IndependentClient, name: str)
     service = Service(kubectl, independent_client, name)
     service.create_pods(settings.pods)
     times = {"graceSeconds": settings.grace_seconds, "notReadySeconds": settings.not_ready_seconds}
-    service.create_route(onPodLost={"action": "Rebind", **times})
+    hand_over = settings.hand_over_seconds
+    more = {} if hand_over is None else {"handOver": {"timeoutSeconds": hand_over}}
+    service.create_route(onPodLost={"action": "Rebind", **times}, **more)
     return service
 
 

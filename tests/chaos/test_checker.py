@@ -25,7 +25,7 @@ from chaos.record import (
     Write,
 )
 
-LOST, LEASE, BOUND, OVER, TWO, ENDED, MOVED, NO_NODE, COMPLETE = (
+LOST, LEASE, BOUND, OVER, TWO, ENDED, MOVED, NO_NODE, ASKED, KEPT, LEFT, STATED, HANDED, COMPLETE = (
     "no acknowledged operation is lost",
     "only the lease holder writes",
     "every link is bound soon after the faults end",
@@ -34,6 +34,11 @@ LOST, LEASE, BOUND, OVER, TWO, ENDED, MOVED, NO_NODE, COMPLETE = (
     "no link ends without a reason",
     "no link moves without a reason",
     "no pod loses links while no node is ready",
+    "no hand over starts without a reason",
+    "no hand over is lost",
+    "no move leaves a hand over behind",
+    "a status names the hand over of its spec",
+    "every hand over ends soon after the faults end",
     "the record is complete",
 )
 
@@ -63,7 +68,7 @@ def write(received: float, credential: str, resource: str, code: int = 200) -> W
 PODS = [Pod(1, 1, "game-0", "ready", "node-0"), Pod(1, 2, "game-1", "ready", "node-0")]
 FRAME = [
     Run(0, 1, 50, 10),
-    Route(1, 3, "game", "Rebind", 2.0),
+    Route(1, 3, "game", "Rebind", 2.0, hand_over_seconds=3.0),
     Workload(1, 4, "game", 8),
     Node(1, 5, "node-0", is_ready=True),
     Node(1, 6, "node-1", is_ready=True),
@@ -95,6 +100,17 @@ def test_run_without_violations_passes() -> None:
 #: No node is ready for a while.
 OUTAGE = [Node(115, 12, "node-0", is_ready=False), Node(115, 13, "node-1", is_ready=False)]
 OUTAGE_END = Node(125, 15, "node-0", is_ready=True)
+
+#: Alice is to be handed over to game-1, at her request.
+REQUEST = operation("hand_over", 118, 119, requested_pod=1, answer=0, has_pod=True)
+
+
+def handing_over(at: float, revision: int, pod: int = 0, to: int = 1, **fields: Any) -> Link:
+    """Returns a version of alice's link that asks for a hand-over."""
+    return link(at, revision, pod, **{"phase": "HandingOver", "hand_over": (to, "now"), **fields})
+
+
+ASKS = [REQUEST, handing_over(120, 12)]
 
 VIOLATIONS: dict[str, tuple[str, list[Row]]] = {
     "a client received another pod at the same revision": (TWO, [operation("read", 100, 101, writes=((10, 1),))]),
@@ -162,6 +178,53 @@ VIOLATIONS: dict[str, tuple[str, list[Row]]] = {
         [link(120, 12, 0, expires=155), link(165, 13, 0, expires=155), end(171, 14)],
     ),
     "an expired link stays forever": (OVER, [link(120, 12, 0, expires=155)]),
+    "a link is handed over before the time-out, and nobody commits": (MOVED, [*ASKS, link(121, 13, 1)]),
+    "the operator hands a link over to another pod than asked": (MOVED, [*ASKS, link(130, 13, 2)]),
+    "a driver commits a hand-over that the link does not ask for": (
+        MOVED,
+        [operation("commit", 119, 121, requested_pod=1), link(120, 12, 1)],
+    ),
+    "the operator commits while no node is ready": (
+        NO_NODE,
+        [*ASKS[:1], handing_over(114, 12), *OUTAGE, link(120, 14, 1), OUTAGE_END],
+    ),
+    "a link asks for a hand-over without a request": (ASKED, [handing_over(120, 12), link(124, 13, 1)]),
+    "a link asks for a hand-over to another pod than requested": (
+        ASKED,
+        [REQUEST, handing_over(120, 12, to=3), link(124, 13, 3)],
+    ),
+    "a renewal drops a hand-over": (
+        KEPT,
+        [*ASKS, operation("renew", 120, 121), link(120.5, 13, 0, expires=500)],
+    ),
+    "a hand-over ends without a reason": (KEPT, [*ASKS, link(130, 13, 0)]),
+    "a move to another pod leaves the hand-over behind": (
+        LEFT,
+        [
+            *ASKS,
+            operation("set", 120, 122, requested_pod=2, answer=2, has_pod=True),
+            handing_over(121, 13, 2, phase="Bound"),
+            operation("old_set", 140, 141, requested_pod=2, answer=2, has_pod=True),
+            link(141, 14, 2),
+        ],
+    ),
+    "a status names a hand-over that has ended": (
+        STATED,
+        [
+            *ASKS,
+            operation("set", 120, 122, requested_pod=0, answer=0, has_pod=True),
+            link(121, 13, 0, phase="HandingOver"),
+        ],
+    ),
+    "a hand-over is in progress when the faults end, and stays too long": (
+        HANDED,
+        [*ASKS, link(175, 13, 1)],
+    ),
+    "a hand-over that begins without faults stays too long": (
+        HANDED,
+        [operation("hand_over", 164, 165, requested_pod=1), handing_over(165, 12), link(179, 13, 1)],
+    ),
+    "a hand-over never ends": (HANDED, ASKS),
     "the recorder missed revisions": (COMPLETE, [Gap(120, 12)]),
     "a version is recorded after a later one": (COMPLETE, [link(120, 9, 0)]),
 }
@@ -223,6 +286,86 @@ NO_VIOLATIONS: dict[str, list[Row]] = {
     "a link is renewed before it expires": [
         link(120, 12, 0, expires=155),
         link(150, 13, 0, expires=300),
+    ],
+    "the driver of the old pod commits": [
+        *ASKS,
+        operation("commit", 120, 121, requested_pod=1, writes=((13, 1),), answer=1, has_pod=True),
+        link(121, 13, 1),
+    ],
+    "the operator commits after the time-out": [*ASKS, link(123, 13, 1, previous=(0, "HandedOver"))],
+    "the operator commits because the old pod is gone": [
+        *ASKS,
+        Pod(120.2, 13, "game-0", "absent"),
+        link(120.5, 14, 2),
+    ],
+    "the operator commits at once in a route without hand-overs": [
+        Route(110, 10, "game", "Rebind", 2.0),
+        *ASKS,
+        link(120.5, 13, 1),
+    ],
+    "a client moves the link during a hand-over": [
+        *ASKS,
+        operation("set", 120, 121, requested_pod=2, answer=2, has_pod=True),
+        link(120.5, 13, 2),
+    ],
+    "a client sets the present pod, which ends a hand-over": [
+        *ASKS,
+        operation("set", 120, 121, requested_pod=0, answer=0, has_pod=True),
+        link(120.5, 13, 0),
+    ],
+    "a hand-over that is asked for before the status names the present pod is withdrawn": [
+        REQUEST,
+        handing_over(120, 12, phase="Bound", status_pod=2, observed=0),
+        link(120.5, 13, 0),
+    ],
+    "a hand-over to another pod replaces one": [
+        *ASKS,
+        operation("hand_over", 120, 121, requested_pod=2),
+        handing_over(120.5, 13, to=2),
+        link(124, 14, 2),
+    ],
+    "a hand-over ends because the new pod is not ready": [
+        *ASKS,
+        Pod(120.2, 13, "game-1", "unready", "node-0"),
+        link(120.5, 14, 0),
+    ],
+    "a hand-over ends because the new pod is shut down": [
+        *ASKS,
+        Route(120.2, 13, "game", "Rebind", 2.0, hand_over_seconds=3.0, shut_down=(1,)),
+        link(120.5, 14, 0),
+    ],
+    "a pod that is shut down hands its users over": [
+        Route(119, 11, "game", "Rebind", 2.0, hand_over_seconds=3.0, shut_down=(0,)),
+        handing_over(120, 12, to=3),
+        link(123, 13, 3),
+    ],
+    "a pod that is shut down loses its users when it is not ready": [
+        Route(119, 11, "game", "Rebind", 2.0, hand_over_seconds=3.0, shut_down=(0,)),
+        Pod(120, 12, "game-0", "unready", "node-0"),
+        link(120.5, 13, 3),
+    ],
+    "a client without hand-overs moves the link, and the operator withdraws": [
+        *ASKS,
+        operation("old_set", 120, 121, requested_pod=2, answer=2, has_pod=True),
+        handing_over(120.5, 13, 2, waits=True),
+        link(121, 14, 2),
+    ],
+    "a client without hand-overs commits, and the operator removes the rest": [
+        *ASKS,
+        operation("old_set", 120, 121, requested_pod=1, answer=1, has_pod=True),
+        handing_over(120.5, 13, 1, waits=True),
+        link(121, 14, 1),
+    ],
+    "a renewal keeps a hand-over": [
+        *ASKS,
+        operation("renew", 120, 121),
+        handing_over(120.5, 13, expires=500),
+        link(124, 14, 1, expires=500),
+    ],
+    "a hand-over lasts through a fault": [
+        operation("hand_over", 150, 151, requested_pod=1),
+        handing_over(151, 12),
+        link(172, 13, 1),
     ],
     "links of a hostile client wait": [Link(155, 12, "game.hostile-1", key=("game", "hostile-1"))],
 }
