@@ -133,6 +133,10 @@ generate: setup ## Generate CRDs, RBAC, policies, OpenAPI documents, chart files
 	@$(FIGURES)
 	@$(BIN)/python benchmarks/scale_tables.py
 
+.PHONY: examples
+examples: setup ## Generate the types of the examples in Go and TypeScript from the OpenAPI documents
+	@cd tests && ../$(BIN)/python -m support.chat_programs
+
 .PHONY: lock
 lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in

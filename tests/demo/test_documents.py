@@ -55,6 +55,7 @@ class Manifest:
 EXAMPLES = [
     Manifest(str(path.relative_to(ROOT)), path.read_text(encoding="utf-8"))
     for path in sorted((ROOT / "examples").rglob("*.yaml"))
+    if "node_modules" not in path.parts  # where npm was used in the example
 ]
 BLOCKS = [
     Manifest(f"{path.relative_to(ROOT)}:{number}", block)

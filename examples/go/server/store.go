@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+)
+
+// ErrFenced means that a later holder has opened the room: the write does not count.
+var ErrFenced = errors.New("a later holder has opened the room")
+
+// A Store keeps the lines of rooms in a folder that all pods share.
+//
+// Each holder of a room writes a file of its own, named by its fencing token. The file with the greatest token counts,
+// so a pod that was cut off, and still writes, changes nothing that a later holder reads. No locks are needed: a holder
+// creates its file before it reads those of earlier ones, and looks for later ones after each write. A write that
+// returned without an error was therefore read by every later holder.
+type Store struct {
+	folder string
+}
+
+// Open claims a room for a token, and returns its lines.
+func (store Store) Open(uid string, token int64) ([]string, error) {
+	if err := os.MkdirAll(store.room(uid), 0o700); err != nil {
+		return nil, err
+	}
+	_, err := os.Stat(filepath.Join(store.room(uid), fileName(token)))
+	if errors.Is(err, os.ErrNotExist) {
+		err = store.write(uid, token, nil) // a file without lines: opened, and not yet written
+	}
+	if err != nil {
+		return nil, err
+	}
+	names, err := store.files(uid)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for i := len(names) - 1; i >= 0 && lines == nil; i-- {
+		data, err := os.ReadFile(filepath.Join(store.room(uid), names[i]))
+		if errors.Is(err, os.ErrNotExist) { // removed by a later holder
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := json.Unmarshal(data, &lines); err != nil {
+			return nil, err
+		}
+	}
+	if lines == nil {
+		lines = []string{}
+	}
+	return lines, store.Save(uid, token, lines)
+}
+
+// Save writes the lines of a room, unless a later holder has opened it.
+func (store Store) Save(uid string, token int64, lines []string) error {
+	if err := store.write(uid, token, lines); err != nil {
+		return err
+	}
+	names, err := store.files(uid)
+	if err != nil {
+		return err
+	}
+	own := fileName(token)
+	if len(names) > 0 && names[len(names)-1] > own {
+		return ErrFenced
+	}
+	for _, name := range names {
+		if name < own {
+			_ = os.Remove(filepath.Join(store.room(uid), name)) // the next holder removes what remains
+		}
+	}
+	return nil
+}
+
+// write replaces the file of a token at once: a reader sees the lines before or after.
+func (store Store) write(uid string, token int64, lines []string) error {
+	data, err := json.Marshal(lines)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(store.room(uid), fileName(token))
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// files returns the names of a room's files, that of the greatest token last.
+func (store Store) files(uid string) ([]string, error) {
+	entries, err := os.ReadDir(store.room(uid))
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, entry := range entries { // sorted by name
+		if filepath.Ext(entry.Name()) == ".json" {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, nil
+}
+
+func (store Store) room(uid string) string {
+	return filepath.Join(store.folder, "room-"+url.PathEscape(uid))
+}
+
+func fileName(token int64) string { return fmt.Sprintf("%020d.json", token) }

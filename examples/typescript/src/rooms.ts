@@ -1,0 +1,210 @@
+/** The rooms of one pod. */
+
+import type { components } from "./api/sidecar.js";
+import type { Driver, Events, ServerEvent } from "./driver.js";
+import { reasonOf } from "./rest.js";
+import { FencedError, type Store } from "./store.js";
+
+const MAX_LINES = 1000;
+
+/** The room is at another pod: the guest has to look it up again. */
+export class ElsewhereError extends Error {
+  constructor(reason: string) {
+    super(`the room is not here: ${reason}`);
+  }
+}
+
+/** A guest receives the lines of a room, until the room closes. */
+export interface Guest {
+  line(text: string): void;
+  close(reason: string): void;
+}
+
+/** A room has lines and guests. */
+export class Room {
+  private readonly guests = new Set<Guest>();
+  private saving: Promise<void> = Promise.resolve();
+  private closing: string | undefined;
+
+  constructor(
+    private readonly store: Store,
+    readonly uid: string,
+    readonly token: number,
+    private lines: string[],
+  ) {}
+
+  get size(): number {
+    return this.guests.size;
+  }
+
+  /** Adds a guest; returns the lines so far. */
+  join(guest: Guest): readonly string[] {
+    this.requireOpen();
+    this.guests.add(guest);
+    return this.lines;
+  }
+
+  leave(guest: Guest): void {
+    this.guests.delete(guest);
+  }
+
+  /** Stores a line, and then sends it to all guests. */
+  say(line: string): Promise<void> {
+    const saved = this.saving.then(() => this.add(line)); // one after another
+    this.saving = saved.catch(() => {});
+    return saved;
+  }
+
+  close(reason: string): void {
+    this.closing = reason;
+    for (const guest of this.guests) guest.close(reason);
+    this.guests.clear();
+  }
+
+  private async add(line: string): Promise<void> {
+    this.requireOpen();
+    const lines = [...this.lines, line].slice(-MAX_LINES);
+    try {
+      await this.store.save(this.uid, this.token, lines);
+    } catch (error) {
+      throw error instanceof FencedError ? new ElsewhereError(error.message) : error;
+    }
+    this.lines = lines;
+    for (const guest of this.guests) guest.line(line);
+  }
+
+  private requireOpen(): void {
+    if (this.closing !== undefined) throw new ElsewhereError(this.closing);
+  }
+}
+
+/** Each room is linked to this pod as long as it is open. */
+export class Rooms {
+  private readonly rooms = new Map<string, Promise<Room>>();
+  private refusal: string | undefined;
+  private isDraining = false;
+  private published: string | undefined;
+
+  constructor(
+    private readonly driver: Driver,
+    private readonly store: Store,
+  ) {}
+
+  /** Returns a room of this pod. If it is not open, it is first claimed and read from the store. */
+  open(uid: string): Promise<Room> {
+    const present = this.rooms.get(uid);
+    if (present) return present;
+    if (this.refusal !== undefined) return Promise.reject(new Error(this.refusal));
+    const room = this.claim(uid);
+    this.rooms.set(uid, room);
+    room.catch(() => this.rooms.delete(uid)).finally(() => this.publish());
+    return room;
+  }
+
+  /** Closes a room, if it is open, and sends its guests away. */
+  async close(uid: string, reason: string): Promise<void> {
+    const room = await this.rooms.get(uid)?.catch(() => undefined); // if it is being opened, it opens first
+    if (!room) return;
+    console.error(`room ${uid} closes: ${reason}`);
+    this.rooms.delete(uid);
+    room.close(reason);
+    await this.publish();
+  }
+
+  /** Returns the number of guests of each room. */
+  async guests(): Promise<Record<string, number>> {
+    const rooms = await Promise.allSettled(this.rooms.values());
+    return Object.fromEntries(rooms.flatMap((each) => (each.status === "fulfilled" ? [[each.value.uid, each.value.size]] : [])));
+  }
+
+  /** Releases all rooms, and opens no more. Their lines are in the store. */
+  async drain(): Promise<void> {
+    const reason = "this pod is about to end";
+    this.isDraining = true;
+    this.refusal = reason;
+    await this.publish();
+    const bound = await this.driver.users().catch((error: unknown) => {
+      console.error(`only open rooms are released: ${reasonOf(error)}`);
+      return [];
+    });
+    for (const uid of new Set([...bound, ...this.rooms.keys()])) {
+      await this.release(uid);
+      await this.close(uid, reason);
+    }
+  }
+
+  /** Handles an event of the sidecar. */
+  async handle(event: ServerEvent): Promise<void> {
+    switch (event.name) {
+      case "state": // the first event, and after an interruption
+        return this.keep(event.data);
+      case "arrived":
+        // A room that was bound to this pod just before the pod denied new ones has to leave.
+        if (this.isDraining && event.data.route === this.driver.pod.route) await this.release(event.data.uid);
+        return;
+      case "left":
+        if (event.data.route === this.driver.pod.route) await this.close(event.data.uid, "it has moved");
+        return;
+      case "cut-off": // the rooms may have been moved, and other pods may serve them
+        return this.cutOff();
+      case "reconnected":
+        return this.accept();
+    }
+  }
+
+  /** Publishes the number of rooms, and whether this pod accepts new ones. */
+  private async publish(): Promise<void> {
+    const state = this.isDraining ? "DenyNewCall" : "Ready";
+    const isNew = state !== this.published;
+    this.published = state;
+    try {
+      await this.driver.setLoad(this.rooms.size);
+      if (isNew) await this.driver.setRoutingState(state);
+    } catch (error) {
+      console.error(`the state of this pod is not published: ${reasonOf(error)}`);
+    }
+  }
+
+  private async release(uid: string): Promise<void> {
+    try {
+      await this.driver.release(uid);
+    } catch (error) {
+      console.error(`room ${uid} is not released: ${reasonOf(error)}`); // the guests wait until this pod comes back
+    }
+  }
+
+  private async claim(uid: string): Promise<Room> {
+    const { won, holder } = await this.driver.claim(uid);
+    if (!won) throw new ElsewhereError(`${nameOf(holder)} holds it`);
+    const token = await this.driver.token(uid); // before the lines are read
+    try {
+      return new Room(this.store, uid, token, await this.store.open(uid, token));
+    } catch (error) {
+      throw error instanceof FencedError ? new ElsewhereError(error.message) : error;
+    }
+  }
+
+  /** Closes the rooms that are no longer linked to this pod. */
+  private async keep(state: Events["state"]): Promise<void> {
+    const held = new Set(state.users.filter((user) => user.route === this.driver.pod.route).map((user) => user.uid));
+    for (const uid of [...this.rooms.keys()]) {
+      if (!held.has(uid)) await this.close(uid, "it has moved");
+    }
+    this.published = undefined; // the sidecar may have been restarted
+    await this.publish();
+    await (state.isCutOff ? this.cutOff() : this.accept());
+  }
+
+  private async cutOff(): Promise<void> {
+    if (!this.isDraining) this.refusal = "this pod does not reach the API server";
+    for (const uid of [...this.rooms.keys()]) await this.close(uid, "this pod does not reach the API server");
+  }
+
+  private accept(): void {
+    if (!this.isDraining) this.refusal = undefined;
+  }
+}
+
+function nameOf(pod: components["schemas"]["PodReference"]): string {
+  return pod.podIndex === null ? (pod.podName ?? "another pod") : `pod ${pod.podIndex}`;
+}

@@ -1,0 +1,173 @@
+"""Builds the chats of `examples/go` and `examples/typescript`; run as a program, it generates the types that they use.
+
+What is needed beside the machine's Node.js is downloaded once, and kept in the user's cache folder.
+"""
+
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from localcluster.errors import LocalClusterError
+from localcluster.locks import exclusive
+from localcluster.paths import cache_folder
+from localcluster.programs import Recipe, ensure_built
+from localcluster.progress import PlainProgress
+from localcluster.toolchain import find_go
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ROOT / "docs" / "openapi"
+GO = ROOT / "examples" / "go"
+TYPESCRIPT = ROOT / "examples" / "typescript"
+
+#: The oldest version of Node.js that the example supports, as its package.json says.
+OLDEST_NODE = 20
+
+#: The files that determine what npm installs.
+_NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
+
+_BUILD_SECONDS = 600.0
+
+APIS = ("sidecar", "resolver")
+
+
+def go_types(api: str) -> Path:
+    """Returns the generated file of an API in the example."""
+    return GO / api / "types.gen.go"
+
+
+def typescript_types(api: str) -> Path:
+    """Returns the generated file of an API in the example."""
+    return TYPESCRIPT / "src" / "api" / f"{api}.ts"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrograms:
+    """The programs of a chat.
+
+    Attributes:
+        language: the language that they are written in.
+        server: the command of the server.
+        client: the command of the client.
+    """
+
+    language: str
+    server: Sequence[str | Path]
+    client: Sequence[str | Path]
+
+
+def build_go(folder: Path) -> ChatPrograms:
+    """Builds the chat in Go. Go caches what has not changed.
+
+    Args:
+        folder: the folder of the programs.
+
+    Raises:
+        LocalClusterError: there is no Go, and none can be installed.
+    """
+    go = find_go(PlainProgress())
+    _run([go.program, "build", "-trimpath", "-o", f"{folder}/", "./server", "./client"], GO, go.environment)
+    return ChatPrograms("Go", (folder / "server",), (folder / "client",))
+
+
+def build_typescript(folder: Path) -> ChatPrograms:
+    """Compiles the chat in TypeScript.
+
+    Args:
+        folder: the folder of the programs.
+
+    Raises:
+        LocalClusterError: there is no Node.js, or npm cannot install the compiler.
+    """
+    node, modules = _node(), node_modules()
+    shutil.copytree(TYPESCRIPT / "src", folder / "src")
+    for name in ("package.json", "tsconfig.json"):
+        shutil.copy(TYPESCRIPT / name, folder)
+    (folder / "node_modules").symlink_to(modules)
+    _run([node, modules / "typescript/bin/tsc"], folder)
+    return ChatPrograms("TypeScript", (node, folder / "dist/server.js"), (node, folder / "dist/client.js"))
+
+
+def generate_go_types(api: str, output: Path) -> None:
+    """Generates the types of an API for Go.
+
+    Args:
+        api: the name of the API and of the package.
+        output: the generated file.
+
+    Raises:
+        LocalClusterError: the generator cannot be built.
+    """
+    package = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen"
+    recipe = Recipe("oapi-codegen", ROOT / "tools/oapi-codegen", package, "-s -w")
+    generator = ensure_built(recipe, find_go(PlainProgress()), PlainProgress())
+    _run([generator, "-config", f"{api}/oapi-codegen.yml", "-o", output, DOCUMENTS / f"{api}.json"], GO)
+
+
+def generate_typescript_types(api: str, output: Path) -> None:
+    """Generates the types of an API for TypeScript.
+
+    Raises:
+        LocalClusterError: there is no Node.js, or npm cannot install the generator.
+    """
+    generator = node_modules() / "openapi-typescript/bin/cli.js"
+    options = ["--default-non-nullable=false", "--output", output]
+    _run([_node(), generator, DOCUMENTS / f"{api}.json", *options], TYPESCRIPT)
+
+
+def node_modules() -> Path:
+    """Returns a folder with the locked packages of the example; installs them unless they exist.
+
+    Raises:
+        LocalClusterError: npm is missing or cannot install them.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise LocalClusterError("there is no npm on PATH")
+    digest = hashlib.sha256(b"\0".join((TYPESCRIPT / name).read_bytes() for name in _NPM_FILES)).hexdigest()[:16]
+    folder = cache_folder() / "programs" / f"npm-{digest}"
+    with exclusive(folder.with_name(f"{folder.name}.lock"), lambda _: None):
+        if not folder.exists():
+            partial = folder.with_name(f"{folder.name}.new")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            for name in _NPM_FILES:
+                shutil.copy(TYPESCRIPT / name, partial)
+            _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], partial)
+            partial.replace(folder)
+    return folder / "node_modules"
+
+
+def _node() -> str:
+    """Returns the machine's Node.js."""
+    node = shutil.which("node")
+    if node is None:
+        raise LocalClusterError("there is no Node.js on PATH")
+    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
+        raise LocalClusterError(f"Node.js {version} is older than {OLDEST_NODE}")
+    return node
+
+
+def _run(command: Sequence[str | Path], folder: Path, environment: object = None) -> None:
+    completed = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,  # type: ignore[arg-type]
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=_BUILD_SECONDS,
+        check=False,
+    )
+    if completed.returncode:
+        raise LocalClusterError(f"{Path(command[0]).name} fails:\n{completed.stdout}")
+
+
+if __name__ == "__main__":
+    for each in APIS:
+        generate_go_types(each, go_types(each))
+        generate_typescript_types(each, typescript_types(each))
