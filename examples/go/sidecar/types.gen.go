@@ -27,6 +27,24 @@ func (e RoutingStateBodyRoutingState) Valid() bool {
 	}
 }
 
+// Defines values for EventsParamsHandOver.
+const (
+	False EventsParamsHandOver = "false"
+	True  EventsParamsHandOver = "true"
+)
+
+// Valid indicates whether the value is a known member of the EventsParamsHandOver enum.
+func (e EventsParamsHandOver) Valid() bool {
+	switch e {
+	case False:
+		return true
+	case True:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for GetLinkedPodParamsConsistency.
 const (
 	Cached GetLinkedPodParamsConsistency = "cached"
@@ -83,6 +101,17 @@ type ClaimAnswer struct {
 // CutOffEvent `cut-off`: the API server has not answered for --fence-after-seconds: users may have been moved meanwhile.
 type CutOffEvent struct {
 	Seconds float32 `json:"seconds"`
+}
+
+// HandOverEvent `hand-over`: the application is asked to save the state of a user, and to confirm the hand-over.
+type HandOverEvent struct {
+	Deadline string `json:"deadline"`
+	Id       string `json:"id"`
+	Route    string `json:"route"`
+
+	// To A pod, as links name it: by its index in a StatefulSet, otherwise by its name. The other field is null.
+	To  PodReference `json:"to"`
+	Uid string       `json:"uid"`
 }
 
 // LeavingEvent `leaving`: the user will be moved to another pod. Repeated if the deadline changes.
@@ -167,8 +196,9 @@ type ServerAnswer struct {
 
 // StateEvent `state`: all users of the pod. It replaces what the client knew.
 type StateEvent struct {
-	IsCutOff bool        `json:"isCutOff"`
-	Users    []UserState `json:"users"`
+	HandOvers []HandOverEvent `json:"handOvers"`
+	IsCutOff  bool            `json:"isCutOff"`
+	Users     []UserState     `json:"users"`
 }
 
 // StayingEvent `staying`: a user for whom there was a `leaving` stays.
@@ -207,9 +237,15 @@ type WaitingTasks struct {
 
 // EventsParams defines parameters for Events.
 type EventsParams struct {
+	// HandOver Whether the client takes part in hand-overs: it must confirm each `hand-over`. While no client does, users are moved at their deadlines.
+	HandOver *EventsParamsHandOver `form:"handOver,omitempty" json:"handOver,omitempty"`
+
 	// LastEventID The id of the last event that the client has received.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
+
+// EventsParamsHandOver defines parameters for Events.
+type EventsParamsHandOver string
 
 // LinksOfParams defines parameters for LinksOf.
 type LinksOfParams struct {

@@ -251,6 +251,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/hand-overs/{id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let the driver move a user to the new pod: the state is saved */
+        post: operations["confirm_leaving"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -394,6 +414,7 @@ export interface components {
         StateEvent: {
             isCutOff: boolean;
             users: components["schemas"]["UserState"][];
+            handOvers: components["schemas"]["HandOverEvent"][];
         };
         /**
          * UserState
@@ -403,6 +424,17 @@ export interface components {
             route: string;
             uid: string;
             leavingDeadline: string | null;
+        };
+        /**
+         * HandOverEvent
+         * @description `hand-over`: the application is asked to save the state of a user, and to confirm the hand-over.
+         */
+        HandOverEvent: {
+            id: string;
+            route: string;
+            uid: string;
+            to: components["schemas"]["PodReference"];
+            deadline: string;
         };
         /**
          * ArrivedEvent
@@ -598,7 +630,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is not linked or not held, or the route does not exist. */
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1299,7 +1331,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is not linked or not held, or the route does not exist. */
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1330,7 +1362,10 @@ export interface operations {
     };
     events: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Whether the client takes part in hand-overs: it must confirm each `hand-over`. While no client does, users are moved at their deadlines. */
+                handOver?: "true" | "false";
+            };
             header?: {
                 /** @description The id of the last event that the client has received. */
                 "Last-Event-ID"?: string;
@@ -1340,7 +1375,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description An endless stream. A client that reconnects with `Last-Event-ID` gets the events after that one, if the sidecar still has them; otherwise, and without the header, the stream begins with `state`. The types of the data: `state` StateEvent, `arrived` ArrivedEvent, `leaving` LeavingEvent, `staying` StayingEvent, `left` LeftEvent, `cut-off` CutOffEvent, `reconnected` ReconnectedEvent, `lost` LostEvent. Further events may be added: ignore unknown ones. */
+            /** @description An endless stream. A client that reconnects with `Last-Event-ID` gets the events after that one, if the sidecar still has them; otherwise, and without the header, the stream begins with `state`. The types of the data: `state` StateEvent, `arrived` ArrivedEvent, `leaving` LeavingEvent, `hand-over` HandOverEvent, `staying` StayingEvent, `left` LeftEvent, `cut-off` CutOffEvent, `reconnected` ReconnectedEvent, `lost` LostEvent. Further events may be added: ignore unknown ones. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1449,7 +1484,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is not linked or not held, or the route does not exist. */
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1861,7 +1896,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The user is not linked or not held, or the route does not exist. */
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -1970,6 +2005,72 @@ export interface operations {
             };
             /** @description The API server is unavailable, the driver has not reached it yet, the pod is unreachable, or there are too many streams. */
             503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    confirm_leaving: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter or the body is invalid; the detail says how to fix it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not have the token of --token-file. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a web page. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not support the method. */
+            405: {
                 headers: {
                     [name: string]: unknown;
                 };
