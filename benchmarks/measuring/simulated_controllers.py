@@ -94,6 +94,7 @@ class SimulatedControllers:
             writer=cast("LinkWriter", _StoringWriter(informers)),
             move_limiter=limiters[0],
             rewrite_limiter=limiters[1],
+            hand_over_limiter=TurnLimiter(settings.moves_per_second, 4),
             recorder=recorder,
             metrics=metrics,
             hand_overs=HandOvers(),

@@ -49,7 +49,8 @@ from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 from statefulroute.monitoring.clock import ClockMetrics
 
-#: How many links of lost pods are written at the same time, over all routes, and four of them in a single namespace. An
+#: How many links of lost pods are written at the same time, over all routes, and four of them in a single namespace;
+#: and how many at the end of their hand-over. An
 #: API server that is slower than the rate of moves keeps most of its capacity for new links.
 _MAX_MOVES_IN_FLIGHT = 6
 
@@ -143,6 +144,7 @@ def assemble(
     foreign_writes = ForeignWrites(leadership, recorder)
     informers.routes.cache.listen(foreign_writes.route_changed)
     move_limiter = TurnLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
+    hand_over_limiter = TurnLimiter(settings.moves_per_second, _MAX_MOVES_IN_FLIGHT)
     rewrite_limiter = TurnLimiter(settings.moves_per_second / _MOVES_PER_REWRITE, _MAX_REWRITES_IN_FLIGHT)
     hand_overs, hand_over_metrics = HandOvers(), HandOverMetrics()
     informers.links.cache.listen(hand_overs.link_changed)
@@ -154,6 +156,7 @@ def assemble(
         writer=link_writer,
         move_limiter=move_limiter,
         rewrite_limiter=rewrite_limiter,
+        hand_over_limiter=hand_over_limiter,
         recorder=recorder,
         metrics=metrics,
         hand_overs=hand_overs,
@@ -168,6 +171,7 @@ def assemble(
         reconciler.is_expected,
     )
     move_limiter.listen(links.resume)
+    hand_over_limiter.listen(links.resume)
     rewrite_limiter.listen(links.resume_rewrite)
     hand_overs.listen(links.resume)
     refresher = RouteRefresher(

@@ -17,6 +17,9 @@ from statefulroute.api.vocabulary import (
 )
 from statefulroute.domain.explanation import Explanation, Facts, hash_facts
 from statefulroute.domain.hand_over import (
+    CommitHandOver,
+    EndHandOver,
+    HandOverResult,
     HandOverWrite,
     emptying_cause,
     plan_hand_over,
@@ -134,6 +137,21 @@ def needs_turn(link: Link, plan: Plan) -> bool:
             return True
 
 
+def ends_hand_over(plan: Plan) -> bool:
+    """Returns whether a plan ends a hand-over for another reason than the loss of the old pod.
+
+    These writes have turns of their own at the same pace: they must not wait for those of all links that still have to
+    be handed over, or the time-outs would be over long before.
+    """
+    match plan:
+        case EndHandOver():
+            return True
+        case CommitHandOver(_, _, outcome):
+            return outcome.result is not HandOverResult.POD_GONE
+        case _:
+            return False
+
+
 def move_cause(view: LinkView, *, is_handed_over: bool = False) -> LossCause | None:
     """Returns the loss that made the spec of the link name another pod than its status; None if a client changed it.
 
@@ -232,10 +250,10 @@ def check_loss_withheld(view: LinkView) -> Plan | None:
 
 def check_hand_over(view: LinkView) -> Plan | None:
     """Starts the hand-over of a link, waits for its end, or ends it."""
-    route = _route(view)
-    if view.link.hand_over is None and route.route.spec.hand_over is None:
+    link, route = view.link, view.route
+    if route is None or (link.hand_over is None and route.route.spec.hand_over is None):
         return None
-    plan = plan_hand_over(view.link, route, view.now, is_due=view.is_hand_over_due)
+    plan = plan_hand_over(link, route, view.now, is_due=view.is_hand_over_due)
     return UpdateStatus(plan) if isinstance(plan, LinkStatus) else plan
 
 

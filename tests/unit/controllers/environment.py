@@ -355,6 +355,7 @@ class Environment:
         self.writer = FakeLinkWriter(self.informers)
         self.reconciled: list[str] = []
         move_limiter = TurnLimiter(moves_per_second, max_moves_in_flight, monotonic or (lambda: self.seconds))
+        hand_over_limiter = TurnLimiter(moves_per_second, max_moves_in_flight, monotonic or (lambda: self.seconds))
         rewrite_limiter = TurnLimiter(rewrites_per_second, 1, monotonic or (lambda: self.seconds))
         reconciler = LinkReconciler(
             links=self.links,
@@ -363,6 +364,7 @@ class Environment:
             writer=cast("LinkWriter", self.writer),
             move_limiter=move_limiter,
             rewrite_limiter=rewrite_limiter,
+            hand_over_limiter=hand_over_limiter,
             recorder=cast("EventRecorder", self.recorder),
             metrics=self.metrics,
             hand_overs=self.hand_overs,
@@ -381,6 +383,7 @@ class Environment:
             self.informers, self.route_store, reconciler.reconcile, concurrency, reconciler.is_expected
         )
         move_limiter.listen(self.controller.resume)
+        hand_over_limiter.listen(self.controller.resume)
         rewrite_limiter.listen(self.controller.resume_rewrite)
         self.hand_overs.listen(self.controller.resume)
 

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import msgspec
-import pytest
 
 from statefulroute.api.vocabulary import ClosingReason, LinkPhase, LossCause, RoutingState, ServiceState
 from statefulroute.cluster.errors import ConflictError, UnreachableError
@@ -277,15 +277,18 @@ async def test_hand_overs_take_turns() -> None:
         assert 0 < len(started) < 6
 
 
-@pytest.mark.parametrize("spec", [{}, {"handOver": None, "pods": DRAINED["pods"]}])
-async def test_link_of_a_route_without_hand_over_moves_at_once(spec: dict[str, Any]) -> None:
-    environment = environment_of(0, 1, spec=spec)
+async def test_link_of_a_route_without_hand_over_moves_at_once() -> None:
+    environment = environment_of(0, 1, spec={})
     environment.links.put(link(30, pod=0))
     async with running_route(environment):
         await edit(environment, hand_over=TO_1)
         assert user(environment).pod == 1
         assert user(environment).hand_over is None
         assert not len(environment.hand_overs)
+        assert environment.writer.written[-1] == ("alice", "HandedOver: NotConfigured")
+        environment.pods.put(pod(60, 2))
+        await edit(environment, pod=2)
+        assert environment.writer.written[-1] == ("alice", "Moved")
 
 
 async def test_moves_of_routes_without_hand_over_are_written_as_before() -> None:
@@ -393,6 +396,52 @@ async def test_reported_shutdown_of_an_emptied_pod_moves_its_users_at_once() -> 
         status = user(environment).status
         assert status is not None
         assert status.phase is LinkPhase.BOUND
+
+
+async def test_time_outs_do_not_wait_for_the_hand_overs_that_have_not_started() -> None:
+    environment = environment_of(0, 1, moves_per_second=1, max_moves_in_flight=2)
+    for number in range(9):
+        environment.links.put(link(30 + number, f"user-{number}", pod=0))
+    async with running_route(environment):
+        await drain(environment)
+        started = [name for name, record in environment.writer.written if record == "handOver to 1"]
+        assert 0 < len(started) < 9
+        await pass_time(environment, 10, *started[:1])
+        assert (started[0], "HandedOver: TimedOut") in environment.writer.written
+
+
+async def test_commits_take_turns() -> None:
+    environment = environment_of(0, 1, moves_per_second=1, max_moves_in_flight=2)
+    users = [f"user-{number}" for number in range(9)]
+    for number, name in enumerate(users):
+        environment.links.put(link(30 + number, name, pod=0, hand_over=TO_1))
+    async with running_route(environment):
+        await pass_time(environment, 10, *users)
+        committed = [name for name, record in environment.writer.written if record == "HandedOver: TimedOut"]
+        assert 0 < len(committed) < 9
+        assert not environment.reconciler._ending - {user(environment, name).key for name in users}  # noqa: SLF001
+
+
+async def test_end_of_a_suspension_moves_the_users_of_pods_that_are_missing() -> None:
+    lost = {"graceSeconds": 0, "suspend": {"minimum": 1, "podsPercent": 10}}
+    environment = environment_of(0, 1, 2, spec={**HANDS_OVER, "onPodLost": lost})
+    environment.links.put(link(30, pod=0))
+    environment.links.put(link(31, "bob", pod=2))
+    async with running_route(environment):
+        await edit(environment, hand_over=TO_1)
+        environment.pods.delete("games", "game-2", 60)
+        await idle()
+        view = environment.route_store.get(GAME)
+        assert view is not None
+        assert view.loss_suspension is not None
+        environment.pods.delete("games", "game-0", 61)
+        await idle()
+        assert user(environment).pod == 0
+        current = environment.routes.get(*GAME)
+        assert current is not None
+        environment.routes.put(replace(current, resource_version=70, loss_confirmed_at=environment.now))
+        await idle()
+        assert user(environment).pod == 1
 
 
 async def test_closing_pod_hands_its_users_over_at_its_deadline_without_an_edit() -> None:

@@ -25,6 +25,7 @@ from statefulroute.domain.decision import (
     Remove,
     UpdateStatus,
     decide,
+    ends_hand_over,
     has_to_be_handed_over,
     is_rewrite,
     is_status_current,
@@ -76,6 +77,7 @@ class LinkReconciler:
         writer: LinkWriter,
         move_limiter: TurnLimiter,
         rewrite_limiter: TurnLimiter,
+        hand_over_limiter: TurnLimiter,
         recorder: EventRecorder,
         metrics: LinkMetrics,
         hand_overs: HandOvers,
@@ -88,6 +90,9 @@ class LinkReconciler:
         self._writer = writer
         self._move_limiter = move_limiter
         self._rewrite_limiter = rewrite_limiter
+        self._hand_over_limiter = hand_over_limiter
+        self._ending: set[LinkKey] = set()
+        """The links that have, or wait for, a turn of `hand_over_limiter`."""
         self._recorder = recorder
         self._metrics = metrics
         self._hand_overs = hand_overs
@@ -128,17 +133,16 @@ class LinkReconciler:
             result = await self._reconcile(key)
         finally:
             if result is None or not result.waits_for_turn:
-                self._move_limiter.release(key)
-                self._rewrite_limiter.release(key)
+                self._release(key)
             if result is not None and not result.waits_for_turn:
                 self._causes.pop(key, None)
+                self._outcomes.pop(key, None)
                 if self._hand_overs:
                     self._forget_ended(key)
         return result
 
     def _forget_ended(self, key: LinkKey) -> None:
         """Forgets the hand-over of a link that has none any more."""
-        self._outcomes.pop(key, None)
         if (link := self._links.get(*key)) is None or link.hand_over is None:
             self._hand_overs.forget(key)
 
@@ -156,33 +160,47 @@ class LinkReconciler:
                 status = plan.status if isinstance(plan, UpdateStatus) and is_rewrite(link, plan) else None
                 return ReconcileResult(status, plan=first, waits_for_turn=True)
             match plan:
-                case Remove(reason, cause):
-                    await self._remove(link, reason, cause)
-                    return ReconcileResult(plan=first)
                 case UpdateStatus(status):
                     if is_status_current(link, status):
                         return ReconcileResult(status, plan=first)
                     await self._update_status(view, status, first)
                     if not has_to_be_handed_over(route, status):
                         return ReconcileResult(status, plan=first)
+                case Bind(pod):
+                    await self._bind(link, pod)
+                case Remove(reason, cause):
+                    await self._remove(link, reason, cause)
+                    return ReconcileResult(plan=first)
                 case _:
-                    await self._write_spec(link, plan)
+                    await self._move_or_hand_over(link, plan)
         return ReconcileResult(plan=first)
 
     def _has_turn(self, link: Link, plan: Plan) -> bool:
         """Returns whether a plan may be applied now. Otherwise, the link waits for its turn."""
         if is_rewrite(link, plan):
-            self._move_limiter.release(link.key)
-            return self._rewrite_limiter.take_turn(link.key)
-        if needs_turn(link, plan):
-            self._rewrite_limiter.release(link.key)
-            return self._move_limiter.take_turn(link.key)
-        return True
+            limiter = self._rewrite_limiter
+        elif ends_hand_over(plan):
+            limiter = self._hand_over_limiter
+            self._ending.add(link.key)
+        elif needs_turn(link, plan):
+            limiter = self._move_limiter
+        else:
+            return True
+        self._release(link.key, kept=limiter)
+        return limiter.take_turn(link.key)
 
-    async def _write_spec(self, link: Link, plan: Bind | Move | HandOverWrite) -> None:
+    def _release(self, key: LinkKey, kept: TurnLimiter | None = None) -> None:
+        """Ends the turns of a link, except for one kind, or gives them back."""
+        if kept is not self._move_limiter:
+            self._move_limiter.release(key)
+        if kept is not self._rewrite_limiter:
+            self._rewrite_limiter.release(key)
+        if kept is not self._hand_over_limiter and key in self._ending:
+            self._ending.discard(key)
+            self._hand_over_limiter.release(key)
+
+    async def _move_or_hand_over(self, link: Link, plan: Move | HandOverWrite) -> None:
         match plan:
-            case Bind(pod):
-                await self._bind(link, pod)
             case Move(pod, cause):
                 await self._move(link, pod, cause)
             case CommitHandOver(pod, cause, outcome):
@@ -226,7 +244,8 @@ class LinkReconciler:
             self._writing.pop(link.key, None)
 
     async def _update_status(self, view: LinkView, status: LinkStatus, first: type[Plan]) -> None:
-        link, outcome = view.link, self._find_outcome(view.link)
+        link = view.link
+        outcome = None if link.status is None else self._find_outcome(link)
         cause = self._causes.get(link.key) or move_cause(view, is_handed_over=outcome is not None)
         self._writing[link.key] = status
         try:
@@ -236,7 +255,7 @@ class LinkReconciler:
         self._record(link, events.link_status_event(link, status, cause, outcome), uid, is_chosen=first is Bind)
         if outcome is not None:
             self._hand_over_metrics.record(outcome.result, self._hand_overs.seconds(link.key))
-        elif first is UpdateStatus and is_cancelled(link):
+        elif link.status is not None and first is UpdateStatus and is_cancelled(link):
             self._hand_over_metrics.record(HandOverResult.CANCELLED)
         log.debug("acknowledged", link=link.name, namespace=link.route.namespace, phase=status.phase)
 

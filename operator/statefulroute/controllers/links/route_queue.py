@@ -47,6 +47,8 @@ class _RouteInputs(NamedTuple):
     """When it changes, each link of the route is reconciled."""
     missing_workload: MissingWorkload | None = None
     """When it changes, each link that waits is reconciled."""
+    are_losses_suspended: bool = False
+    """When it changes, each link that is handed over is reconciled."""
 
     @classmethod
     def of(cls, view: RouteView | None) -> "_RouteInputs":
@@ -57,7 +59,7 @@ class _RouteInputs(NamedTuple):
         if spec.replicas is not None:  # an autoscaler may change it often, and no decision depends on it
             spec = spec.model_copy(update={"replicas": None})
         identity = workload and (workload.uid, workload.service_name, workload.is_indexed)
-        return cls((spec, view.is_workload_known, identity), view.missing_workload)
+        return cls((spec, view.is_workload_known, identity), view.missing_workload, view.loss_suspension is not None)
 
 
 def _is_refused(error: Exception) -> bool:
@@ -228,6 +230,8 @@ class RouteLinkQueue:
             return
         is_known_otherwise = inputs.missing_workload != previous.missing_workload
         waiting = self._waiting.all() if is_known_otherwise else self._waiting.of_pods(changed)
+        if inputs.are_losses_suspended != previous.are_losses_suspended:
+            waiting = chain(waiting, (link for link in self._waiting.all() if link.hand_over is not None))
         self._add_all(chain(self._by_pod.of_pods(appeared, links), waiting))
         if view is not None and view.workload is not None:
             self._check_waiting(view)
