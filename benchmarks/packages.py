@@ -26,6 +26,7 @@ SIZE, PACKAGES, IMPORT = "MiB", "packages", "import, CPU ms"
 
 _DRIVERS = "from statefulroute import ClientDriver, ServerDriver\nimport statefulroute.cluster.connection"
 _METRICS = f"{_DRIVERS}\nfrom statefulroute import DriverMetrics; DriverMetrics()"
+_HAND_OVER = f"{_DRIVERS}\nimport statefulroute.driver.transfer.http_transfer"
 _TRACING = f"{_DRIVERS}\nfrom statefulroute import DriverTracing; DriverTracing()"
 
 #: What a program that uses an extra imports.
@@ -34,6 +35,7 @@ IMPORTS = {
     "kubeconfig": f"{_DRIVERS}\nimport statefulroute.cluster.full_kubeconfig",
     "metrics": _METRICS,
     "tracing": _TRACING,
+    "hand-over": _HAND_OVER,
     "cli": "import statefulroute.cli.commands.links, statefulroute.cluster.connection",
     "operator": "import statefulroute.cli.process, statefulroute.controllers.operator",
     "operator,otlp": (

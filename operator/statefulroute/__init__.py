@@ -26,10 +26,12 @@ if TYPE_CHECKING:
         PodNotRoutableError,
         ServiceNotFoundError,
         StatefulRouteError,
+        StateTooLargeError,
         UserNotHeldError,
     )
     from statefulroute.domain.keys import PodKey
     from statefulroute.domain.operations import Attempt
+    from statefulroute.driver.arriving import ArrivingUser
     from statefulroute.driver.client import ClientDriver
     from statefulroute.driver.events import (
         Event,
@@ -39,12 +41,14 @@ if TYPE_CHECKING:
         LinksNotFollowed,
         RoutingStateChanged,
     )
-    from statefulroute.driver.hand_over import LeavingUser
+    from statefulroute.driver.hand_over_configuration import HandOverConfiguration, TLSFiles
+    from statefulroute.driver.leaving_user import LeavingUser
     from statefulroute.driver.metrics import DriverMetrics
     from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
     from statefulroute.driver.server import ServerDriver
     from statefulroute.driver.tracing import DriverTracing
     from statefulroute.driver.user_events import (
+        ArrivalCancelled,
         CutOff,
         LeaveReason,
         Reconnected,
@@ -57,6 +61,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Address",
+    "ArrivalCancelled",
+    "ArrivingUser",
     "Attempt",
     "ClientDriver",
     "Configuration",
@@ -71,6 +77,7 @@ __all__ = [
     "Event",
     "EventsLost",
     "ForbiddenError",
+    "HandOverConfiguration",
     "HandOverError",
     "InternalError",
     "InvalidParameterError",
@@ -94,7 +101,9 @@ __all__ = [
     "ServerParts",
     "ServiceNotFoundError",
     "ServiceState",
+    "StateTooLargeError",
     "StatefulRouteError",
+    "TLSFiles",
     "UserArrived",
     "UserLeaving",
     "UserLeft",
@@ -108,6 +117,7 @@ _NAMES_BY_MODULE = {
     "statefulroute.domain.address": ("Address",),
     "statefulroute.domain.keys": ("PodKey",),
     "statefulroute.domain.operations": ("Attempt",),
+    "statefulroute.driver.arriving": ("ArrivingUser",),
     "statefulroute.driver.client": ("ClientDriver",),
     "statefulroute.driver.events": (
         "Event",
@@ -117,12 +127,14 @@ _NAMES_BY_MODULE = {
         "LinksNotFollowed",
         "RoutingStateChanged",
     ),
-    "statefulroute.driver.hand_over": ("LeavingUser",),
+    "statefulroute.driver.hand_over_configuration": ("HandOverConfiguration", "TLSFiles"),
+    "statefulroute.driver.leaving_user": ("LeavingUser",),
     "statefulroute.driver.metrics": ("DriverMetrics",),
     "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
     "statefulroute.driver.server": ("ServerDriver",),
     "statefulroute.driver.tracing": ("DriverTracing",),
     "statefulroute.driver.user_events": (
+        "ArrivalCancelled",
         "CutOff",
         "LeaveReason",
         "Reconnected",

@@ -10,8 +10,18 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-#: Modules that only the operator, the CLI and the resolver need, or drivers with metrics and traces.
-OPERATORS_OWN = {"grpc", "kopf", "opentelemetry", "prometheus_client", "structlog", "typer", "uvloop"}
+#: Modules that only the operator, the CLI and the resolver need, or drivers with metrics, traces and states.
+OPERATORS_OWN = {
+    "cryptography",
+    "grpc",
+    "jwt",
+    "kopf",
+    "opentelemetry",
+    "prometheus_client",
+    "structlog",
+    "typer",
+    "uvloop",
+}
 
 
 def loaded_by(statement: str) -> set[str]:

@@ -60,6 +60,7 @@ ADDED = {
     "listen",
     "is_cut_off",
     "on_leaving",
+    "on_arriving",
 }
 
 LOCAL_ONLY = "only local namespace is supported"

@@ -32,7 +32,9 @@ class ErrorCode(StrEnum):
     USER_NOT_HELD = "UserNotHeld"
     """The pod of the driver does not hold the user."""
     HAND_OVER_FAILED = "HandOverFailed"
-    """A user was not handed over."""
+    """A user was not handed over, or the state of the user did not reach the new pod."""
+    STATE_TOO_LARGE = "StateTooLarge"
+    """The state of a user has more bytes than one of the pods allows."""
     FORBIDDEN = "Forbidden"
     """The API server does not permit the operation."""
     TIMEOUT = "Timeout"
@@ -128,9 +130,15 @@ class UserNotHeldError(StatefulRouteError):
 
 
 class HandOverError(StatefulRouteError):
-    """A user was not handed over: the handler of the application has failed."""
+    """A user was not handed over, or the state of the user did not reach the new pod."""
 
     code = ErrorCode.HAND_OVER_FAILED
+
+
+class StateTooLargeError(HandOverError):
+    """The state of a user has more bytes than one of the pods allows (`max_state_bytes`)."""
+
+    code = ErrorCode.STATE_TOO_LARGE
 
 
 class ForbiddenError(StatefulRouteError):

@@ -59,6 +59,23 @@ def _binding(current: Link, pod: PodKey) -> Binding:
     return Binding(pod, current.ttl_seconds, current.expire_time - timedelta(seconds=current.ttl_seconds))
 
 
+def hand_over_to(link: Link | None, origin: str, pod_name: str, pod: PodKey) -> HandOver | None:
+    """Returns the hand-over by which a pod takes a user from another pod, or None.
+
+    Args:
+        link: the link; None if there is none.
+        origin: the name of the pod that sends the state of the user.
+        pod_name: the name of the pod that would take the user.
+        pod: the key of that pod.
+    """
+    if link is None or link.hand_over is None or link.hand_over.pod != pod:
+        return None
+    holder = link.assigned_pod
+    if holder is None or holder == pod or sibling_name(pod_name, holder) != origin:
+        return None
+    return link.hand_over
+
+
 def sibling_name(pod_name: str, key: PodKey) -> str | None:
     """Returns the name of another pod of the same workload.
 

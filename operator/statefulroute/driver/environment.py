@@ -20,7 +20,7 @@ from statefulroute.driver.first_sync import wait_first_sync
 from statefulroute.driver.link_cache import LinkCache
 from statefulroute.driver.observed_links import ObservedLinks
 from statefulroute.driver.own_service import ROUTE_LABEL
-from statefulroute.driver.parts import ServerInformation, ServerParts
+from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
 from statefulroute.driver.pod_users import make_pod_users
 from statefulroute.driver.publishers import AnnotationPublisher
 from statefulroute.driver.routes import RouteCache
@@ -52,8 +52,7 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
     *,
     follow_links: bool,
     follow_users: bool | Iterable[str] = False,
-    fence_after_seconds: float | None = None,
-    deadline_seconds: float,
+    configuration: Configuration,
     keep_managed_fields: bool = False,
     observer: RequestObserver | None = None,
     on_write: Callable[[LinkWrite], None] | None = None,
@@ -74,10 +73,10 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
     name = environment.get("POD_NAME") or socket.gethostname()
     server = await read_server(client, namespace, name, environment.get("STATEFULROUTE_NAME"))
     routes = await stack.enter_async_context(RouteCache(client, namespace, server.service))
-    await wait_first_sync([routes.reflector], deadline_seconds)
-    users = make_pod_users(client, server, follow_users, fence_after_seconds)
+    await wait_first_sync([routes.reflector], configuration.deadline_seconds)
+    users = make_pod_users(client, server, follow_users, configuration.fence_after_seconds)
     if users is not None:
-        await users.open(stack, deadline_seconds)
+        await users.open(stack, configuration.deadline_seconds)
     cache = LinkCache(client, namespace, [server.service]) if follow_links else None
     if cache is not None:
         await stack.enter_async_context(cache)
@@ -86,12 +85,17 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
         client,
         namespace,
         links=links,
-        deadline_seconds=deadline_seconds,
+        deadline_seconds=configuration.deadline_seconds,
         keep_managed_fields=keep_managed_fields,
         on_write=on_write,
     )
     services = RequestedServices(client, namespace)
-    return ServerParts(store, routes, AnnotationPublisher(client, server), server, services, users)
+    transfer = None
+    if configuration.hand_over is not None:
+        from statefulroute.driver.transfer.http_transfer import HTTPTransfer  # noqa: PLC0415 - needs an extra
+
+        transfer = HTTPTransfer.open(stack, client, server, configuration.hand_over)
+    return ServerParts(store, routes, AnnotationPublisher(client, server), server, services, users, transfer)
 
 
 class _Owner(msgspec.Struct):

@@ -3,38 +3,21 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import suppress
+from functools import partial
 
 from statefulroute.cluster.errors import ClusterError, is_outage
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError, HandOverError, StatefulRouteError
-from statefulroute.domain.keys import PodKey
 from statefulroute.domain.leaving import CommitResult
 from statefulroute.driver.hand_over_results import HandOverResult
 from statefulroute.driver.leaving import Departure
+from statefulroute.driver.leaving_user import LeavingUser, StateSender
 from statefulroute.driver.operations import Operations
 from statefulroute.driver.parts import ServerParts, Users
 
 #: The pauses between tries to commit while the API server is unavailable.
 _BACKOFF = Backoff(initial_seconds=0.1, max_seconds=2.0, random=random.random)
-
-
-@dataclass(frozen=True, slots=True)
-class LeavingUser:
-    """A user whom the pod hands over to another one.
-
-    Attributes:
-        service: the service.
-        uid: the user.
-        to: the new pod: its index in a StatefulSet, otherwise its name.
-        deadline: when the operator moves the user to the new pod, whether the hand-over is done or not.
-    """
-
-    service: str
-    uid: str
-    to: PodKey
-    deadline: datetime
 
 
 #: Prepares the leaving of a user; the driver moves the user when it returns.
@@ -48,15 +31,18 @@ class HandOvers:
         parts: the parts of the driver.
         users: the users of the pod.
         operations: runs the hand-overs.
+        sender: sends the states of users; None sends none.
         max_concurrent: how many handlers run at a time; further users wait until their deadline.
         observe: called with the result of each; None counts nothing.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of the driver
         self,
         parts: ServerParts,
         users: Users,
         operations: Operations,
+        sender: StateSender | None = None,
+        *,
         max_concurrent: int,
         observe: Callable[[HandOverResult], None] | None = None,
     ) -> None:
@@ -64,11 +50,13 @@ class HandOvers:
         self._origin = parts.server.pod
         self._users = users
         self._operations = operations
+        self._sender = sender
         self._slots = asyncio.Semaphore(max_concurrent)
         self._observe = observe
         self._handler: LeavingHandler | None = None
         self._departures: dict[Departure, _Run | None] = {}
         """The users to hand over, with those in progress."""
+        self._withdrawals: set[asyncio.Task[None]] = set()
 
     def set_handler(self, handler: LeavingHandler | None) -> None:
         """Sets the handler for the users that are to be handed over now and later; None lets the operator move them."""
@@ -86,10 +74,15 @@ class HandOvers:
         run = self._departures.pop(departure, None)
         if run is not None and not run.is_committing:  # the API server decides whether a commit counts
             run.task.cancel()
+        if departure.is_withdrawn and departure.is_sent and self._sender is not None:
+            withdrawal = asyncio.create_task(self._withdraw(self._sender, departure))
+            self._withdrawals.add(withdrawal)
+            withdrawal.add_done_callback(self._withdrawals.discard)
 
     async def close(self) -> None:
         """Cancels the handlers, and waits for their end."""
         tasks = [run.task for run in self._departures.values() if run is not None]
+        tasks += self._withdrawals
         self._departures.clear()
         for task in tasks:
             task.cancel()
@@ -128,11 +121,18 @@ class HandOvers:
         if self._observe is not None:
             self._observe(result)
 
+    async def _withdraw(self, sender: StateSender, departure: Departure) -> None:
+        """Tells the new pod that the user will perhaps not arrive: otherwise it notices that after the deadline."""
+        with suppress(HandOverError, TimeoutError):
+            async with asyncio.timeout_at(max(departure.ends_at, asyncio.get_running_loop().time() + 1.0)):
+                await sender.withdraw(departure)
+
     async def _run(self, departure: Departure, handler: LeavingHandler, run: "_Run") -> HandOverResult:
         service, uid, to = departure.service, departure.uid, departure.hand_over.pod
+        send = None if self._sender is None else partial(self._sender.send, departure)
         with self._operations.run("hand_over", service=service, uid=uid, to=to) as outcome:
             try:
-                await handler(LeavingUser(service, uid, to, departure.deadline))
+                await handler(LeavingUser(service, uid, to, departure.deadline, send))
             except asyncio.CancelledError:
                 if not departure.has_ended:
                     raise

@@ -58,6 +58,14 @@ class HandOverTimeouts:
             self._reading[service] = asyncio.create_task(self._read_route(service, self._services))
         return timeout
 
+    async def read(self, service: str) -> float | None:
+        """Returns the time-out in seconds, after the route was read if necessary; None if that is not possible."""
+        timeout = self.get(service)
+        if timeout is None and (reading := self._reading.get(service)) is not None:
+            await asyncio.wait({reading})
+            timeout = self._read.get(service, (None, 0.0))[0]
+        return timeout
+
     def close(self) -> None:
         """Stops reading."""
         for task in self._reading.values():

@@ -34,6 +34,7 @@ class Departure:
         ends_at: the same by the clock of the event loop.
         has_left: whether the user is no longer at the pod.
         is_withdrawn: whether the link no longer asks for this hand-over.
+        is_sent: whether the new pod has the state of the user.
     """
 
     service: str
@@ -43,6 +44,7 @@ class Departure:
     ends_at: float
     has_left: bool = False
     is_withdrawn: bool = False
+    is_sent: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -71,6 +73,7 @@ class LeavingUsers:
 
     Attributes:
         departures: the users to hand over, by service and uid.
+        timeouts: how long the pods may take for it.
     """
 
     def __init__(self, parts: ServerParts, users: Users, publish: Publish, clock: IntervalClock = utc_interval) -> None:
@@ -81,7 +84,7 @@ class LeavingUsers:
         self._clock = clock
         self._listener: DepartureListener | None = None
         self.departures: dict[tuple[str, str], Departure] = {}
-        self._timeouts = HandOverTimeouts(parts.routes, parts.services, parts.server, self._find_departures)
+        self.timeouts = HandOverTimeouts(parts.routes, parts.services, parts.server, self._find_departures)
         self._deadline: datetime | None = None
         """Until when the closing pod keeps its users; None if it is not closing."""
         self._deadline = self._read_deadline()
@@ -99,7 +102,7 @@ class LeavingUsers:
 
     def close(self) -> None:
         """Stops reading routes."""
-        self._timeouts.close()
+        self.timeouts.close()
 
     def present(self) -> list[ServerChange]:
         """Returns the events that lead to the present state."""
@@ -135,7 +138,7 @@ class LeavingUsers:
             return
         service = link.route.name
         key = service, uid
-        timeout = None if hand_over is None else self._timeouts.get(service)
+        timeout = None if hand_over is None else self.timeouts.get(service)
         present = self.departures.get(key)
         if hand_over is None or timeout is None:  # the operator moves the users of a route without hand-overs at once
             if present is not None:

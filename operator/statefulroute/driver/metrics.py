@@ -91,6 +91,12 @@ class DriverMetrics:
             ("namespace", "result"),
             registry=registry,
         )
+        self.state_bytes = Counter(
+            "statefulroute_driver_state_bytes",
+            "Bytes of the states of users that were sent to other pods, or received from them.",
+            ("namespace", "direction"),
+            registry=registry,
+        )
         self.caches = _Caches()
         registry.register(self.caches)
 
@@ -135,6 +141,14 @@ class NamespaceMetrics:
     def observe_hand_over(self, result: HandOverResult) -> None:
         """Counts a hand-over that has ended at the old pod."""
         self._metrics.hand_overs.labels(self._namespace, result).inc()
+
+    def observe_sent(self, size: int) -> None:
+        """Counts the bytes of a state that another pod has taken."""
+        self._metrics.state_bytes.labels(self._namespace, "sent").inc(size)
+
+    def observe_received(self, size: int) -> None:
+        """Counts the bytes of a state that this pod has taken."""
+        self._metrics.state_bytes.labels(self._namespace, "received").inc(size)
 
     def observe_change(self, old: Link | None, new: Link | None) -> None:
         """Counts a change of a cached link, if the user has moved."""

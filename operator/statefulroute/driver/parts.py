@@ -1,6 +1,6 @@
 """The replaceable parts of a server driver, and its configuration."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeAlias
@@ -13,6 +13,7 @@ from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.operations import Attempt
 from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
+from statefulroute.driver.hand_over_configuration import HandOverConfiguration
 from statefulroute.driver.user_events import ServerChange
 
 
@@ -123,6 +124,41 @@ class Users(Protocol):
         """Calls a function at every change of a link, after its events, with the versions before and after."""
 
 
+class ArrivalAcceptor(Protocol):
+    """Takes users from other pods; `Arrivals` implements it."""
+
+    async def take(self, service: str, uid: str, origin: str, parts: AsyncIterator[bytes]) -> None:
+        """Passes the state of a user to the application, and returns when it has taken it.
+
+        Raises:
+            RefusedError: this pod does not take the user.
+        """
+
+    def reconsider(self, service: str, uid: str) -> None:
+        """Looks whether a user whose state was taken still is to arrive."""
+
+
+class StateTransfer(Protocol):
+    """Transfers the states of users between pods; `HTTPTransfer` implements it."""
+
+    async def send(self, service: str, uid: str, to: PodKey, parts: AsyncIterator[bytes]) -> None:
+        """Sends the state of a user to another pod, and returns when that pod has taken it.
+
+        Raises:
+            HandOverError: it has not, or this is not known.
+        """
+
+    async def withdraw(self, service: str, uid: str, to: PodKey) -> None:
+        """Tells another pod that a user whose state it has taken will perhaps not arrive.
+
+        Raises:
+            HandOverError: it was not told.
+        """
+
+    async def serve(self, acceptor: ArrivalAcceptor) -> None:
+        """Takes users from other pods until it is cancelled."""
+
+
 class PodPublisher(Protocol):
     """Writes reports to the server's own pod; `AnnotationPublisher` implements it."""
 
@@ -150,6 +186,8 @@ class Configuration:
         deadline_seconds: the time limit of an operation, and how long `start` waits for the API server.
         fence_after_seconds: the time without an answer of the API server after which the driver reports `CutOff`; it
             asks four to seven times in that time. None never asks. It needs `follow_users`.
+        hand_over: how the states of users are sent to other pods, and received; None does neither. It needs
+            `follow_users`.
     """
 
     state_period_seconds: float = 30.0
@@ -158,6 +196,7 @@ class Configuration:
     listen_host: str = ""
     deadline_seconds: float = 10.0
     fence_after_seconds: float | None = None
+    hand_over: HandOverConfiguration | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,6 +233,7 @@ class ServerParts:
         server: the identity of the pod.
         services: reads services and pods for `address_of`, and for `links_of` in all services; None disables these.
         users: the users of the pod, for `users`, `token` and events; None disables these.
+        transfer: sends the states of users to other pods, and receives them; None disables that.
     """
 
     links: Links
@@ -202,3 +242,4 @@ class ServerParts:
     server: ServerInformation
     services: ServiceReader | None = None
     users: Users | None = None
+    transfer: StateTransfer | None = None

@@ -20,6 +20,7 @@ from statefulroute.domain.errors import (
 from statefulroute.domain.validation import validate_load
 from statefulroute.driver.deadline import deadline
 from statefulroute.driver.drain import Drain
+from statefulroute.driver.hand_over_configuration import check_hand_over
 from statefulroute.driver.lazy_parts import LazyParts, PartsSource
 from statefulroute.driver.lifetime import cancel
 from statefulroute.driver.metrics import DriverMetrics
@@ -81,8 +82,7 @@ class ServerDriver(ServerHandOvers):
             None if counted is None else counted.observe_operation,
             None if tracing is None else tracing.in_namespace(namespace, hash_uids=hash_uids),
         )
-        lazy = LazyParts(parts, self._log)
-        super().__init__(namespace, lazy, self._configuration, operations, self._log, counted)
+        super().__init__(namespace, LazyParts(parts, self._log), self._configuration, operations, self._log, counted)
         # By a clock that is behind, the load would be stale when it arrives.
         self._reporter = Reporter(self._configuration, lambda: clock().latest, self._log)
         self._is_running = False
@@ -127,12 +127,14 @@ class ServerDriver(ServerHandOvers):
 
         Raises:
             InvalidParameterError: an option is invalid, or the environment does not name the pod's namespace.
+            ImportError: what `Configuration.hand_over` needs is not installed.
         """
         from statefulroute.driver.environment import namespace_of_pod, server_parts  # noqa: PLC0415 - slow to import
         from statefulroute.driver.pod_users import followed_services  # noqa: PLC0415
 
         namespace, configuration = namespace_of_pod(), configuration or Configuration()
         followed = followed_services(follow_users, configuration.fence_after_seconds)
+        check_hand_over(configuration.hand_over, is_following=followed is not None)
         return cls(
             namespace,
             partial(
@@ -140,8 +142,7 @@ class ServerDriver(ServerHandOvers):
                 namespace,
                 follow_links=follow_links,
                 follow_users=False if followed is None else followed,
-                fence_after_seconds=configuration.fence_after_seconds,
-                deadline_seconds=configuration.deadline_seconds,
+                configuration=configuration,
                 keep_managed_fields=keep_managed_fields,
                 observer=None if metrics is None and tracing is None else observe_request,
                 on_write=None if metrics is None else metrics.in_namespace(namespace).observe_write,

@@ -1,15 +1,21 @@
-"""Hands over the users of a server driver's pod."""
+"""Hands over the users of a server driver's pod, and takes those of others."""
+
+import asyncio
 
 from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.driver.arriving import Arrivals, ArrivingHandler
 from statefulroute.driver.hand_over import HandOvers, LeavingHandler
+from statefulroute.driver.hand_over_configuration import HandOverConfiguration
 from statefulroute.driver.lazy_parts import LazyParts
+from statefulroute.driver.leaving import LeavingUsers
+from statefulroute.driver.leaving_user import StateSender
+from statefulroute.driver.lifetime import cancel
 from statefulroute.driver.metrics import NamespaceMetrics
 from statefulroute.driver.operations import Operations
-from statefulroute.driver.parts import Configuration, EventLogger, ServerParts
+from statefulroute.driver.parts import Configuration, EventLogger, ServerParts, Users
 from statefulroute.driver.server_users import NOT_FOLLOWED, ServerUsers
 
-#: How many users a pod hands over at a time.
-_MAX_CONCURRENT = 64
+_NOT_CONFIGURED = "must be set: this driver receives no states"
 
 
 class ServerHandOvers(ServerUsers):
@@ -35,9 +41,13 @@ class ServerHandOvers(ServerUsers):
     ) -> None:
         self._log = log
         self._metrics = metrics
+        self._transfer_configuration = configuration.hand_over
         self._leaving_handler: LeavingHandler | None = None
+        self._arriving_handler: ArrivingHandler | None = None
         self._hand_overs: HandOvers | None = None
-        """The hand-overs of the open parts."""
+        self._arrivals: Arrivals | None = None
+        """The hand-overs and the arrivals of the open parts."""
+        self._receiving: asyncio.Task[None] | None = None
         super().__init__(namespace, parts, configuration, operations)
 
     def on_leaving(self, handler: LeavingHandler | None) -> None:
@@ -45,8 +55,9 @@ class ServerHandOvers(ServerUsers):
 
         The function saves the state of the user, for example. When it returns, the driver binds the user to the new
         pod. If it raises an exception, the operator moves the user at the deadline. It is cancelled if the hand-over is
-        withdrawn or replaced by one to another pod, for which it is called again, or if the user leaves. Up to 64 users
-        are handed over at a time; the others wait until their deadline. Call it in the event loop of the driver.
+        withdrawn or replaced by one to another pod, for which it is called again, or if the user leaves. A limited
+        number of users is handed over at a time; the others wait until their deadline. Call it in the event loop of the
+        driver.
 
         Args:
             handler: the function, which replaces the one before. None lets the operator move users at their deadline;
@@ -63,21 +74,90 @@ class ServerHandOvers(ServerUsers):
         elif self._parts.opened is not None:
             raise InvalidParameterError("follow_users", NOT_FOLLOWED)
 
+    def on_arriving(self, handler: ArrivingHandler | None) -> None:
+        """Calls a function for each user whose state another pod sends.
+
+        The function takes the state. When it returns, the other pod moves the user, and `UserArrived` follows; or
+        `ArrivalCancelled`, if the hand-over was withdrawn meanwhile. It may be called several times for a user: the
+        last state counts. If it raises an exception, `LeavingUser.send` of the other pod does, too. Call it in the
+        event loop of the driver.
+
+        Args:
+            handler: the function, which replaces the one before. None takes no states.
+
+        Raises:
+            InvalidParameterError: `Configuration.hand_over` is not set, or the driver does not follow its users.
+            DriverNotOpenError: the driver belongs to another process or event loop.
+        """
+        self._parts.lifetime.check_place()
+        if self._transfer_configuration is None:
+            raise InvalidParameterError("hand_over", _NOT_CONFIGURED)
+        self._arriving_handler = handler
+        parts = self._parts.opened
+        if parts is None:
+            return
+        if self._arrivals is None:
+            missing = ("follow_users", NOT_FOLLOWED) if parts.users is None else ("transfer", _NOT_CONFIGURED)
+            raise InvalidParameterError(*missing)
+        self._receive(parts)
+
+    def _receive(self, parts: ServerParts) -> None:
+        """Starts to receive states when there is a handler for the first time."""
+        if self._receiving is not None or self._arriving_handler is None:
+            return
+        if parts.transfer is not None and self._arrivals is not None:
+            self._receiving = asyncio.create_task(parts.transfer.serve(self._arrivals))
+
     async def _end_hand_overs(self) -> None:
         """Cancels the handlers."""
         if self._leaving is not None:
             self._leaving.close()
-        if self._hand_overs is not None:
-            await self._hand_overs.close()
-            self._hand_overs = None
+        if self._receiving is not None:
+            await cancel(self._receiving)
+        for each in (self._hand_overs, self._arrivals):
+            if each is not None:
+                await each.close()
+        self._receiving = self._hand_overs = self._arrivals = None
 
     def _follow(self, parts: ServerParts) -> None:
         super()._follow(parts)
         if self._leaving is None or parts.users is None:
-            if self._leaving_handler is not None:
-                self._log.warning("the handler of leaving users is never called: follow_users is not set")
+            if self._leaving_handler is not None or self._arriving_handler is not None:
+                self._log.warning("the handlers of hand-overs are never called: follow_users is not set")
             return
-        observe = None if self._metrics is None else self._metrics.observe_hand_over
-        self._hand_overs = HandOvers(parts, parts.users, self._operations, _MAX_CONCURRENT, observe)
+        configuration = self._transfer_configuration or HandOverConfiguration()
+        self._hand_overs = self._make_hand_overs(parts, parts.users, configuration)
         self._hand_overs.set_handler(self._leaving_handler)
         self._leaving.listen(self._hand_overs)
+        if parts.transfer is not None:
+            self._arrivals = self._make_arrivals(parts, parts.users, self._leaving, configuration)
+            self._receive(parts)
+
+    def _make_hand_overs(self, parts: ServerParts, users: Users, configuration: HandOverConfiguration) -> HandOvers:
+        metrics, sender = self._metrics, None
+        if parts.transfer is not None:
+            count = None if metrics is None else metrics.observe_sent
+            sender = StateSender(parts.transfer, self._operations, configuration.max_state_bytes, count)
+        return HandOvers(
+            parts,
+            users,
+            self._operations,
+            sender,
+            max_concurrent=configuration.max_concurrent,
+            observe=None if metrics is None else metrics.observe_hand_over,
+        )
+
+    def _make_arrivals(
+        self, parts: ServerParts, users: Users, leaving: LeavingUsers, configuration: HandOverConfiguration
+    ) -> Arrivals:
+        return Arrivals(
+            parts,
+            users,
+            lambda: self._arriving_handler,
+            self._operations,
+            lambda event: self._publish([event]),
+            read_timeout=leaving.timeouts.read,
+            max_bytes=configuration.max_state_bytes,
+            max_concurrent=configuration.max_concurrent,
+            count=None if self._metrics is None else self._metrics.observe_received,
+        )

@@ -81,6 +81,19 @@ class UserLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class ArrivalCancelled:
+    """A user whose state the pod has taken does not arrive: the hand-over was withdrawn, or is to another pod.
+
+    Attributes:
+        service: the service.
+        uid: the user.
+    """
+
+    service: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class CutOff:
     """The API server has not answered for longer than `fence_after_seconds`: users may have been moved meanwhile.
 
@@ -103,7 +116,7 @@ class Reconnected:
 
 
 UserChange = UserArrived | UserLeaving | UserStaying | UserLeft
-ServerChange = UserChange | CutOff | Reconnected
+ServerChange = UserChange | ArrivalCancelled | CutOff | Reconnected
 ServerEvent = ServerChange | EventsLost
 
 

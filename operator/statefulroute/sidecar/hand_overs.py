@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 
-from statefulroute.driver.hand_over import LeavingUser
+from statefulroute.driver.leaving_user import LeavingUser
 from statefulroute.driver.server import ServerDriver
 from statefulroute.rest.problems import ProblemError, ProblemKind
 from statefulroute.sidecar.answers import HandOverEvent, pod_reference

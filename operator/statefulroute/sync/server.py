@@ -16,7 +16,7 @@ from statefulroute.driver.parts import Configuration, Logger, ServerInformation
 from statefulroute.driver.tracing import DriverTracing
 from statefulroute.driver.user_events import ServerEvent
 from statefulroute.sync.events import iterate
-from statefulroute.sync.hand_over import LeavingHandler, in_threads
+from statefulroute.sync.hand_over import ArrivingHandler, LeavingHandler, arriving_in_threads, leaving_in_threads
 from statefulroute.sync.loop_thread import DriverInLoop
 
 
@@ -148,8 +148,13 @@ class ServerDriver:
 
     def on_leaving(self, handler: LeavingHandler | None) -> None:
         """Calls a function for each user whom the pod is asked to hand over, in a thread for each."""
-        called = None if handler is None else in_threads(handler)
+        called = None if handler is None else leaving_in_threads(handler)
         self._driver.read(lambda driver: driver.on_leaving(called))
+
+    def on_arriving(self, handler: ArrivingHandler | None) -> None:
+        """Calls a function for each user whose state another pod sends, in a thread for each."""
+        called = None if handler is None else arriving_in_threads(handler)
+        self._driver.read(lambda driver: driver.on_arriving(called))
 
     # The links of users. `timeout` is the time limit of the call in seconds, if it is shorter than the driver's.
 

@@ -20,6 +20,7 @@ from statefulroute.driver.routes import RouteCache
 from statefulroute.driver.server import ServerDriver
 from statefulroute.driver.service_reader import RequestedServices
 from statefulroute.testing.in_memory_client import InMemoryClient, Object
+from statefulroute.testing.in_memory_transfer import Acceptors, InMemoryTransfer
 
 _TRANSITION = "2026-01-01T00:00:00Z"
 
@@ -43,6 +44,7 @@ class InMemoryCluster:
         self._sizes: dict[str, int] = {}
         self._deadlines: dict[tuple[str, int], datetime | None] = {}
         """The deadlines of closing pods, by service and index."""
+        self._acceptors: Acceptors = {}
 
     # The cluster.
 
@@ -154,7 +156,11 @@ class InMemoryCluster:
             observed = None if users is None else ObservedLinks(users)
             links = LinkStore(self._client, self.namespace, links=observed, on_write=on_write)
             publisher = AnnotationPublisher(self._client, server)
-            return ServerParts(links, routes, publisher, server, RequestedServices(self._client, self.namespace), users)
+            services = RequestedServices(self._client, self.namespace)
+            transfer = None
+            if configuration.hand_over is not None:
+                transfer = InMemoryTransfer(server.pod_name, self._acceptors)
+            return ServerParts(links, routes, publisher, server, services, users, transfer)
 
         return ServerDriver(self.namespace, open_parts, configuration=configuration, metrics=metrics, **options)
 

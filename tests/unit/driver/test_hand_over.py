@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from statefulroute import (
     Configuration,
     DriverMetrics,
+    HandOverConfiguration,
     InvalidParameterError,
     LeaveReason,
     LeavingUser,
@@ -33,6 +34,10 @@ HERE = "play"
 LINKS = "/apis/statefulroute.io/v1alpha1/namespaces/play/podlinks"
 STEADY = Configuration(drain_seconds=0)
 FOREVER = 3600
+
+
+def transferring(**settings: Any) -> Configuration:
+    return Configuration(drain_seconds=0, hand_over=HandOverConfiguration(**settings))
 
 
 @pytest.fixture
@@ -85,7 +90,8 @@ async def pod(
     cluster: InMemoryCluster, index: int = 0, *users: str, services: tuple[str, ...] = (), **options: Any
 ) -> AsyncIterator[ServerDriver]:
     """Runs the driver of a pod of the game with these users."""
-    driver = cluster.server_driver("game", index, configuration=STEADY, follow_users=services or True, **options)
+    options = {"configuration": STEADY, **options}
+    driver = cluster.server_driver("game", index, follow_users=services or True, **options)
     async with driver:
         for uid in users:
             await driver.set_linked_pod(HERE, uid, "game", index)
@@ -247,13 +253,10 @@ async def test_hand_overs_that_began_before_the_driver(cluster: InMemoryCluster)
         await until(lambda: cluster.links("game") == {"alice": 1})
 
 
-async def test_number_of_handlers_at_a_time_is_limited(
-    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("statefulroute.driver.server_hand_overs._MAX_CONCURRENT", 2)
+async def test_number_of_handlers_at_a_time_is_limited(cluster: InMemoryCluster) -> None:
     application = Application()
     uids = [f"user-{number}" for number in range(5)]
-    async with pod(cluster, 0, *uids) as old:
+    async with pod(cluster, 0, *uids, configuration=transferring(max_concurrent=2)) as old:
         old.on_leaving(application.save)
         for uid in uids:
             cluster.hand_over("game", uid, 1)
@@ -269,10 +272,10 @@ async def test_number_of_handlers_at_a_time_is_limited(
 async def test_user_who_waits_longer_than_the_deadline_is_left_to_the_operator(
     cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("statefulroute.driver.server_hand_overs._MAX_CONCURRENT", 1)
     monkeypatch.setattr("statefulroute.driver.hand_over_timeouts._timeout", lambda _: 0.02)
     registry, application = CollectorRegistry(), Application()
-    async with pod(cluster, 0, "alice", "bob", metrics=DriverMetrics(registry)) as old:
+    metrics, limited = DriverMetrics(registry), transferring(max_concurrent=1)
+    async with pod(cluster, 0, "alice", "bob", metrics=metrics, configuration=limited) as old:
         old.on_leaving(application.save)
         cluster.hand_over("game", "alice", 1)
         cluster.hand_over("game", "bob", 1)

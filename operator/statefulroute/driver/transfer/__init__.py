@@ -1,0 +1,1 @@
+"""Transfers the states of users between the drivers of two pods by HTTP."""
