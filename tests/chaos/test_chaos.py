@@ -44,6 +44,7 @@ SHORT_LIST = (
     "etcd: frozen",
     "pods: lost by tens",
     "pods: stuck",
+    "pods: shut down",
     "nodes: all not ready",
     "statuses: of a newer version",
     "links: a flood",
