@@ -20,7 +20,7 @@ PREFIX = "statefulroute_"
 RESOLVER_PREFIX = f"{PREFIX}resolver_"
 
 #: The number is independent of the number of links.
-SERIES_OF_A_ROUTE = 24
+SERIES_OF_A_ROUTE = 25
 
 #: How many more there are with autoscaling, and with a rollout beside it.
 SERIES_OF_AUTOSCALING = 8

@@ -45,7 +45,8 @@ class PodStatus(Model):
     links: int = Field(default=0, description="The number of links of the pod in this route.", ge=0)
     total_links: int | None = Field(
         default=None,
-        description="The number of links of the pod in all routes to its workload; absent if all are in this route.",
+        description="The number of links of the pod in all routes to its workload, and of users who are handed over to "
+        "it; absent if it is that of links.",
         ge=0,
     )
     slots: int | None = Field(

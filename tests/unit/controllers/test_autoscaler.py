@@ -16,7 +16,7 @@ from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.facts import PodFacts
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
-from statefulroute.domain.link import Link
+from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.route import Route
 from unit.domain.builders import NOON, link, route, workload
 
@@ -49,13 +49,13 @@ class Environment:
         self.links.delete(GAME, f"game.{uid}", float("inf"))
 
     def recommend(self, replicas: int, *others: Route, closing: dict[int, ClosingReason] | None = None) -> int:
-        counts = self.counts.of(GAME)
+        counts, arriving = self.counts.of(GAME), self.counts.arriving(GAME)
         pods: dict[PodKey, PodFacts] = {
             key: PodFacts(
                 key=key,
                 name=f"game-{key}",
                 uid="uid",
-                links=counts.get(key, 0),
+                links=counts.get(key, 0) + arriving.get(key, 0),
                 closing=Closing(closing[key], NOON, NOON) if closing and key in closing else None,
             )
             for key in range(replicas)
@@ -108,6 +108,13 @@ def test_link_that_is_being_bound_counts_once(environment: Environment) -> None:
         for number in range(9):
             assumed.enter_context(environment.counts.assume(LinkKey(GAME, f"game.user-{number}"), 1))
         assert environment.recommend(2) == 1  # nine that move from one pod to the other, and one that waits
+
+
+def test_user_who_is_handed_over_counts_once() -> None:
+    environment = Environment(handOver={})
+    for number in range(11):
+        environment.put(f"user-{number}", 0, hand_over=HandOver(1, "now"))
+    assert environment.recommend(2) == 2
 
 
 def test_users_that_wait_for_a_route_that_denies_them_add_no_pods() -> None:

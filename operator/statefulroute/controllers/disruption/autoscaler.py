@@ -134,8 +134,10 @@ class Autoscaler:
             if route.spec.routing_state in {RoutingState.READY, RoutingState.UNKNOWN}:  # otherwise no pod takes them
                 waiting += self._unplaced.of(route.key)
                 assumed.update(self._counts.assumed(route.key))
+            if route.spec.hand_over is not None:
+                assumed.update(self._counts.arriving(route.key))
         return Demand(
-            # A link that is about to be bound waits still, and is not on a pod.
+            # A link that is about to be bound or handed over still waits, or is on another pod.
             links=[max(0, pod.links - assumed[pod.key]) for pod in pods.values() if pod.closing is None],
             waiting=waiting,
             leaving=sum(pod.links for pod in pods.values() if pod.closing is not None),
