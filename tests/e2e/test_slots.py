@@ -1,5 +1,7 @@
 """The links of slots, with a real control plane."""
 
+from collections import Counter
+
 import pytest
 
 from support.independent_client import PodLink, StatefulRoute
@@ -42,3 +44,26 @@ def test_slots_are_bound_with_two_writes_restored_and_deleted_with_their_route(
 
     service.client.delete(StatefulRoute, "game", service.namespace)
     service.await_deleted(*names)
+
+
+@pytest.mark.usefixtures("operator")
+def test_slots_leave_a_drained_pod_and_come_back_when_it_takes_users_again(service: Service) -> None:
+    service.start(slots=SLOTS, rebalance={"slotsPerMinute": 6_000})
+    await_slots(service, pod0=3, pod1=3, pod2=2)
+    service.edit_route(pods=[{"index": 2, "routingState": "DenyNewCall"}])
+    await_slots(service, pod0=4, pod1=4, pod2=0)
+    assert previous(service)["game-2", "Drained"] == 2
+    service.edit_route(pods=None)
+    service.await_condition("SlotsBalanced", "True")
+    eventually(lambda: ("game-0", "Rebalanced") in previous(service), "a slot is moved back")
+    await_slots(service)
+    assert max(service.links_by_pod().values()) - min(service.links_by_pod().values()) <= 2
+    assert {("Normal", "Drained"), ("Normal", "Rebalanced")} < {
+        (each["type"], each["reason"]) for each in service.events()
+    }
+
+
+def previous(game: Service) -> Counter[tuple[str, str]]:
+    """Returns how many links have left each pod, and why."""
+    moves = (link["status"].get("previous") for link in game.links())
+    return Counter((each["podName"], each["reason"]) for each in moves if each is not None)

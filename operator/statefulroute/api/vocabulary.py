@@ -194,6 +194,10 @@ class MoveReason(OpenEnum):
     """The pod was lost, and the route rebinds the links of lost pods."""
     HANDED_OVER = "HandedOver"
     """The previous pod has handed the user over, or has not done so in time."""
+    DRAINED = "Drained"
+    """The previous pod takes no new users, so it keeps no slots."""
+    REBALANCED = "Rebalanced"
+    """The slot was moved so that all pods have equally many."""
 
 
 class RemoveReason(StrEnum):

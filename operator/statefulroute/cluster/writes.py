@@ -103,7 +103,12 @@ class LinkWriter:
         return _written_decoder.decode(response).metadata.uid
 
     async def update_status(
-        self, link: Link, status: LinkStatus, cause: LossCause | None = None, outcome: Outcome | None = None
+        self,
+        link: Link,
+        status: LinkStatus,
+        cause: LossCause | None = None,
+        outcome: Outcome | None = None,
+        reason: MoveReason | None = None,
     ) -> str:
         """Writes the link's status.
 
@@ -113,6 +118,7 @@ class LinkWriter:
             cause: why the link has left its previous pod: that was lost, or had to be emptied; None if a client moved
                 the link.
             outcome: how the hand-over ended by which the link has moved; None if there was none.
+            reason: why the slot has left its previous pod; None if it has not, or the other arguments tell it.
 
         Returns:
             The link's `metadata.uid`.
@@ -120,7 +126,9 @@ class LinkWriter:
         Raises:
             ClusterError: the request failed, or its result is unknown.
         """
-        patch = link_status_patch(link, status, self._clock(), cause, is_handed_over=outcome is not None)
+        if reason is None and outcome is not None:
+            reason = MoveReason.HANDED_OVER
+        patch = link_status_patch(link, status, self._clock(), cause, reason)
         body = {"metadata": {"resourceVersion": str(link.resource_version)}, "status": patch}
         return _written_decoder.decode(await self._patch(link, "/status", body)).metadata.uid
 
@@ -219,7 +227,11 @@ def _path(link: Link) -> str:
 
 
 def link_status_patch(
-    link: Link, status: LinkStatus, now: datetime, cause: LossCause | None = None, *, is_handed_over: bool = False
+    link: Link,
+    status: LinkStatus,
+    now: datetime,
+    cause: LossCause | None = None,
+    reason: MoveReason | None = None,
 ) -> dict[str, Any]:
     """Returns a merge patch to a new status of a link; null removes a field that no longer applies.
 
@@ -228,7 +240,7 @@ def link_status_patch(
         status: the new status.
         now: the current time.
         cause: why the link has left its previous pod; None if a client moved it.
-        is_handed_over: whether the previous pod was asked to hand the user over.
+        reason: why the link has left its previous pod; None if the cause tells it.
     """
     previous = link.status
     was_ready = previous is not None and previous.is_ready
@@ -259,21 +271,21 @@ def link_status_patch(
         if not was_ready or previous_pod != status.pod:
             patch["boundTime"] = this_second
         if previous_pod is not None and previous_pod != status.pod:
-            patch["previous"] = _previous_binding(previous, now, cause, is_handed_over=is_handed_over)
+            patch["previous"] = _previous_binding(previous, now, cause, reason)
     elif status.phase is not LinkPhase.LOST:
         patch["boundTime"] = None
     return patch
 
 
 def _previous_binding(
-    previous: LinkStatus | None, now: datetime, cause: LossCause | None, *, is_handed_over: bool
+    previous: LinkStatus | None, now: datetime, cause: LossCause | None, reason: MoveReason | None
 ) -> dict[str, Any]:
     """Returns a merge patch of the previous binding, which keeps nothing of an earlier one."""
     lost_or_moved = MoveReason.MOVED if cause is None else MoveReason.POD_LOST
     return {
         "podIndex": previous and previous.pod_index,
         "podName": previous and previous.pod_name,
-        "reason": MoveReason.HANDED_OVER if is_handed_over else lost_or_moved,
+        "reason": reason or lost_or_moved,
         "cause": cause,
         "time": _format_seconds(now),
     }

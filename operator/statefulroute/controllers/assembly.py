@@ -41,7 +41,9 @@ from statefulroute.controllers.routes.status_updates import StatusUpdater
 from statefulroute.controllers.routes.statuses import RouteStatuses
 from statefulroute.controllers.routes.workload import WorkloadAssessor
 from statefulroute.controllers.settings import Settings
+from statefulroute.controllers.slots.balancer import SlotBalancer
 from statefulroute.controllers.slots.controller import SlotController
+from statefulroute.controllers.slots.moves import SlotMoves
 from statefulroute.controllers.slots.statuses import SlotStatuses
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.keys import RouteKey
@@ -148,6 +150,7 @@ def assemble(
     rewrite_limiter = TurnLimiter(settings.moves_per_second / _MOVES_PER_REWRITE, _MAX_REWRITES_IN_FLIGHT)
     hand_overs, hand_over_metrics = HandOvers(), HandOverMetrics()
     informers.links.cache.listen(hand_overs.link_changed)
+    slot_moves = SlotMoves()
     link_writer = LinkWriter(client, informers.links, keep_managed_fields=settings.keep_managed_fields)
     reconciler = LinkReconciler(
         links=informers.links.cache,
@@ -162,6 +165,7 @@ def assemble(
         hand_overs=hand_overs,
         hand_over_metrics=hand_over_metrics,
         clock=utc_now,
+        slot_moves=slot_moves,
     )
     links = LinkController(
         informers,
@@ -236,7 +240,14 @@ def assemble(
         LossVerifier(informers, route_store),
         ExpiryController(informers.links.cache, links.add, utc_now),
         disruptions,
-        SlotController(informers, route_store, counts, link_writer, slot_statuses),
+        SlotController(
+            informers,
+            route_store,
+            counts,
+            link_writer,
+            slot_statuses,
+            SlotBalancer(informers.links.cache, route_store, slot_moves, links.resume),
+        ),
         recorder,
         scheduler,
         RoutePreparation(informers.routes.cache, route_store),

@@ -12,6 +12,7 @@ from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.pod_views import PodRules, PodViews
 from statefulroute.domain.route import MissingWorkload, PodView, Route, RouteView, Workload
+from statefulroute.domain.slots.moves import takes_no_new_users
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +21,8 @@ class PodChanges:
 
     Attributes:
         changed: the pods that have changed, appeared or vanished, or whose loss has.
-        appeared: the pods that exist since, that have another host, that have begun to hand their users over, or that
-            are lost, or lost for another reason.
+        appeared: the pods that exist since, that have another host, that have begun to hand their users over, or to
+            give their slots to others, or that are lost, or lost for another reason.
     """
 
     changed: AbstractSet[PodKey]
@@ -151,10 +152,20 @@ def compare_pods(
             changed.add(key)
         if after is None:
             continue
-        if before is None or before.host != after.host or (after.is_handing_over and not before.is_handing_over):
+        if (
+            before is None
+            or before.host != after.host
+            or (after.is_handing_over and not before.is_handing_over)
+            or (new.route.spec.slots is not None and _leaves_slots(before, after))
+        ):
             appeared.add(key)
     lost, withheld = (old.lost, old.withheld_losses) if old is not None else ({}, {})
     now_lost = {key for key, _ in new.lost.items() - lost.items()}
     changed |= now_lost | (lost.keys() - new.lost.keys())
     changed |= {key for key, _ in new.withheld_losses.items() ^ withheld.items()}
     return PodChanges(changed, appeared | now_lost)
+
+
+def _leaves_slots(before: PodView, after: PodView) -> bool:
+    """Returns whether the slots of a pod have to leave it now."""
+    return after.is_routable and takes_no_new_users(after) and not (before.is_routable and takes_no_new_users(before))

@@ -31,6 +31,7 @@ from statefulroute.domain.no_pod import explain_no_pod
 from statefulroute.domain.placement import has_available_pod
 from statefulroute.domain.pod import ordinal
 from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.slots.moves import MoveSlot, plan_slot_move
 from statefulroute.domain.slots.placement import choose_pod
 
 
@@ -43,6 +44,8 @@ class LinkView:
     now: datetime
     is_hand_over_due: bool = False
     """Whether the time-out of the link's hand-over is over."""
+    slot_target: PodKey | None = None
+    """The pod that takes the slot of the link to balance the pods; None if the slot need not move for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class UpdateStatus:
     status: LinkStatus
 
 
-Plan = Bind | Move | Remove | UpdateStatus | HandOverWrite
+Plan = Bind | Move | MoveSlot | Remove | UpdateStatus | HandOverWrite
 Check = Callable[[LinkView], Plan | None]
 
 
@@ -277,6 +280,14 @@ def check_pod_lost(view: LinkView) -> Plan | None:
             return _lost_status(route, pod, is_stuck=False)
 
 
+def check_slot_leaves(view: LinkView) -> Plan | None:
+    """Moves a slot from a pod that takes no new users, or to balance the pods; by a hand-over if the route has it."""
+    route = _route(view)
+    if route.route.spec.slots is None or not view.link.is_of_slot:
+        return None
+    return plan_slot_move(view.link, route, view.now, view.slot_target)
+
+
 def check_already_bound(view: LinkView) -> Plan | None:
     """Keeps a bound link bound while its pod restarts, also one with a phase of another version."""
     status, pod = view.link.status, _pod_view(view)
@@ -348,6 +359,7 @@ CHECKS: tuple[Check, ...] = (
     check_loss_withheld,  # -> as before, while losses are suspended or not verified
     check_hand_over,  # -> StartHandOver | CommitHandOver | EndHandOver | HandingOver, by spec.handOver and its time-out
     check_pod_lost,  # -> Move | Remove | Lost(PodLost | PodNotReady), by the route's onPodLost
+    check_slot_leaves,  # -> MoveSlot | StartHandOver, of a slot
     check_already_bound,  # -> Bound, as before
     check_still_lost,  # -> Lost, as before
     check_workload_exists,  # -> Pending(WorkloadNotFound)

@@ -79,7 +79,11 @@ class Event:
 
 
 def link_status_event(
-    link: Link, status: LinkStatus, cause: LossCause | None, outcome: Outcome | None = None
+    link: Link,
+    status: LinkStatus,
+    cause: LossCause | None,
+    outcome: Outcome | None = None,
+    reason: MoveReason | None = None,
 ) -> Event | None:
     """Returns the event of a new status; None if it needs none. A pending link has no event, only its status.
 
@@ -88,11 +92,12 @@ def link_status_event(
         status: the new status.
         cause: why the previous pod was lost or had to be emptied; None if a client moved the link.
         outcome: how the hand-over ended by which the link has moved; None if there was none.
+        reason: why the slot has left its previous pod; None if it has not, or the other arguments tell it.
     """
     match status.phase:
         case LinkPhase.BOUND if link.status_pod is not None and link.status_pod != status.pod:
             pods = f"from pod {_pod_label(link.status)} to pod {_pod_label(status)}"
-            return _moved_event(link, pods, cause, outcome)
+            return _moved_event(link, pods, cause, outcome, reason)
         case LinkPhase.BOUND if link.status_pod is not None and link.status and link.status.phase is LinkPhase.UNKNOWN:
             return None  # the link is on the pod that another version has bound it to
         case LinkPhase.BOUND if link.status is None or not link.status.is_ready:
@@ -103,18 +108,21 @@ def link_status_event(
             return None
 
 
-def _moved_event(link: Link, pods: str, cause: LossCause | None, outcome: Outcome | None) -> Event:
+def _moved_event(
+    link: Link, pods: str, cause: LossCause | None, outcome: Outcome | None, slot_reason: MoveReason | None
+) -> Event:
     suffix = "" if cause is None else f": {cause}"
     if outcome is None:
         kind, reason = (
             (EventType.NORMAL, MoveReason.MOVED) if cause is None else (EventType.WARNING, MoveReason.POD_LOST)
         )
-        return _link_event(link, kind, EventAction.MOVE, reason, f"moved {pods}{suffix}")
+        return _link_event(link, kind, EventAction.MOVE, slot_reason or reason, f"moved {pods}{suffix}")
+    reason = slot_reason or MoveReason.HANDED_OVER
     if outcome.result is HandOverResult.COMMITTED:
         note = f"handed over {pods}{suffix}"
-        return _link_event(link, EventType.NORMAL, EventAction.MOVE, MoveReason.HANDED_OVER, note)
+        return _link_event(link, EventType.NORMAL, EventAction.MOVE, reason, note)
     note = f"moved {pods} without a hand-over: {outcome.explanation}"
-    return _link_event(link, EventType.WARNING, EventAction.MOVE, MoveReason.HANDED_OVER, note)
+    return _link_event(link, EventType.WARNING, EventAction.MOVE, reason, note)
 
 
 def hand_over_withdrawn_event(link: Link, explanation: str) -> Event:

@@ -13,8 +13,8 @@ from statefulroute.domain.explanation import hash_facts
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.loss import current_cause
-from statefulroute.domain.placement import best_pod
 from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.slots.placement import choose_pod
 from statefulroute.domain.times import format_rfc3339
 
 
@@ -144,7 +144,7 @@ def _check_old_pod(facts: _Facts) -> HandOverPlan | None:
     new_pod, problem = facts.hand_over.pod, _find_problem(route, facts.hand_over.pod)
     if problem is not None:
         is_rebound = route.route.spec.on_pod_lost.action is PodLostAction.REBIND
-        if not is_rebound or (best := best_pod(route, facts.now)) is None:
+        if not is_rebound or (best := choose_pod(link, route, facts.now)) is None:
             return EndHandOver(problem)
         new_pod = best.key
     cause = current_cause(route, facts.pod) if loss is None else loss.cause
@@ -236,7 +236,7 @@ def _start(link: Link, route: RouteView, old: PodView | None, now: datetime) -> 
     """Starts the hand-over to the best pod if the pod of the link has to be emptied, and the status names it."""
     if old is None or not old.is_handing_over or link.status_pod != link.pod:
         return None
-    pod = best_pod(route, now)
+    pod = choose_pod(link, route, now)
     return None if pod is None else StartHandOver(HandOver(pod.key, format_rfc3339(now.replace(microsecond=0))))
 
 

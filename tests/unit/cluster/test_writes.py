@@ -9,7 +9,7 @@ import pytest
 
 from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
 from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
-from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, RoutingState, ServiceState
+from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.codec import LINKS, PODS, ROUTES
@@ -402,7 +402,7 @@ def test_a_link_that_is_handed_over_stays_ready_and_keeps_its_times() -> None:
 
 @pytest.mark.parametrize("cause", [None, LossCause.DEADLINE_OVER])
 def test_a_link_that_was_handed_over_says_so(cause: LossCause | None) -> None:
-    status = link_status_patch(a_link(HANDING_OVER), ON_3, NOW, cause, is_handed_over=True)
+    status = link_status_patch(a_link(HANDING_OVER), ON_3, NOW, cause, MoveReason.HANDED_OVER)
     assert status["previous"] == {**MOVED_FROM_2, "reason": "HandedOver", "cause": cause}
     assert (status["boundTime"], status["factsHash"]) == ("2026-06-01T12:00:00Z", None)
 

@@ -13,7 +13,7 @@ from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.statefulroute import HTTPLoad, StatefulRouteSpec
-from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
+from statefulroute.api.vocabulary import LossCause, MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError
 from statefulroute.cluster.events import EventRecorder
@@ -27,6 +27,7 @@ from statefulroute.controllers.links.reconciler import LinkReconciler, Reconcile
 from statefulroute.controllers.links.turn_limiter import TurnLimiter
 from statefulroute.controllers.monitoring.hand_overs import HandOverMetrics
 from statefulroute.controllers.monitoring.links import LinkMetrics
+from statefulroute.controllers.slots.moves import SlotMoves
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.events import Event
 from statefulroute.domain.hand_over import Outcome
@@ -192,7 +193,12 @@ class FakeLinkWriter:
         return "its uid"
 
     async def update_status(
-        self, link: Link, status: LinkStatus, cause: LossCause | None = None, outcome: Outcome | None = None
+        self,
+        link: Link,
+        status: LinkStatus,
+        cause: LossCause | None = None,
+        outcome: Outcome | None = None,
+        move_reason: MoveReason | None = None,
     ) -> str:
         """Records the reason of the status or, if the link has moved, the reason and the cause of the move."""
         change = {
@@ -204,7 +210,7 @@ class FakeLinkWriter:
         if not has_moved:
             await self._write(link, status.reason.value, change)
             return "its uid"
-        reason = "Moved" if cause is None else "PodLost"
+        reason = (move_reason or "Moved") if cause is None else "PodLost"
         await self._write(link, reason if outcome is None else f"HandedOver: {outcome.result}", change)
         self.causes.append(cause)
         return "its uid"
@@ -353,6 +359,7 @@ class Environment:
         self.hand_overs, self.hand_over_metrics = HandOvers(self._elapsed), HandOverMetrics()
         self.links.listen(self.hand_overs.link_changed)
         self.writer = FakeLinkWriter(self.informers)
+        self.slot_moves = SlotMoves()
         self.reconciled: list[str] = []
         move_limiter = TurnLimiter(moves_per_second, max_moves_in_flight, monotonic or (lambda: self.seconds))
         hand_over_limiter = TurnLimiter(moves_per_second, max_moves_in_flight, monotonic or (lambda: self.seconds))
@@ -370,6 +377,7 @@ class Environment:
             hand_overs=self.hand_overs,
             hand_over_metrics=self.hand_over_metrics,
             clock=lambda: self.now,
+            slot_moves=self.slot_moves,
         )
         self.reconciler = reconciler
         reconcile = reconciler.reconcile

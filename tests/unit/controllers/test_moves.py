@@ -3,12 +3,12 @@
 import asyncio
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, RoutingState, ServiceState
 from statefulroute.cluster.errors import ClusterError, ConflictError, UnreachableError
-from statefulroute.domain.hand_over import Outcome
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pod import Node
@@ -133,14 +133,12 @@ async def test_cause_of_a_move_survives_a_failed_write_of_the_status(failure: Cl
     environment.routes.put(route(20, generation=2, spec={"onPodLost": {"graceSeconds": 0}}))
     update_status, failures = environment.writer.update_status, [failure]
 
-    async def failing(
-        link: Link, status: LinkStatus, cause: LossCause | None = None, outcome: Outcome | None = None
-    ) -> str:
+    async def failing(link: Link, status: LinkStatus, *details: Any) -> str:
         if link.pod == 0 and failures:
             # The next view does not show the loss: no link is left on the pod.
             environment.pods.put(pod(60, 0, reported_routing_state=RoutingState.READY))
             raise failures.pop()
-        return await update_status(link, status, cause, outcome)
+        return await update_status(link, status, *details)
 
     environment.writer.update_status = failing  # type: ignore[method-assign]
     async with running_route(environment):

@@ -3,18 +3,22 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any, cast
 
+import msgspec
 import pytest
 
-from statefulroute.api.vocabulary import ConditionType, LinkPhase, ServiceState
+from statefulroute.api.vocabulary import ConditionType, LinkPhase, MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.errors import APIError, UnreachableError
 from statefulroute.cluster.writes import LinkWriter
+from statefulroute.controllers.slots.balancer import SlotBalancer
 from statefulroute.controllers.slots.controller import SlotController
 from statefulroute.controllers.slots.statuses import SlotStatuses
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
+from statefulroute.domain.pod import Pod
 from unit.controllers.environment import (
     GAME,
     Environment,
@@ -28,6 +32,11 @@ from unit.controllers.environment import (
 )
 
 pytestmark = pytest.mark.asyncio
+
+
+def drained(version: int, index: int) -> Pod:
+    """Returns a pod that takes no new users."""
+    return pod(version, index, reported_routing_state=RoutingState.DENY_NEW_CALL)
 
 
 class Slots:
@@ -52,6 +61,12 @@ class Slots:
             self.environment.counts,
             cast("LinkWriter", self.environment.writer),
             self.statuses,
+            SlotBalancer(
+                self.environment.links,
+                self.environment.route_store,
+                self.environment.slot_moves,
+                self.environment.controller.resume,
+            ),
             Backoff(initial_seconds=0.01, max_seconds=0.01, random=lambda: 0.0),
         )
 
@@ -110,8 +125,26 @@ async def test_no_link_is_created_while_no_pod_takes_new_users() -> None:
         await idle()
         assert slots.links == []
         assert slots.condition(ConditionType.SLOTS_BOUND)[:2] == (False, "SlotsUnbound")
-        slots.environment.pods.put(pod(20, 0))
+        for index in range(3):
+            slots.environment.pods.put(pod(20 + index, index))
         await eventually(lambda: len(slots.links) == 8)
+
+
+async def test_pods_that_start_get_their_share_of_the_slots_of_a_new_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots = Slots(0, slots=9)
+    slots.environment.workloads.put(workload(30, replicas=3))
+    async with slots.running():
+        await eventually(lambda: slots.links)
+        await idle()
+        assert slots.by_pod == {0: 3}
+        slots.environment.pods.put(pod(31, 1))
+        slots.environment.pods.put(pod(32, 2))
+        await eventually(lambda: slots.by_pod == {0: 3, 1: 3, 2: 3})
+    monkeypatch.setattr("statefulroute.controllers.slots.controller._START_SECONDS", 0.02)
+    slots = Slots(0, slots=9)
+    slots.environment.workloads.put(workload(30, replicas=3))
+    async with slots.running():
+        await eventually(lambda: slots.by_pod == {0: 9})
 
 
 async def test_route_without_slots_gets_no_links() -> None:
@@ -190,3 +223,152 @@ async def test_links_of_uids_do_not_count_as_slots() -> None:
     async with slots.running():
         await eventually(lambda: len(slots.links) == 10 and slots.all_bound())
         assert dict(slots.environment.counts.slots.of(GAME)) == {0: 2, 1: 2}
+
+
+def moves_by_reason(slots: Slots) -> Counter[object]:
+    """Returns how many links have moved for each reason, by their statuses."""
+    reasons = {*MoveReason} | {"Moved"}
+    return Counter(record for _, record in slots.environment.writer.written if record in reasons)
+
+
+@pytest.mark.parametrize(
+    "leaving",
+    [
+        pytest.param(drained(60, 2), id="drained"),
+        pytest.param(pod(60, 2, service_state=ServiceState.TERMINATING, is_ready=True), id="terminating"),
+    ],
+)
+async def test_pod_that_takes_no_new_users_gives_its_slots_to_the_others(leaving: Pod) -> None:
+    async with Slots(0, 1, 2, slots=9).running() as slots:
+        await eventually(lambda: len(slots.links) == 9 and slots.all_bound())
+        slots.environment.pods.put(leaving)
+        await eventually(lambda: slots.by_pod == {0: 5, 1: 4} and slots.all_bound())
+        assert moves_by_reason(slots) == {"Drained": 3}
+        assert slots.environment.recorder.recorded.count("Drained") == 3
+        assert dict(slots.environment.counts.of(GAME)) == {0: 5, 1: 4}
+
+
+async def test_slots_of_a_drained_pod_wait_until_another_pod_takes_them() -> None:
+    async with Slots(0, slots=4).running() as slots:
+        await eventually(lambda: len(slots.links) == 4 and slots.all_bound())
+        slots.environment.pods.put(drained(60, 0))
+        await idle()
+        assert slots.by_pod == {0: 4}
+        slots.environment.workloads.put(workload(61, replicas=2))
+        slots.environment.pods.put(pod(62, 1))
+        await eventually(lambda: slots.by_pod == {1: 4} and slots.all_bound())
+
+
+async def test_users_with_a_link_of_their_own_stay_on_a_drained_pod() -> None:
+    slots = Slots(0, 1, slots=4)
+    slots.environment.links.put(link(30, "alice", pod=1))
+    async with slots.running():
+        await eventually(lambda: len(slots.links) == 5 and slots.all_bound())
+        slots.environment.pods.put(drained(60, 1))
+        await eventually(lambda: slots.by_pod == {0: 4, 1: 1} and slots.all_bound())
+
+
+async def test_slots_stay_where_they_are_without_rebalance() -> None:
+    async with Slots(0, 1, slots=8).running() as slots:
+        await eventually(lambda: len(slots.links) == 8 and slots.all_bound())
+        slots.environment.workloads.put(workload(70, replicas=3))
+        slots.environment.pods.put(pod(71, 2))
+        await idle()
+        assert slots.by_pod == {0: 4, 1: 4}
+        assert slots.condition(ConditionType.SLOTS_BALANCED)[:2] == (False, "SlotsUneven")
+
+
+FAST = {"rebalance": {"slotsPerMinute": 1_000_000}}
+
+
+async def test_new_pod_gets_its_share_by_the_fewest_moves() -> None:
+    async with Slots(0, 1, slots=16, **FAST).running() as slots:
+        await eventually(lambda: len(slots.links) == 16 and slots.all_bound())
+        slots.environment.workloads.put(workload(70, replicas=3))
+        slots.environment.pods.put(pod(71, 2))
+        await eventually(lambda: slots.condition(ConditionType.SLOTS_BALANCED)[0] and slots.all_bound())
+        assert sorted(slots.by_pod.values()) == [5, 5, 6]
+        assert moves_by_reason(slots) == {"Rebalanced": 5}
+
+
+async def test_moves_are_limited_by_slots_per_minute() -> None:
+    async with Slots(0, 1, slots=16, rebalance={"slotsPerMinute": 60}).running() as slots:
+        await eventually(lambda: len(slots.links) == 16 and slots.all_bound())
+        slots.environment.workloads.put(workload(70, replicas=3))
+        slots.environment.pods.put(pod(71, 2))
+        await eventually(lambda: slots.by_pod.get(2) and slots.all_bound())
+        assert slots.by_pod[2] == 1
+        assert slots.condition(ConditionType.SLOTS_BALANCED)[:2] == (False, "Rebalancing")
+
+
+async def test_pods_are_not_balanced_while_one_with_slots_may_come_back() -> None:
+    async with Slots(0, 1, slots=8, onPodLost={"graceSeconds": 3600}, **FAST).running() as slots:
+        await eventually(lambda: len(slots.links) == 8 and slots.all_bound())
+        slots.environment.workloads.put(workload(70, replicas=3))
+        slots.environment.pods.put(pod(71, 1, is_ready=False, service_state=ServiceState.NOT_READY))
+        slots.environment.pods.put(pod(72, 2))
+        await idle()
+        assert slots.by_pod == {0: 4, 1: 4}
+
+
+async def test_slot_is_handed_over_where_the_route_has_it() -> None:
+    async with Slots(0, 1, slots=4, handOver={}, **FAST).running() as slots:
+        await eventually(lambda: len(slots.links) == 4 and slots.all_bound())
+        slots.environment.pods.put(drained(60, 1))
+        written = slots.environment.writer.written
+        await eventually(lambda: [record for _, record in written].count("HandingOver") == 2)
+        assert slots.by_pod == {0: 2, 1: 2}
+        assert dict(slots.environment.counts.slots.of(GAME)) == {0: 4}
+        for each in slots.links:
+            if each.hand_over is not None:  # the driver of the old pod commits
+                slots.environment.links.put(
+                    msgspec.structs.replace(
+                        each,
+                        resource_version=each.resource_version + 1,
+                        generation=each.generation + 1,
+                        pod=each.hand_over.pod,
+                        hand_over=None,
+                    )
+                )
+        await eventually(lambda: slots.by_pod == {0: 4} and slots.all_bound())
+        assert slots.environment.recorder.recorded.count("Drained") == 2
+
+
+async def test_random_pods_and_deletions_end_with_each_slot_bound_and_balanced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pods come, are drained, fail and go, and links are deleted; afterwards, all is even again."""
+    monkeypatch.setattr("statefulroute.controllers.slots.controller._START_SECONDS", 0.0)
+    random = Random(7)
+    lost = {"graceSeconds": 0, "suspend": {"podsPercent": 0}}
+    async with Slots(0, slots=24, onPodLost=lost, **FAST).running() as slots:
+        environment, version, states = slots.environment, 1_000, {0: "ready"}
+        environment.workloads.put(workload(999, replicas=6))
+        for _ in range(120):
+            version += 10
+            index, action = random.randrange(6), random.choice(("ready", "drained", "failed", "gone", "delete"))
+            if action == "delete" and slots.links:
+                gone = random.choice(slots.links)
+                environment.links.delete(GAME, gone.name, gone.resource_version + 1)
+            elif action == "gone":
+                states.pop(index, None)
+                environment.pods.delete("games", f"game-{index}", version)
+            elif action != "delete":
+                states[index] = action
+                changed = drained(version, index) if action == "drained" else pod(version, index)
+                if action == "failed":
+                    changed = pod(version, index, service_state=ServiceState.FAILED)
+                environment.pods.put(changed)
+            if random.random() < 0.5:
+                await idle()
+        environment.pods.put(pod(version + 10, 0))
+        environment.pods.put(pod(version + 11, 1))
+        states |= {0: "ready", 1: "ready"}
+        ready = {index for index, state in states.items() if state == "ready"}
+        await eventually(
+            lambda: (
+                len(slots.links) == 24
+                and slots.all_bound()
+                and slots.by_pod.keys() == ready
+                and slots.condition(ConditionType.SLOTS_BALANCED)[0]
+            )
+        )
+        assert Counter(each.pod for each in slots.links) == dict(environment.counts.slots.of(GAME))

@@ -15,6 +15,7 @@ from statefulroute.controllers.links.hand_overs import HandOvers
 from statefulroute.controllers.links.turn_limiter import TurnLimiter
 from statefulroute.controllers.monitoring.hand_overs import HandOverMetrics
 from statefulroute.controllers.monitoring.links import LinkMetrics
+from statefulroute.controllers.slots.moves import SlotMoves
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain import events
 from statefulroute.domain.decision import (
@@ -45,6 +46,7 @@ from statefulroute.domain.hand_over import (
 )
 from statefulroute.domain.keys import LinkKey, PodKey
 from statefulroute.domain.link import HandOver, Link, LinkStatus
+from statefulroute.domain.slots.moves import MoveSlot, has_to_leave
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +85,7 @@ class LinkReconciler:
         hand_overs: HandOvers,
         hand_over_metrics: HandOverMetrics,
         clock: Clock,
+        slot_moves: SlotMoves | None = None,
     ) -> None:
         self._links = links
         self._route_store = route_store
@@ -98,6 +101,7 @@ class LinkReconciler:
         self._hand_overs = hand_overs
         self._hand_over_metrics = hand_over_metrics
         self._clock = clock
+        self._slot_moves = slot_moves or SlotMoves()
         self._causes: dict[LinkKey, LossCause] = {}
         """The links that were moved, or may have been, and whose status does not say so yet; each with the cause."""
         self._outcomes: dict[LinkKey, Outcome] = {}
@@ -151,7 +155,7 @@ class LinkReconciler:
         while (link := self._links.get(*key)) is not None and not link.is_deleting:
             route = self._route_store.get(key.route)
             is_due = link.hand_over is not None and self._hand_overs.is_due(link, route)
-            view = LinkView(link, route, self._clock(), is_due)
+            view = LinkView(link, route, self._clock(), is_due, self._slot_moves.target(key))
             if view.route is not None and not view.route.is_workload_known:
                 return ReconcileResult()  # all links of the route are reconciled once its workload was read
             plan = decide(view)
@@ -164,7 +168,7 @@ class LinkReconciler:
                     if is_status_current(link, status):
                         return ReconcileResult(status, plan=first)
                     await self._update_status(view, status, first)
-                    if not has_to_be_handed_over(route, status):
+                    if not has_to_be_handed_over(route, status) and not has_to_leave(link, status, route):
                         return ReconcileResult(status, plan=first)
                 case Bind(pod):
                     await self._bind(link, pod)
@@ -199,14 +203,18 @@ class LinkReconciler:
             self._ending.discard(key)
             self._hand_over_limiter.release(key)
 
-    async def _move_or_hand_over(self, link: Link, plan: Move | HandOverWrite) -> None:
+    async def _move_or_hand_over(self, link: Link, plan: Move | MoveSlot | HandOverWrite) -> None:
         match plan:
             case Move(pod, cause):
                 await self._move(link, pod, cause)
             case CommitHandOver(pod, cause, outcome):
                 self._outcomes[link.key] = outcome
                 await self._move(link, pod, cause)
+            case MoveSlot(pod, _):
+                self._slot_moves.begin(link.key)
+                await self._bind(link, pod)
             case StartHandOver(hand_over):
+                self._slot_moves.begin(link.key)
                 with self._counts.assume(link.key, hand_over.pod):
                     await self._write_hand_over(link, hand_over)
             case EndHandOver(explanation):
@@ -247,12 +255,16 @@ class LinkReconciler:
         link = view.link
         outcome = None if link.status is None else self._find_outcome(link)
         cause = self._causes.get(link.key) or move_cause(view, is_handed_over=outcome is not None)
+        reason = None if cause is not None or link.status is None else self._slot_moves.reason(link, view.route)
         self._writing[link.key] = status
         try:
-            uid = await self._writer.update_status(link, status, cause, outcome)
+            uid = await self._writer.update_status(link, status, cause, outcome, reason)
         finally:
             self._writing.pop(link.key, None)
-        self._record(link, events.link_status_event(link, status, cause, outcome), uid, is_chosen=first is Bind)
+        event = events.link_status_event(link, status, cause, outcome, reason)
+        self._record(link, event, uid, is_chosen=first is Bind)
+        if reason is not None:
+            self._slot_moves.forget(link.key)
         if outcome is not None:
             self._hand_over_metrics.record(outcome.result, self._hand_overs.seconds(link.key))
         elif link.status is not None and first is UpdateStatus and is_cancelled(link):

@@ -22,6 +22,7 @@ from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.placement import best_pod
 from statefulroute.domain.route import MissingWorkload, RouteView
+from statefulroute.domain.slots.moves import has_to_leave
 
 #: Reconciles one link.
 Reconcile = Callable[[LinkKey], Awaitable[ReconcileResult]]
@@ -187,8 +188,9 @@ class RouteLinkQueue:
             self._failed.discard(key.name)
             self._offer_room()  # the link was deleted, and its pod was assumed until now
         elif result.status is not None or not result.waits_for_turn:  # otherwise, it takes the room at its turn
-            wants_room = result.status is not None and is_waiting_for_room(
-                self._route_store.get(self._route), result.status
+            view = self._route_store.get(self._route)
+            wants_room = result.status is not None and (
+                is_waiting_for_room(view, result.status) or has_to_leave(link, result.status, view)
             )
             had_failed = key.name in self._failed
             self._failed.discard(key.name)

@@ -20,6 +20,9 @@ _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300
 #: The phases of links that are bound, and of those that do not exist.
 _BOUND_PHASES = (LinkPhase.BOUND, LinkPhase.HANDING_OVER)
 
+#: The reasons that only links of slots have: routes without slots have no series of them.
+_OF_SLOTS = frozenset({MoveReason.DRAINED, MoveReason.REBALANCED, RemoveReason.NO_SUCH_SLOT})
+
 #: A creationTimestamp has whole seconds, and clocks differ a little.
 _CREATION_TOLERANCE_SECONDS = 2.0
 
@@ -162,9 +165,11 @@ class LinkMetrics:
             for choice in (_CHOSEN, _NAMED):
                 bindings.add_metric((namespace, route, choice), tally.bindings[choice])
             for move in MoveReason.known():
-                moves.add_metric((namespace, route, move), tally.moves[move])
+                if move not in _OF_SLOTS or tally.moves[move]:
+                    moves.add_metric((namespace, route, move), tally.moves[move])
             for removal in RemoveReason:
-                removals.add_metric((namespace, route, removal), tally.removals[removal])
+                if removal not in _OF_SLOTS or tally.removals[removal]:
+                    removals.add_metric((namespace, route, removal), tally.removals[removal])
         yield from (links, bindings, moves, removals)
         yield from self._rejections.collect()
         yield from self._durations.collect()

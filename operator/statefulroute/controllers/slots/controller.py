@@ -1,4 +1,4 @@
-"""Creates the links of slots that are missing."""
+"""Creates the links of slots that are missing, and balances the pods."""
 
 import asyncio
 import random
@@ -12,6 +12,7 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.links.counts import LinkCounts
 from statefulroute.controllers.routes.turns import RouteTurns
+from statefulroute.controllers.slots.balancer import SlotBalancer
 from statefulroute.controllers.slots.statuses import SlotStatuses
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.backoff import Backoff
@@ -19,6 +20,7 @@ from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, slot_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.slots.moves import is_balanced
 from statefulroute.domain.slots.plan import missing_slots, plan_creations
 
 log = structlog.get_logger(__name__)
@@ -32,8 +34,12 @@ _WRITES, _NAMESPACE_SHARE = 24, 2.0
 #: How many links are created before the pods are looked at again.
 _CHUNK_SIZE = 256
 
-#: How soon a turn follows a change, so that changes of the same moment cause one.
-_SETTLE_SECONDS = 0.05
+#: How soon a turn follows a change, so that changes of the same moment cause one, and for how many pods a second of
+#: routes that change all the time; and how soon the pods are looked at when slots have left one.
+_SETTLE_SECONDS, _PODS_A_SECOND, _MOVED_SECONDS = 0.05, 5_000, 1.0
+
+#: How long pods that start get their share of the slots of a new route. Otherwise, the first pod would get all of them.
+_START_SECONDS = 30.0
 
 #: The default of how soon links are created again whose creation has failed.
 _BACKOFF = Backoff(initial_seconds=1.0, max_seconds=60.0, random=random.random)
@@ -51,6 +57,7 @@ class SlotController:
         counts: the number of slots of each pod.
         writer: writes links.
         statuses: what the status of a route shows of its slots.
+        balancer: moves slots to balance the pods.
         backoff: how soon links are created again whose creation has failed.
     """
 
@@ -61,6 +68,7 @@ class SlotController:
         counts: LinkCounts,
         writer: LinkWriter,
         statuses: SlotStatuses,
+        balancer: SlotBalancer,
         backoff: Backoff = _BACKOFF,
     ) -> None:
         self._routes = informers.routes.cache
@@ -69,11 +77,20 @@ class SlotController:
         self._counts = counts
         self._writer = writer
         self._statuses = statuses
+        self._balancer = balancer
         self._backoff = backoff
         self._turns = RouteTurns(self._turn, _ROUTES, lambda: None)
         self._writes = FairLimiter(FairSlots(_WRITES, namespace_share=_NAMESPACE_SHARE))
-        self._incomplete: set[RouteKey] = set()
-        """The routes with slots of which a link may be missing."""
+        self._incomplete: dict[RouteKey, float | None] = {}
+        """The routes with slots of which a link may be missing.
+
+        The value is until when pods that start get their share, by the clock of the event loop; None if that is not
+        known.
+        """
+        self._due_soon: set[RouteKey] = set()
+        """The routes whose turn is due because they have changed."""
+        self._balanced: set[RouteKey] = set()
+        """The routes whose pods are balanced."""
         self._failures: dict[RouteKey, int] = {}
         """How often in a row links of a route were not created."""
         self._is_started = False
@@ -84,6 +101,7 @@ class SlotController:
     def start(self) -> None:
         """Starts to create links; all caches must be synced."""
         self._is_started = True
+        self._due_soon.clear()
         self._turns.start()
         for namespace, name in self._routes:
             if (route := self._routes.get(namespace, name)) is not None:
@@ -93,12 +111,12 @@ class SlotController:
         """Finishes the writes in progress, and creates no other link."""
         self._is_started = False
         await self._turns.stop()
-        for key in tuple(self._incomplete):
+        for key in self._incomplete.keys() | self._balanced:
             self._forget(key)
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         if new is not None and not new.is_deleting and new.spec.slots is not None:
-            if old is None or old.uid != new.uid or old.spec.slots is None:
+            if old is None or old.decision_inputs != new.decision_inputs or old.uid != new.uid:
                 self._add_route(new)
         elif old is not None and old.spec.slots is not None:
             self._turns.drop(old.key, cancels=True)
@@ -106,43 +124,81 @@ class SlotController:
 
     def _add_route(self, route: Route) -> None:
         if self._is_started and route.spec.slots is not None and not route.is_deleting:
-            self._incomplete.add(route.key)
+            self._incomplete.setdefault(route.key, None)
+            if is_balanced(route):
+                self._balanced.add(route.key)
+            else:
+                self._balanced.discard(route.key)
+                self._balancer.forget(route.key)
             self._turns.add(route.key)
 
     def _link_changed(self, old: Link | None, new: Link | None) -> None:
-        if new is not None or old is None or not self._is_started or not old.is_of_slot:
+        if old is None or not self._is_started or not old.is_of_slot:
+            return
+        if new is not None:
+            if old.pod != new.pod and old.route in self._balanced:
+                self._add_soon(old.route, _MOVED_SECONDS)
             return
         route = self._routes.get(*old.route)
         if route is not None and route.spec.slots is not None and not route.is_deleting:
-            self._incomplete.add(old.route)
-            self._turns.ensure(old.route, _SETTLE_SECONDS)
+            self._incomplete.setdefault(old.route, None)
+            self._add_soon(old.route, _SETTLE_SECONDS)
 
     def _view_changed(self, key: RouteKey) -> None:
-        if key in self._incomplete and not self._failures.get(key):
-            self._turns.ensure(key, _SETTLE_SECONDS)
+        if (key in self._incomplete or key in self._balanced) and not self._failures.get(key):
+            self._add_soon(key, max(_SETTLE_SECONDS, self._route_store.pod_count(key) / _PODS_A_SECOND))
+
+    def _add_soon(self, key: RouteKey, seconds: float) -> None:
+        """Runs a turn of a route that has changed, in place of one that is due later; later changes do not delay it."""
+        if key not in self._due_soon:
+            self._due_soon.add(key)
+            self._turns.add_after(key, seconds)
+
+    def _add_later(self, key: RouteKey, seconds: float) -> None:
+        """Runs a turn of a route after a time, unless one is due because it has changed."""
+        if key not in self._due_soon:
+            self._turns.add_after(key, seconds)
 
     def _forget(self, key: RouteKey) -> None:
-        self._incomplete.discard(key)
+        self._incomplete.pop(key, None)
         self._failures.pop(key, None)
         self._statuses.forget(key)
+        self._due_soon.discard(key)
+        self._balanced.discard(key)
+        self._balancer.forget(key)
 
     async def _turn(self, key: RouteKey) -> None:
-        """Creates links of a route; those that are left follow in the next turn."""
+        """Creates links of a route, or balances its pods if all exist; what is left follows in the next turn."""
+        self._due_soon.discard(key)
         view = self._route_store.get(key)
-        if view is None or view.route.is_deleting or key not in self._incomplete:
+        if view is None or view.route.is_deleting:
             return
+        if key in self._incomplete:
+            await self._complete(key, view)
+        if key in self._balanced and key not in self._incomplete:
+            seconds = self._balancer.balance(view)
+            if seconds is not None:
+                self._add_later(key, seconds)
+
+    async def _complete(self, key: RouteKey, view: RouteView) -> None:
+        """Creates some of the links that are missing."""
         missing = missing_slots(view, self._links.in_partition(key))
         if not missing:
-            self._incomplete.discard(key)
+            self._incomplete.pop(key, None)
             self._failures.pop(key, None)
             self._statuses.put_refusal(key, "")
             return
-        creations = plan_creations(view, missing, self._route_store.now(), _CHUNK_SIZE)
-        if not creations:
-            return  # the next change of the pods is the next chance
+        seconds = self._waits_for_pods(key, is_new=len(missing) == view.route.spec.slots)
+        now = self._route_store.now()
+        creations = plan_creations(view, missing, now, _CHUNK_SIZE, waits_for_pods=seconds > 0)
+        if not creations:  # the next change of the pods is the next chance
+            if seconds > 0:
+                self._add_later(key, seconds)
+            return
         errors = await self._create_all(view, creations)
         if not errors:
             self._failures.pop(key, None)
+            self._due_soon.discard(key)
             self._turns.add(key)
             return
         failures = self._failures[key] = self._failures.get(key, 0) + 1
@@ -150,7 +206,15 @@ class SlotController:
         log.warning("links of slots were not created: trying again", route=key, error=str(error), number=len(errors))
         if not is_outage(error):
             self._statuses.put_refusal(key, str(error))
+        self._due_soon.discard(key)
         self._turns.add_after(key, self._backoff.delay(failures - 1, error.retry_after_seconds))
+
+    def _waits_for_pods(self, key: RouteKey, *, is_new: bool) -> float:
+        """Returns for how many seconds pods that start get their share of the slots of a new route; 0 if it is over."""
+        now, until = asyncio.get_running_loop().time(), self._incomplete.get(key)
+        if until is None:
+            until = self._incomplete[key] = now + _START_SECONDS if is_new else now
+        return max(until - now, 0.0)
 
     async def _create_all(self, view: RouteView, creations: Sequence[tuple[int, PodKey]]) -> list[ClusterError]:
         """Creates links; returns why some were not created."""

@@ -3,6 +3,7 @@
 from collections.abc import Container, Sequence
 from datetime import datetime
 from itertools import islice
+from math import ceil
 
 from statefulroute.domain.keys import PodKey, slot_link_name
 from statefulroute.domain.route import RouteView
@@ -22,7 +23,7 @@ def missing_slots(view: RouteView, names: Container[str]) -> Sequence[int]:
 
 
 def plan_creations(
-    view: RouteView, missing: Sequence[int], now: datetime, limit: int | None = None
+    view: RouteView, missing: Sequence[int], now: datetime, limit: int | None = None, *, waits_for_pods: bool = False
 ) -> Sequence[tuple[int, PodKey]]:
     """Returns the slots whose links are created now, each with its pod; none while no pod takes new users.
 
@@ -31,6 +32,12 @@ def plan_creations(
         missing: the slots that have no link.
         now: the current time.
         limit: the largest number of slots; None is all.
+        waits_for_pods: whether pods of the workload that have not started yet get their share of the slots, too: no
+            pod gets more than the mean over all of them.
     """
     pods = [pod.key for pod in pods_for_slots(view, now)]
-    return list(islice(spread_slots(missing, pods, view.slot_counts), limit))
+    most = None
+    if waits_for_pods and view.workload is not None:
+        most = ceil((view.route.spec.slots or 0) / max(view.workload.replicas, len(pods), 1))
+    creations = islice(spread_slots(missing, pods, view.slot_counts, most), limit)
+    return list(creations)

@@ -25,7 +25,7 @@ def fewest_first(pods: Iterable[PodKey], counts: Mapping[PodKey, int]) -> PodKey
 
 
 def spread_slots(
-    slots: Iterable[int], pods: Iterable[PodKey], counts: Mapping[PodKey, int]
+    slots: Iterable[int], pods: Iterable[PodKey], counts: Mapping[PodKey, int], most: int | None = None
 ) -> Iterator[tuple[int, PodKey]]:
     """Yields each slot with the pod that has the fewest slots by then; nothing if there is no pod.
 
@@ -33,11 +33,14 @@ def spread_slots(
         slots: the slots that have no pod.
         pods: the pods that take slots.
         counts: how many slots each pod has; a pod without an entry has none.
+        most: how many slots a pod gets at most; None is any number.
     """
     heap = [(counts.get(pod, 0), pod_sort_key(pod), pod) for pod in pods]
     heapq.heapify(heap)
     for slot in slots if heap else ():
         count, rank, pod = heap[0]
+        if most is not None and count >= most:
+            return
         heapq.heapreplace(heap, (count + 1, rank, pod))
         yield slot, pod
 
