@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 #: The names of the browser in the packages of distributions.
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -22,6 +22,7 @@ def running_browser() -> Iterator[Browser]:
     if program is None:
         pytest.skip("there is no Chromium on this machine: install it as root by `make browser-packages`")
     with sync_playwright() as playwright:
+        expect.set_options(timeout=_TIMEOUT_MILLISECONDS)
         # The sandbox of the browser does not work for root; the pages are ours.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield browser

@@ -9,7 +9,7 @@ import msgspec
 
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.cli.dry_run import DryRun
-from statefulroute.cli.output.messages import log_to_stderr, print_message
+from statefulroute.cli.output.messages import print_message
 from statefulroute.cluster.errors import (
     APIError,
     ClusterError,
@@ -119,7 +119,6 @@ class Cluster:
         """
         from statefulroute.cluster.link_store import LinkStore  # noqa: PLC0415 - most commands only read
 
-        log_to_stderr()
         return LinkStore(
             self.client,
             self.one_namespace(),

@@ -40,6 +40,7 @@ class PodView(msgspec.Struct, frozen=True, rename="camel"):
         revision: the revision of the template that it has; empty if the route has no rollout.
         closing: why it closes; None if it does not.
         is_handing_over: whether it hands its users over to other pods.
+        spec_state: its routing state in the spec of the route; empty if the spec does not set it.
     """
 
     name: str
@@ -55,13 +56,14 @@ class PodView(msgspec.Struct, frozen=True, rename="camel"):
     revision: str = ""
     closing: Closing | None = None
     is_handing_over: bool = False
+    spec_state: str = ""
 
 
 def pod_views(route: Object, links: RouteLinks) -> list[PodView]:
     """Returns the pods of a route by index or name: those in its status, and further ones that have links."""
-    status, counts = route.get("status", {}), links.counts()
+    status, counts, states = route.get("status", {}), links.counts(), _spec_states(route["spec"])
     lost = {pod["name"]: pod["cause"] for pod in status.get("lostPods", ())}
-    listed = [_listed(pod, counts, lost) for pod in status.get("pods", ())]
+    listed = [_listed(pod, counts, lost, states) for pod in status.get("pods", ())]
     known, names = {pod.key for pod in listed}, links.names()
     others = [pod for pod in counts if pod is not None and pod not in known]
     unlisted = [
@@ -71,7 +73,15 @@ def pod_views(route: Object, links: RouteLinks) -> list[PodView]:
     return sorted([*listed, *unlisted], key=lambda pod: pod_sort_key(pod.key))
 
 
-def _listed(pod: Object, counts: Mapping[PodKey | None, int], lost: Mapping[str, str]) -> PodView:
+def _spec_states(spec: Object) -> dict[PodKey, str]:
+    """Returns the routing states of single pods that the spec of a route sets."""
+    by_index = {each["index"]: each["routingState"] for each in spec.get("pods", ())}
+    return by_index | {each["name"]: each["routingState"] for each in spec.get("namedPods", ())}
+
+
+def _listed(
+    pod: Object, counts: Mapping[PodKey | None, int], lost: Mapping[str, str], states: Mapping[PodKey, str]
+) -> PodView:
     key: PodKey = pod["index"] if "index" in pod else pod["name"]
     load, links, closing = pod.get("weightedLoadMilli"), counts.get(key, 0), pod.get("closing")
     elsewhere = total_links(pod) - pod.get("links", 0)
@@ -89,6 +99,7 @@ def _listed(pod: Object, counts: Mapping[PodKey | None, int], lost: Mapping[str,
         revision=pod.get("revision", ""),
         closing=None if closing is None else Closing(closing.get("reason", "Unknown"), closing.get("deadline", "")),
         is_handing_over=bool(pod.get("handingOver")),
+        spec_state=states.get(key) or states.get(pod["name"], ""),
     )
 
 

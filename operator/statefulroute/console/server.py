@@ -1,10 +1,12 @@
 """Serves the pages of the console, and what they show, over HTTP."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import TypeVar
 
+import msgspec
 from aiohttp import web
 
 from statefulroute.api.limits import INT32_MAX
@@ -12,6 +14,7 @@ from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.runner import error_message
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import ClusterError
+from statefulroute.console.acts import ActRequest, Rights, perform
 from statefulroute.console.checks import InstallationChecks
 from statefulroute.console.events import RouteEvents
 from statefulroute.console.namespaces import Scope
@@ -23,6 +26,8 @@ from statefulroute.console.views import link_item, link_page, overview, route_pa
 from statefulroute.console.watcher import Watcher
 from statefulroute.domain.keys import PodKey, RouteKey
 
+T = TypeVar("T")
+
 #: The maximum and the usual number of routes and links in a page.
 _MAX_PAGE, _PAGE = 200, 50
 
@@ -31,6 +36,9 @@ _MAX_FOUND = 50
 
 #: The number of browser pages that receive changes at the same time.
 _MAX_STREAMS = 32
+
+#: The size of the description of an act.
+_MAX_REQUEST_BYTES = 16_384
 
 #: The least time between two snapshots of a page, in seconds.
 _OVERVIEW_PAUSE, _ROUTE_PAUSE = 1.0, 0.4
@@ -57,13 +65,14 @@ class ConsoleServer:
         self._checked = replace(self.cluster, namespace=namespaces[0] if len(namespaces) == 1 else None)
         self._checks = InstallationChecks(self._checked)
         self._events = RouteEvents(self.cluster)
+        self._rights = Rights(self.cluster)
         self._files = load_static_files()
         self._streams = 0
         self._stopping = asyncio.Event()
 
     def application(self) -> web.Application:
         """Returns the application for aiohttp."""
-        app = web.Application(middlewares=[guard(self.access)])
+        app = web.Application(middlewares=[guard(self.access)], client_max_size=_MAX_REQUEST_BYTES)
         app.on_response_prepare.append(add_headers)
         app.on_shutdown.append(self._stop)
         route = "/{token}/api/routes/{namespace}/{name}"
@@ -80,6 +89,8 @@ class ConsoleServer:
                 web.get(f"{route}/stream", self._stream_route),
                 web.get(f"{route}/links", self._list_links),
                 web.get(f"{route}/events", self._list_events),
+                web.get(f"{route}/rights", self._list_rights),
+                web.post(f"{route}/acts", self._act),
                 web.get("/{token}/{path:.*}", self._static),
             ]
         )
@@ -166,10 +177,27 @@ class ConsoleServer:
         )
 
     async def _list_events(self, request: web.Request) -> web.Response:
+        return json_response(await _answer(self._events.of_route(_route_key(request))))
+
+    async def _list_rights(self, request: web.Request) -> web.Response:
+        return json_response(await _answer(self._rights.in_namespace(_route_key(request).namespace)))
+
+    async def _act(self, request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            raise RequestError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "an act is sent as application/json")
         try:
-            return json_response(await self._events.of_route(_route_key(request)))
-        except ClusterError as error:
-            raise RequestError(HTTPStatus.BAD_GATEWAY, error_message(error)) from error
+            act = msgspec.json.decode(await request.read(), type=ActRequest)
+        except msgspec.DecodeError as error:
+            raise RequestError(HTTPStatus.BAD_REQUEST, f"this is not an act: {error}") from error
+        return json_response(await perform(self.cluster, _route_key(request), act))
+
+
+async def _answer(reading: Awaitable[T]) -> T:
+    """Returns what the API server answers; if it does not, the response says why."""
+    try:
+        return await reading
+    except ClusterError as error:
+        raise RequestError(HTTPStatus.BAD_GATEWAY, error_message(error)) from error
 
 
 def _no_changes(number: int) -> tuple[object, int]:

@@ -16,7 +16,7 @@ from statefulroute.console.pods import PodView, capacity, pod_views
 from statefulroute.console.recent_changes import NumberedChange
 from statefulroute.console.routes import SEVERITIES, Card, Problem, RouteRecord, make_card, route_problems
 from statefulroute.console.watcher import Watcher
-from statefulroute.domain.keys import PodKey, RouteKey
+from statefulroute.domain.keys import PodKey, RouteKey, link_name
 
 #: How long the operator may take to observe a change of a route.
 _OBSERVE_TIME = timedelta(seconds=5)
@@ -76,12 +76,22 @@ class Condition(msgspec.Struct, frozen=True):
     message: str
 
 
+class RouteSpec(msgspec.Struct, frozen=True, rename="camel"):
+    """The fields of the spec of a route that acts change, or depend on."""
+
+    replicas: int | None
+    is_autoscaled: bool
+    has_rollout: bool
+    has_hand_over: bool
+
+
 class RoutePage(msgspec.Struct, frozen=True, rename="camel"):
     """The page of a route."""
 
     now: datetime
     connection: Connection
     card: Card
+    spec: RouteSpec
     links: int
     waiting_links: int
     states: list[tuple[str, str, int]]
@@ -107,6 +117,8 @@ class LinkItem(msgspec.Struct, frozen=True, rename="camel"):
     reason: str
     is_observed: bool
     expires: datetime | None
+    is_user: bool
+    """Whether it binds a user, and not a slot."""
 
 
 class LinkPage(msgspec.Struct, frozen=True, rename="camel"):
@@ -215,6 +227,7 @@ def route_page(watcher: Watcher, key: RouteKey, *, scope: str, now: datetime) ->
         now=now,
         connection=connection(watcher, scope),
         card=make_card(route, now),
+        spec=_spec(route["spec"]),
         links=len(links),
         waiting_links=len(links.of_pod(None)),
         states=[(phase, reason, count) for (phase, reason), count in sorted(links.states.items())],
@@ -228,6 +241,10 @@ def route_page(watcher: Watcher, key: RouteKey, *, scope: str, now: datetime) ->
         changes=changes.of_route(key)[:_SHOWN_CHANGES],
         last_change=changes.last_number,
     )
+
+
+def _spec(spec: Object) -> RouteSpec:
+    return RouteSpec(spec.get("replicas"), "autoscaling" in spec, "rollout" in spec, "handOver" in spec)
 
 
 def _conditions(route: Object) -> list[Condition]:
@@ -257,4 +274,5 @@ def link_item(link: LinkState) -> LinkItem:
         reason=link.reason,
         is_observed=link.is_observed,
         expires=link.expire_time,
+        is_user=link.name == link_name(link.route, link.subject),
     )

@@ -1,7 +1,9 @@
 """Messages to users: one line each, without characters that control a terminal."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import typer
 
@@ -11,6 +13,20 @@ from statefulroute.cli.dry_run import DryRun
 _LIBRARY = "statefulroute"
 
 
+_collected: ContextVar[list[str] | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def collect_messages() -> Iterator[list[str]]:
+    """Returns a context in which this task collects messages, instead of printing them."""
+    messages: list[str] = []
+    token = _collected.set(messages)
+    try:
+        yield messages
+    finally:
+        _collected.reset(token)
+
+
 def print_message(message: str, *, err: bool = False) -> None:
     """Print a message as one line; unprintable characters in it (for example of a uid) are escaped.
 
@@ -18,7 +34,11 @@ def print_message(message: str, *, err: bool = False) -> None:
         message: the message.
         err: whether to print it on the standard error.
     """
-    typer.echo(printable(message), err=err)
+    collected = _collected.get()
+    if collected is None:
+        typer.echo(printable(message), err=err)
+    else:
+        collected.append(printable(message))
 
 
 def print_change(message: str, *, dry_run: DryRun) -> None:

@@ -57,3 +57,24 @@ async function decode(response) {
   if (!response.ok) throw new RequestError(response.status, value.message);
   return value;
 }
+
+/**
+ * Does something, or with `dryRun` asks the API server whether it would accept it.
+ * @param {string} namespace
+ * @param {string} name the route
+ * @param {import("./types.js").ActRequest} request
+ * @returns {Promise<{messages: string[]}>}
+ */
+export async function act(namespace, name, request) {
+  let response;
+  try {
+    response = await fetch(`${routePath(namespace, name)}/acts`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(request),
+    });
+  } catch {
+    throw new RequestError(0, "the console does not answer, so it is not known whether this was done");
+  }
+  return await decode(response);
+}

@@ -15,6 +15,7 @@ import { printable } from "./text.js";
  * @property {string} problem why nothing is received from the console
  * @property {string} theme
  * @property {boolean} isMotionOn
+ * @property {string} done what the last act has done
  */
 
 /** @returns {Place | null} */
@@ -41,7 +42,7 @@ class App extends Component {
   constructor(props) {
     super(props);
     /** @type {State} */
-    this.state = { place: currentPlace(), connection: null, problem: "", theme: theme(), isMotionOn: motion() };
+    this.state = { place: currentPlace(), connection: null, problem: "", theme: theme(), isMotionOn: motion(), done: "" };
     this.onConnection = this.onConnection.bind(this);
   }
 
@@ -89,9 +90,14 @@ class App extends Component {
               user=${place.query.user ?? ""}
               select=${(/** @type {Record<string, string>} */ query) => location.replace(routeHref(place.namespace, place.name, query))}
               onConnection=${this.onConnection}
+              onDone=${(/** @type {string} */ done) => this.setState({ done })}
             />`
           : html`<${OverviewPage} onConnection=${this.onConnection} />`}
       </main>
+      <div class="toast" role="status">
+        ${this.state.done &&
+        html`<p><${Icon} shape="disc" tone="good" /> <span>${printable(this.state.done)}</span> <button class="quiet" onClick=${() => this.setState({ done: "" })}>Dismiss</button></p>`}
+      </div>
     `;
   }
 
@@ -135,6 +141,7 @@ function skip(event) {
  */
 function pressShortcut(event) {
   const isTyping = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
+  if (document.querySelector("dialog[open]")) return;
   if (event.ctrlKey || event.metaKey || event.altKey || (isTyping && event.key !== "Escape")) return;
   const target = [...document.querySelectorAll("[data-key]")].find((each) => each.getAttribute("data-key") === event.key);
   if (!(target instanceof HTMLElement)) return;

@@ -1,5 +1,6 @@
 /** The links of a route or of one of its pods, a page at a time, with a search by uid. */
 
+import { handOverAct, moveAct, unlinkAct } from "./acts.js";
 import { get, RequestError, routePath, withQuery } from "./api.js";
 import { Component, html } from "./html.js";
 import { Icon, phaseState } from "./icons.js";
@@ -15,6 +16,8 @@ const REFRESH_MILLISECONDS = 1500;
  * @property {import("./types.js").RoutePage} page
  * @property {import("./types.js").PodView | null} pod only the links of this pod
  * @property {string} search the uid that is searched at first
+ * @property {import("./types.js").Rights | null} rights
+ * @property {(act: import("./acts.js").Act) => void} choose
  *
  * @typedef {object} State
  * @property {import("./types.js").LinkPage | null} list
@@ -97,8 +100,9 @@ export class LinkTable extends Component {
   }
 
   render() {
-    const { page, pod } = this.props;
+    const { page, pod, rights, choose } = this.props;
     const { list, search, cursors, problem } = this.state;
+    const canAct = Boolean(rights?.patchLinks || rights?.deleteLinks);
     const label = pod ? `Links of ${printable(pod.name)}` : "Links";
     return html`<section class="panel" aria-labelledby="links-title">
       <div class="head">
@@ -117,10 +121,11 @@ export class LinkTable extends Component {
                 <th scope="col">Pod</th>
                 <th scope="col">Phase</th>
                 <th scope="col">Expires</th>
+                ${canAct && html`<th scope="col"><span class="sr-only">Acts</span></th>`}
               </tr>
             </thead>
             <tbody>
-              ${list.links.map((link) => html`<${LinkRow} key=${link.uid} link=${link} now=${page.now} />`)}
+              ${list.links.map((link) => html`<${LinkRow} key=${link.uid} link=${link} page=${page} rights=${canAct ? rights : null} choose=${choose} />`)}
             </tbody>
           </table></div>`
         : list && html`<p class="empty">${search ? `No uid contains “${printable(search)}”.` : "No links."}</p>`}
@@ -139,14 +144,20 @@ function Pager({ list, cursors, turn }) {
   </nav>`;
 }
 
-/** @param {{link: import("./types.js").LinkItem, now: string}} props */
-function LinkRow({ link, now }) {
+/** @param {{link: import("./types.js").LinkItem, page: import("./types.js").RoutePage, rights: import("./types.js").Rights | null, choose: (act: import("./acts.js").Act) => void}} props */
+function LinkRow({ link, page, rights, choose }) {
   const phase = phaseState(link.phase);
   const isUsual = link.reason === link.phase || !link.reason;
   return html`<tr>
     <td><${Uid} uid=${link.uid} /></td>
     <td>${printable(link.pod)}</td>
     <td><${Icon} ...${phase} /> ${phase.label}${isUsual ? "" : html` <small>${link.reason}</small>`}</td>
-    <td>${link.expires ? html`<span title=${link.expires}>${timeLeft(link.expires, now)}</span>` : html`<span class="muted">never</span>`}</td>
+    <td>${link.expires ? html`<span title=${link.expires}>${timeLeft(link.expires, page.now)}</span>` : html`<span class="muted">never</span>`}</td>
+    ${rights &&
+    html`<td class="row-acts">
+      ${link.isUser && rights.patchLinks && html`<button class="quiet" aria-label=${`Move ${printable(link.uid)}`} onClick=${() => choose(moveAct(link, page.pods))}>Move…</button>`}
+      ${link.isUser && rights.patchLinks && page.spec.hasHandOver && html`<button class="quiet" aria-label=${`Hand over ${printable(link.uid)}`} onClick=${() => choose(handOverAct(link, page.pods))}>Hand over…</button>`}
+      ${link.isUser && rights.deleteLinks && html`<button class="quiet" aria-label=${`Unlink ${printable(link.uid)}`} onClick=${() => choose(unlinkAct(link))}>Unlink…</button>`}
+    </td>`}
   </tr>`;
 }

@@ -1,6 +1,7 @@
 /** The page of a route: its pods, its links, and what changes. */
 
-import { routePath } from "./api.js";
+import { ActButtons, ActDialog, podActs, routeActs } from "./acts.js";
+import { get, routePath } from "./api.js";
 import { Changes, Events } from "./changes.js";
 import { fly } from "./flights.js";
 import { Component, html } from "./html.js";
@@ -20,7 +21,13 @@ import { loadText, number, plural, printable, timeLeft } from "./text.js";
  * @property {(query: Record<string, string>) => void} select changes the query of the address
  * @property {(connection: import("./types.js").Connection | null, problem: string) => void} onConnection
  *
- * @typedef {{page: import("./types.js").RoutePage | null, isMissing: boolean}} State
+ * @property {(message: string) => void} onDone receives what an act has done
+ *
+ * @typedef {object} State
+ * @property {import("./types.js").RoutePage | null} page
+ * @property {boolean} isMissing
+ * @property {import("./types.js").Rights | null} rights
+ * @property {import("./acts.js").Act | null} act the act that the viewer has chosen
  */
 
 /** @extends {Component<Props, State>} */
@@ -29,7 +36,7 @@ export class RouteView extends Component {
   constructor(props) {
     super(props);
     /** @type {State} */
-    this.state = { page: null, isMissing: false };
+    this.state = { page: null, isMissing: false, rights: null, act: null };
     /** @type {PageStream | null} */
     this.stream = null;
   }
@@ -45,6 +52,16 @@ export class RouteView extends Component {
       changes: (changes) => fly(changes),
       failed: (problem) => this.props.onConnection(null, problem),
     });
+    get(`${routePath(namespace, name)}/rights`).then(
+      (rights) => this.setState({ rights }),
+      () => {}, // without an answer, no act is offered
+    );
+  }
+
+  /** @param {string} message */
+  closeAct(message) {
+    this.setState({ act: null });
+    if (message) this.props.onDone(message);
   }
 
   componentWillUnmount() {
@@ -53,15 +70,16 @@ export class RouteView extends Component {
 
   render() {
     const { namespace, name, pod: podName, user, select } = this.props;
-    const { page, isMissing } = this.state;
+    const { page, isMissing, rights, act } = this.state;
     if (isMissing) {
       return html`<h1>${printable(name)}</h1>
         <p class="empty">The route ${printable(`${namespace}/${name}`)} does not exist. <a href="#/">All routes</a></p>`;
     }
     if (!page) return html`<p class="boot" role="status">Reading ${printable(name)}…</p>`;
     const pod = page.pods.find((each) => each.name === podName) ?? null;
+    const choose = (/** @type {import("./acts.js").Act} */ chosen) => this.setState({ act: chosen });
     return html`
-      <${Head} page=${page} />
+      <${Head} page=${page} rights=${rights} choose=${choose} />
       <${Problems} problems=${page.problems} label="Problems of this route" />
       <${Closing} page=${page} />
       <section class="panel" aria-labelledby="pods-title">
@@ -74,21 +92,22 @@ export class RouteView extends Component {
           ? html`<${Tiles} page=${page} selected=${pod?.name ?? ""} select=${(/** @type {string} */ each) => select({ pod: each, user: "" })} />`
           : html`<p class="empty">There are no pods.</p>`}
         ${page.omittedPods > 0 && html`<p class="muted">The status does not list ${plural(page.omittedPods, "other pod")}: the route has too many.</p>`}
-        ${pod && html`<${PodDetails} pod=${pod} now=${page.now} close=${() => select({ pod: "", user: "" })} />`}
+        ${pod && html`<${PodDetails} pod=${pod} now=${page.now} rights=${rights} choose=${choose} close=${() => select({ pod: "", user: "" })} />`}
       </section>
       <div class="columns">
-        <${LinkTable} page=${page} pod=${pod} search=${user} />
+        <${LinkTable} page=${page} pod=${pod} search=${user} rights=${rights} choose=${choose} />
         <div>
           <${Changes} changes=${page.changes} />
           <${Events} namespace=${namespace} name=${name} />
         </div>
       </div>
+      ${act && html`<${ActDialog} namespace=${namespace} name=${name} act=${act} close=${(/** @type {string} */ message) => this.closeAct(message)} />`}
     `;
   }
 }
 
-/** @param {{page: import("./types.js").RoutePage}} props */
-function Head({ page }) {
+/** @param {{page: import("./types.js").RoutePage, rights: import("./types.js").Rights | null, choose: (act: import("./acts.js").Act) => void}} props */
+function Head({ page, rights, choose }) {
   const { card } = page;
   const state = routeState(card.state);
   return html`
@@ -97,6 +116,7 @@ function Head({ page }) {
         <h1><${Icon} ...${state} /> ${card.name} <span class="state tone-${state.tone}">${state.label}</span></h1>
         <p class="muted">${card.namespace} · ${card.workload}${card.isPaused ? " · rollout paused" : ""}</p>
       </div>
+      ${rights?.patchRoutes && html`<${ActButtons} acts=${routeActs(page)} choose=${choose} />`}
     </div>
     <dl class="figures">
       <${Figure} label="Pods">${number(card.routablePods)}<small> of ${number(card.replicas)} serve</small><//>
@@ -125,14 +145,17 @@ function Closing({ page }) {
   </p>`;
 }
 
-/** @param {{pod: import("./types.js").PodView, now: string, close: () => void}} props */
-function PodDetails({ pod, now, close }) {
+/** @param {{pod: import("./types.js").PodView, now: string, rights: import("./types.js").Rights | null, choose: (act: import("./acts.js").Act) => void, close: () => void}} props */
+function PodDetails({ pod, now, rights, choose, close }) {
   const state = podState(pod);
   const elsewhere = pod.totalLinks - pod.links;
   return html`<section class="details" aria-label=${`Pod ${printable(pod.name)}`}>
     <div class="head">
       <h3><${Icon} ...${state} /> ${printable(pod.name)} <span class="state tone-${state.tone}">${state.label}</span></h3>
-      <button class="quiet" onClick=${close} data-key="Escape">Close</button>
+      <div class="acts">
+        ${rights?.patchRoutes && html`<${ActButtons} acts=${podActs(pod)} choose=${choose} />`}
+        <button class="quiet" onClick=${close} data-key="Escape">Close</button>
+      </div>
     </div>
     <dl class="figures small">
       <${Figure} label="In Kubernetes">${pod.serviceState}<//>

@@ -54,6 +54,7 @@
  * @property {string} revision
  * @property {{reason: string, deadline: string} | null} closing
  * @property {boolean} isHandingOver
+ * @property {string} specState
  *
  * @typedef {object} LinkChange
  * @property {string} subject
@@ -69,6 +70,7 @@
  * @property {string} now
  * @property {Connection} connection
  * @property {Card} card
+ * @property {{replicas: number | null, isAutoscaled: boolean, hasRollout: boolean, hasHandOver: boolean}} spec
  * @property {number} links
  * @property {number} waitingLinks
  * @property {[string, string, number][]} states
@@ -91,9 +93,22 @@
  * @property {string} reason
  * @property {boolean} isObserved
  * @property {string | null} expires
+ * @property {boolean} isUser
  *
  * @typedef {{total: number, links: LinkItem[], next: string}} LinkPage
  * @typedef {{time: string, type: string, reason: string, note: string, count: number}} RouteEvent
+ *
+ * @typedef {{patchRoutes: boolean, patchLinks: boolean, deleteLinks: boolean}} Rights
+ * @typedef {"drain" | "shutdown" | "undrain" | "set-state" | "scale" | "pause" | "resume" | "confirm-loss" | "move" | "hand-over" | "unlink"} ActName
+ *
+ * @typedef {object} ActRequest
+ * @property {ActName} act
+ * @property {boolean} [dryRun]
+ * @property {string} [pod]
+ * @property {string} [uid]
+ * @property {string} [onlyFrom]
+ * @property {string} [state]
+ * @property {number} [replicas]
  */
 
 export {};
