@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,8 +49,23 @@ class Chat:
 
     def move(self, guest: ChatGuest, pod: ChatPod) -> None:
         """Moves a room to another pod, as a user does."""
-        link = f"{self.service.name}.{guest.uid}"
-        self.service.client.patch(PodLink, link, self.service.namespace, {"spec": index_of(pod)})
+        self._patch(guest, index_of(pod) | {"handOver": None})
+
+    def hand_over(self, guest: ChatGuest, pod: ChatPod) -> None:
+        """Asks for the hand-over of a room to another pod."""
+        self._patch(guest, {"handOver": index_of(pod) | {"startTime": datetime.now(UTC).isoformat()}})
+
+    def link(self, guest: ChatGuest) -> str:
+        """Returns the name of the link of a guest's room."""
+        return f"{self.service.name}.{guest.uid}"
+
+    def phase(self, guest: ChatGuest) -> str:
+        """Returns the phase of the link of a guest's room."""
+        link = self.service.client.get(PodLink, self.link(guest), self.service.namespace)
+        return str(link.get("status", {}).get("phase"))
+
+    def _patch(self, guest: ChatGuest, spec: dict[str, Any]) -> None:
+        self.service.client.patch(PodLink, self.link(guest), self.service.namespace, {"spec": spec})
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +157,43 @@ def test_guest_follows_its_room_with_all_its_lines(chat: Chat) -> None:
     assert holders(chat.pods, guest.uid) == [other.name]
     assert pod.say(guest.uid, "lost") == (421, f"the room is not here: pod {index_of(other)['podIndex']} holds it")
     guest.leave()
+
+
+def test_room_is_handed_over_with_the_lines_that_are_typed_meanwhile(chat: Chat) -> None:
+    guest = chat.join()
+    pod = pod_named(chat.pods, guest.await_joined()[0])
+    other = other_pod(chat.pods, pod)
+    for number in range(20):
+        guest.type(f"before {number}")
+    chat.service.edit_route(handOver={"timeoutSeconds": 600})  # nobody moves the room but its pod
+    chat.hand_over(guest, other)
+    for number in range(20):
+        guest.type(f"after {number}")
+    assert guest.await_joined()[0] == other.name
+    guest.say("end")
+    link = chat.service.await_bound(chat.link(guest))
+    assert link["previous"]["reason"] == "HandedOver"
+    chat.service.edit_route(handOver=None)
+    lines = [line for line in guest.received if line.startswith(("before", "after"))]
+    sent = [f"before {number}" for number in range(20)] + [f"after {number}" for number in range(20)]
+    assert list(dict.fromkeys(lines)) == sent
+
+
+def test_withdrawn_hand_over_lets_the_room_go_on(chat: Chat) -> None:
+    guest = chat.join()
+    pod = pod_named(chat.pods, guest.await_joined()[0])
+    chat.service.edit_route(handOver={"timeoutSeconds": 600})
+    pod.freeze_server()  # it does not confirm
+    try:
+        chat.hand_over(guest, other_pod(chat.pods, pod))
+        eventually(lambda: chat.phase(guest) == "HandingOver", "the room is handed over")
+        chat.move(guest, pod)  # cancels the hand-over
+        eventually(lambda: chat.phase(guest) == "Bound", "the hand-over is withdrawn")
+    finally:
+        pod.thaw_server()
+    guest.say("still here")
+    assert holders(chat.pods, guest.uid) == [pod.name]
+    chat.service.edit_route(handOver=None)
 
 
 def test_cut_off_pod_cannot_write_to_a_room_that_has_moved(chat: Chat) -> None:

@@ -3,6 +3,7 @@
 import json
 import queue
 import re
+import signal
 import subprocess
 import threading
 import time
@@ -118,6 +119,16 @@ class ChatPod:
         assert self._server is not None
         code = self._server.wait(TIMEOUT_SECONDS)
         assert code == 0, f"the server of {self.name} ended with {code}:\n{self.last_lines}"
+
+    def freeze_server(self) -> None:
+        """Stops the server without ending it."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGSTOP)
+
+    def thaw_server(self) -> None:
+        """Lets the server go on."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGCONT)
 
     def kill_server(self) -> None:
         """Kills the server if it runs."""

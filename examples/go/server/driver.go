@@ -72,6 +72,11 @@ func (driver *Driver) Users(ctx context.Context) ([]string, error) {
 	return answer.Users, err
 }
 
+// Confirm lets a room move to its new pod, now that its lines are stored and cannot change.
+func (driver *Driver) Confirm(ctx context.Context, id string) error {
+	return rest.Call(ctx, http.MethodPost, driver.url+"/v1/hand-overs/"+id+"/confirm", nil, nil)
+}
+
 // Token returns the fencing token of a room. The token of any later holder is greater.
 func (driver *Driver) Token(ctx context.Context, uid string) (int64, error) {
 	var answer sidecar.TokenAnswer
@@ -129,7 +134,7 @@ func (driver *Driver) follow(ctx context.Context, lastID *string, handle func(st
 	defer cancel()
 	watchdog := time.AfterFunc(silence, cancel)
 	defer watchdog.Stop()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, driver.url+"/v1/events", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, driver.url+"/v1/events?handOver=true", nil)
 	if err != nil {
 		return err
 	}

@@ -146,7 +146,7 @@ func say(rooms *Rooms, request *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return room.Say(strings.Join(strings.Fields(string(data)), " "))
+	return room.Say(request.Context(), strings.Join(strings.Fields(string(data)), " "))
 }
 
 func fail(response http.ResponseWriter, err error) {

@@ -106,8 +106,8 @@ func (rooms *Rooms) claim(ctx context.Context, uid string) (*Room, error) {
 	return &Room{uid: uid, token: token, store: rooms.store, lines: lines, guests: map[chan string]struct{}{}}, nil
 }
 
-// Close closes a room, if it is open, and sends its guests away.
-func (rooms *Rooms) Close(uid, reason string) {
+// get returns a room, or nil if it is not open. A room that is being opened opens first.
+func (rooms *Rooms) get(uid string) *Room {
 	rooms.mutex.Lock()
 	opening := rooms.opening[uid]
 	rooms.mutex.Unlock()
@@ -115,10 +115,16 @@ func (rooms *Rooms) Close(uid, reason string) {
 		<-opening
 	}
 	rooms.mutex.Lock()
-	room := rooms.rooms[uid]
-	delete(rooms.rooms, uid)
-	rooms.mutex.Unlock()
-	if room != nil {
+	defer rooms.mutex.Unlock()
+	return rooms.rooms[uid]
+}
+
+// Close closes a room, if it is open, and sends its guests away.
+func (rooms *Rooms) Close(uid, reason string) {
+	if room := rooms.get(uid); room != nil {
+		rooms.mutex.Lock()
+		delete(rooms.rooms, uid)
+		rooms.mutex.Unlock()
 		log.Printf("room %s closes: %s", uid, reason)
 		room.close(reason)
 		ctx, cancel := context.WithTimeout(context.Background(), sidecarTimeout)
@@ -187,6 +193,20 @@ func (rooms *Rooms) Handle(name string, data []byte) error {
 		if arrived.Route == rooms.driver.route {
 			rooms.arrive(arrived.Uid)
 		}
+	case "hand-over":
+		handOver, err := decode[sidecar.HandOverEvent](data)
+		if err != nil {
+			return err
+		}
+		rooms.handOver(handOver)
+	case "staying": // the hand-over was withdrawn
+		staying, err := decode[sidecar.StayingEvent](data)
+		if err != nil {
+			return err
+		}
+		if room := rooms.get(staying.Uid); room != nil && staying.Route == rooms.driver.route {
+			room.resume()
+		}
 	case "left":
 		left, err := decode[sidecar.LeftEvent](data)
 		if err != nil {
@@ -218,7 +238,22 @@ func (rooms *Rooms) arrive(uid string) {
 	}
 }
 
-// keep closes the rooms that are no longer linked to this pod.
+// handOver lets a room move. From now on it takes no lines: they wait for the new pod.
+func (rooms *Rooms) handOver(handOver sidecar.HandOverEvent) {
+	if handOver.Route != rooms.driver.route {
+		return
+	}
+	if room := rooms.get(handOver.Uid); room != nil {
+		room.pause() // a line that was being stored is stored now
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), sidecarTimeout)
+	defer cancel()
+	if err := rooms.driver.Confirm(ctx, handOver.Id); err != nil { // the operator moves the room at the deadline
+		log.Printf("the hand-over of room %s is not confirmed: %v", handOver.Uid, err)
+	}
+}
+
+// keep closes the rooms that are no longer linked to this pod, and confirms the hand-overs that wait.
 func (rooms *Rooms) keep(state sidecar.StateEvent) {
 	held := map[string]bool{}
 	for _, user := range state.Users {
@@ -228,6 +263,14 @@ func (rooms *Rooms) keep(state sidecar.StateEvent) {
 		if !held[uid] {
 			rooms.Close(uid, "it has moved")
 		}
+	}
+	for _, uid := range rooms.uids() {
+		if room := rooms.get(uid); room != nil {
+			room.resume()
+		}
+	}
+	for _, handOver := range state.HandOvers {
+		rooms.handOver(handOver)
 	}
 	rooms.forgetPublished() // the sidecar may have been restarted
 	ctx, cancel := context.WithTimeout(context.Background(), sidecarTimeout)
@@ -285,7 +328,8 @@ type Room struct {
 	mutex   sync.Mutex
 	lines   []string
 	guests  map[chan string]struct{}
-	closing string // why it is closed; empty if it is open
+	closing string        // why it is closed; empty if it is open
+	paused  chan struct{} // closed when lines are taken again; nil if they are taken
 }
 
 // Join adds a guest. It returns the lines so far, and a channel with the next ones, which is closed when the guest has
@@ -308,10 +352,25 @@ func (room *Room) Leave(guest chan string) {
 	delete(room.guests, guest)
 }
 
-// Say stores a line, and then sends it to all guests.
-func (room *Room) Say(line string) error {
-	room.mutex.Lock()
-	defer room.mutex.Unlock()
+// Say stores a line, and then sends it to all guests. A line waits while the room is handed over.
+func (room *Room) Say(ctx context.Context, line string) error {
+	for {
+		room.mutex.Lock()
+		paused := room.paused
+		if paused == nil {
+			defer room.mutex.Unlock()
+			return room.say(line)
+		}
+		room.mutex.Unlock()
+		select {
+		case <-paused:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (room *Room) say(line string) error {
 	if room.closing != "" {
 		return fmt.Errorf("%w: %s", ErrElsewhere, room.closing)
 	}
@@ -343,10 +402,34 @@ func (room *Room) Reason() string {
 	return room.closing
 }
 
+// pause lets lines wait, and returns once none is being stored.
+func (room *Room) pause() {
+	room.mutex.Lock()
+	defer room.mutex.Unlock()
+	if room.paused == nil {
+		room.paused = make(chan struct{})
+	}
+}
+
+// resume takes the lines that wait, and further ones.
+func (room *Room) resume() {
+	room.mutex.Lock()
+	defer room.mutex.Unlock()
+	room.release()
+}
+
+func (room *Room) release() {
+	if room.paused != nil {
+		close(room.paused)
+		room.paused = nil
+	}
+}
+
 func (room *Room) close(reason string) {
 	room.mutex.Lock()
 	defer room.mutex.Unlock()
 	room.closing = reason
+	room.release()
 	for guest := range room.guests {
 		close(guest)
 	}

@@ -12,6 +12,7 @@ export interface Events {
   state: Schemas["StateEvent"];
   arrived: Schemas["ArrivedEvent"];
   leaving: Schemas["LeavingEvent"];
+  "hand-over": Schemas["HandOverEvent"];
   staying: Schemas["StayingEvent"];
   left: Schemas["LeftEvent"];
   "cut-off": Schemas["CutOffEvent"];
@@ -63,6 +64,11 @@ export class Driver {
     return (await call<Schemas["UsersAnswer"]>("GET", `${this.url}/v1/users`)).users;
   }
 
+  /** Lets a room move to its new pod, now that its lines are stored and cannot change. */
+  async confirm(id: string): Promise<void> {
+    await call("POST", `${this.url}/v1/hand-overs/${id}/confirm`);
+  }
+
   /** Returns the fencing token of a room. The token of any later holder is greater. */
   async token(uid: string): Promise<number> {
     for (let tries = 0; ; tries++) {
@@ -100,7 +106,7 @@ export class Driver {
       const watchdog = setTimeout(() => silence.abort(new Error("nothing was received")), SILENCE_MS);
       try {
         const headers: HeadersInit = lastId ? { "Last-Event-ID": lastId } : {};
-        const response = await fetch(`${this.url}/v1/events`, { headers, signal: silence.signal });
+        const response = await fetch(`${this.url}/v1/events?handOver=true`, { headers, signal: silence.signal });
         await check(response);
         for await (const { id, ...event } of readEvents(response, () => watchdog.refresh())) {
           yield event;

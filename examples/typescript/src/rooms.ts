@@ -25,6 +25,8 @@ export class Room {
   private readonly guests = new Set<Guest>();
   private saving: Promise<void> = Promise.resolve();
   private closing: string | undefined;
+  /** Takes the lines that wait; undefined if none have to wait. */
+  private release: (() => void) | undefined;
 
   constructor(
     private readonly store: Store,
@@ -48,15 +50,30 @@ export class Room {
     this.guests.delete(guest);
   }
 
-  /** Stores a line, and then sends it to all guests. */
+  /** Stores a line, and then sends it to all guests. A line waits while the room is handed over. */
   say(line: string): Promise<void> {
     const saved = this.saving.then(() => this.add(line)); // one after another
     this.saving = saved.catch(() => {});
     return saved;
   }
 
+  /** Lets lines wait; the promise is fulfilled once none is being stored. */
+  pause(): Promise<void> {
+    if (this.release) return Promise.resolve();
+    const saved = this.saving;
+    this.saving = Promise.all([saved, new Promise<void>((resolve) => (this.release = resolve))]).then(() => {});
+    return saved;
+  }
+
+  /** Takes the lines that wait, and further ones. */
+  resume(): void {
+    this.release?.();
+    this.release = undefined;
+  }
+
   close(reason: string): void {
     this.closing = reason;
+    this.resume();
     for (const guest of this.guests) guest.close(reason);
     this.guests.clear();
   }
@@ -101,9 +118,14 @@ export class Rooms {
     return room;
   }
 
+  /** Returns a room, or undefined if it is not open. A room that is being opened opens first. */
+  private async get(uid: string): Promise<Room | undefined> {
+    return this.rooms.get(uid)?.catch(() => undefined);
+  }
+
   /** Closes a room, if it is open, and sends its guests away. */
   async close(uid: string, reason: string): Promise<void> {
-    const room = await this.rooms.get(uid)?.catch(() => undefined); // if it is being opened, it opens first
+    const room = await this.get(uid);
     if (!room) return;
     console.error(`room ${uid} closes: ${reason}`);
     this.rooms.delete(uid);
@@ -141,6 +163,11 @@ export class Rooms {
       case "arrived":
         // A room that was bound to this pod just before the pod denied new ones has to leave.
         if (this.isDraining && event.data.route === this.driver.pod.route) await this.release(event.data.uid);
+        return;
+      case "hand-over":
+        return this.handOver(event.data);
+      case "staying": // the hand-over was withdrawn
+        if (event.data.route === this.driver.pod.route) (await this.get(event.data.uid))?.resume();
         return;
       case "left":
         if (event.data.route === this.driver.pod.route) await this.close(event.data.uid, "it has moved");
@@ -184,12 +211,26 @@ export class Rooms {
     }
   }
 
-  /** Closes the rooms that are no longer linked to this pod. */
+  /** Lets a room move. From now on it takes no lines: they wait for the new pod. */
+  private async handOver({ id, route, uid }: Events["hand-over"]): Promise<void> {
+    if (route !== this.driver.pod.route) return;
+    await (await this.get(uid))?.pause(); // a line that was being stored is stored now
+    try {
+      await this.driver.confirm(id);
+    } catch (error) {
+      // The operator moves the room at the deadline.
+      console.error(`the hand-over of room ${uid} is not confirmed: ${reasonOf(error)}`);
+    }
+  }
+
+  /** Closes the rooms that are no longer linked to this pod, and confirms the hand-overs that wait. */
   private async keep(state: Events["state"]): Promise<void> {
     const held = new Set(state.users.filter((user) => user.route === this.driver.pod.route).map((user) => user.uid));
     for (const uid of [...this.rooms.keys()]) {
       if (!held.has(uid)) await this.close(uid, "it has moved");
     }
+    for (const uid of this.rooms.keys()) (await this.get(uid))?.resume();
+    for (const handOver of state.handOvers) await this.handOver(handOver);
     this.published = undefined; // the sidecar may have been restarted
     await this.publish();
     await (state.isCutOff ? this.cutOff() : this.accept());
