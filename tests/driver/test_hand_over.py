@@ -83,9 +83,11 @@ async def test_user_is_handed_over(in_a_pod: pytest.MonkeyPatch, cluster: LocalC
         assert saved == [LeavingUser("game", "alice", 1, leaving.deadline)]
         assert await take(arrivals) == [UserArrived("game", "alice", 0)]
         assert new.token("alice") > first
+    status = await asyncio.to_thread(users.await_bound, "game.alice")
     link = await asyncio.to_thread(users.client.get, PodLink, "game.alice", users.namespace)
     spec = link["spec"]
     assert (spec["podIndex"], spec["ttlSeconds"], "handOver" in spec) == (1, 600, False)
+    assert status["previous"]["reason"] == "HandedOver"
 
 
 async def test_hand_over_is_withdrawn_and_asked_for_again(
@@ -122,7 +124,7 @@ async def test_hand_over_is_withdrawn_and_asked_for_again(
     assert link["spec"]["podIndex"] == 2
 
 
-async def test_user_of_a_handler_that_fails_stays_until_somebody_moves_the_link(
+async def test_operator_moves_the_user_of_a_handler_that_fails(
     in_a_pod: pytest.MonkeyPatch, cluster: LocalCluster, users: Service
 ) -> None:
     del cluster
@@ -132,18 +134,39 @@ async def test_user_of_a_handler_that_fails_stays_until_somebody_moves_the_link(
     async def fail(_: LeavingUser) -> None:
         raise LookupError("of the application")
 
-    await asyncio.to_thread(users.link, "alice", podIndex=0)
+    users.edit_route(handOver={"timeoutSeconds": 1})
+    await asyncio.to_thread(lambda: users.await_bound(users.link("alice", podIndex=0)))
     async with driver_of(in_a_pod, 0) as old:
         old.on_leaving(fail)
         events = old.events()
         await take(events)
         await asyncio.to_thread(ask, users, "alice", 1)
-        await take(events)
-        async with asyncio.timeout(10):
-            while not failures:  # noqa: ASYNC110 - there is no event to wait for
-                await asyncio.sleep(0.02)
-        assert old.users() == {"alice"}
-        await asyncio.to_thread(patch, users, "alice", podIndex=1, handOver=None)  # as the operator does
-        assert await take(events) == [UserLeft("game", "alice", LeaveReason.UNBOUND)]
+        assert [type(event) for event in await take(events, 2)] == [UserLeaving, UserLeft]
+        assert len(failures) == 1
     link = await asyncio.to_thread(users.client.get, PodLink, "game.alice", users.namespace)
-    assert link["spec"]["podIndex"] == 1
+    assert (link["spec"]["podIndex"], "handOver" in link["spec"]) == (1, False)
+
+
+async def test_all_users_of_a_pod_that_is_shut_down_are_handed_over(
+    in_a_pod: pytest.MonkeyPatch, cluster: LocalCluster, users: Service
+) -> None:
+    del cluster
+    saved: set[str] = set()
+    uids = {f"user-{number}" for number in range(5)}
+
+    async def save(user: LeavingUser) -> None:
+        saved.add(user.uid)
+
+    await asyncio.to_thread(lambda: users.link_all(uids, podIndex=0))
+    await asyncio.to_thread(lambda: [users.await_bound(f"game.{uid}") for uid in uids])
+    async with driver_of(in_a_pod, 0) as old:
+        old.on_leaving(save)
+        try:
+            overrides = [{"index": 0, "routingState": "Shutdown"}]
+            users.edit_route(pods=overrides, onPodLost={"action": "Rebind"})
+            async with asyncio.timeout(60):
+                while old.users():  # noqa: ASYNC110 - there is no event to wait for
+                    await asyncio.sleep(0.05)
+            assert saved == uids
+        finally:
+            users.edit_route(pods=None, onPodLost=None)

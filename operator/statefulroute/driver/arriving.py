@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.domain.backoff import Backoff
@@ -84,6 +85,22 @@ class ArrivingUser(AsyncIterator[bytes]):
 ArrivingHandler = Callable[[ArrivingUser], Awaitable[None]]
 
 
+class _Arrival(NamedTuple):
+    """A user whose state another pod sends."""
+
+    service: str
+    uid: str
+    origin: str
+    parts: AsyncIterator[bytes]
+
+
+class _Asked(NamedTuple):
+    """The pod of a user, and the hand-over that the link asks it for."""
+
+    pod: PodKey
+    hand_over: HandOver
+
+
 class _Expected:
     """A user whose state this pod has taken.
 
@@ -134,10 +151,11 @@ class Arrivals:
         self._publish = publish
         self._read_timeout = read_timeout
         self._max_bytes = max_bytes
-        self._max_waiting = _WAITING * max_concurrent
+        self._max_requests = _WAITING * max_concurrent
         self._slots = asyncio.Semaphore(max_concurrent)
         self._count = count
-        self._arriving: set[tuple[str, str]] = set()
+        self._requests = 0
+        self._arriving: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._expected: dict[tuple[str, str], _Expected] = {}
         users.listen(self._user_changed)
 
@@ -153,21 +171,19 @@ class Arrivals:
         Raises:
             RefusedError: this pod does not take the user.
         """
-        key = service, uid
         if self._handler() is None:
             raise RefusedError(Refusal.NO_RECEIVER)
-        if service not in self._users.services:
-            raise RefusedError(Refusal.NOT_HANDED_OVER)
-        if key in self._arriving:
-            raise RefusedError(Refusal.ALREADY_ARRIVING)
-        if len(self._arriving) >= self._max_waiting:
+        if self._requests >= self._max_requests:
             raise RefusedError(Refusal.BUSY)
-        self._arriving.add(key)
+        self._requests += 1
         try:
-            async with self._slots:
-                await self._take(service, uid, origin, parts)
+            # Nothing of a user is touched for a pod that does not hand the user over.
+            asked = await self._check(service, uid, origin)
+            if (service, uid) in self._arriving:
+                raise RefusedError(Refusal.ALREADY_ARRIVING)
+            await self._take_unless_arrived(_Arrival(service, uid, origin, parts), asked)
         finally:
-            self._arriving.discard(key)
+            self._requests -= 1
 
     def reconsider(self, service: str, uid: str) -> None:
         """Looks whether a user still is to arrive."""
@@ -182,17 +198,55 @@ class Arrivals:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _take(self, service: str, uid: str, origin: str, parts: AsyncIterator[bytes]) -> None:
-        link, handler = await self._read_link(service, uid), self._handler()
+    async def _check(self, service: str, uid: str, origin: str) -> _Asked:
+        """Reads the link of a user, and returns what it asks for.
+
+        Raises:
+            RefusedError: the link asks the sending pod for no hand-over to this pod.
+        """
+        if service not in self._users.services:
+            raise RefusedError(Refusal.NOT_HANDED_OVER)
+        try:
+            link = await self._links.get(service, uid, fresh=True)
+        except (StatefulRouteError, ClusterError):
+            raise RefusedError(Refusal.UNAVAILABLE) from None
         hand_over = self._hand_over(link, origin)
         if link is None or link.pod is None or hand_over is None:
             raise RefusedError(Refusal.NOT_HANDED_OVER)
+        return _Asked(link.pod, hand_over)
+
+    async def _take_unless_arrived(self, arrival: _Arrival, asked: _Asked) -> None:
+        """Takes a user; the arrival of the user cancels this, so that no late state replaces a newer one."""
+        key = arrival.service, arrival.uid
+        taking = self._arriving[key] = asyncio.create_task(self._take_in_turn(arrival, asked))
+        try:
+            await taking
+        except asyncio.CancelledError:
+            if taking.cancelled() and (caller := asyncio.current_task()) is not None and not caller.cancelling():
+                raise RefusedError(Refusal.NOT_HANDED_OVER) from None
+            raise
+        finally:
+            del self._arriving[key]
+
+    async def _take_in_turn(self, arrival: _Arrival, asked: _Asked) -> None:
+        has_to_wait = self._slots.locked()
+        async with self._slots:
+            if has_to_wait:
+                asked = await self._check(arrival.service, arrival.uid, arrival.origin)
+            await self._take(arrival, asked)
+
+    async def _take(self, arrival: _Arrival, asked: _Asked) -> None:
+        service, uid, origin, parts = arrival
+        pod, hand_over = asked
+        handler = self._handler()
         if handler is None:
             raise RefusedError(Refusal.NO_RECEIVER)
         seconds = await self._read_timeout(service) or _TIMEOUT_SECONDS
         ends_at = asyncio.get_running_loop().time() + seconds
         deadline = datetime.now(UTC) + timedelta(seconds=seconds)
-        user = ArrivingUser(service, uid, link.pod, deadline, parts, self._max_bytes)
+        user = ArrivingUser(service, uid, pod, deadline, parts, self._max_bytes)
+        if self._users.get(service, uid) is not None:  # since the link was read
+            raise RefusedError(Refusal.NOT_HANDED_OVER)
         try:
             await self._call(handler, user)
         except StateTooLargeError:
@@ -222,20 +276,19 @@ class Arrivals:
             if self._count is not None:
                 self._count(user._size)  # noqa: SLF001
 
-    async def _read_link(self, service: str, uid: str) -> Link | None:
-        try:
-            return await self._links.get(service, uid, fresh=True)
-        except (StatefulRouteError, ClusterError):
-            raise RefusedError(Refusal.UNAVAILABLE) from None
-
     def _hand_over(self, link: Link | None, origin: str) -> HandOver | None:
         return hand_over_to(link, origin, self._server.pod_name, self._server.pod)
 
     # Users that do not arrive.
 
     def _user_changed(self, event: ServerChange) -> None:
-        if isinstance(event, UserArrived) and (expected := self._expected.pop((event.service, event.uid), None)):
+        if not isinstance(event, UserArrived):
+            return
+        key = event.service, event.uid
+        if (expected := self._expected.pop(key, None)) is not None:
             expected.task.cancel()
+        if (taking := self._arriving.get(key)) is not None:
+            taking.cancel()
 
     def _expect(self, service: str, uid: str, origin: str, hand_over: HandOver, ends_at: float) -> None:
         key = service, uid

@@ -79,8 +79,9 @@ class ServerHandOvers(ServerUsers):
 
         The function takes the state. When it returns, the other pod moves the user, and `UserArrived` follows; or
         `ArrivalCancelled`, if the hand-over was withdrawn meanwhile. It may be called several times for a user: the
-        last state counts. If it raises an exception, `LeavingUser.send` of the other pod does, too. Call it in the
-        event loop of the driver.
+        last state counts. If it raises an exception, `LeavingUser.send` of the other pod does, too. It is cancelled if
+        the user arrives while it runs, because the deadline is over: a late state never replaces a newer one. Call it
+        in the event loop of the driver.
 
         Args:
             handler: the function, which replaces the one before. None takes no states.

@@ -86,7 +86,8 @@ class ArrivingUser:
         uid: the user.
         origin: the pod that hands the user over: its index in a StatefulSet, otherwise its name.
         deadline: when the user arrives at the latest, whether this pod has the state or not.
-        is_withdrawn: whether the driver was closed while the handler runs.
+        is_withdrawn: whether the user has arrived while the handler runs, because the deadline is over, or the driver
+            was closed: the state must not replace a newer one.
     """
 
     def __init__(self, user: arriving.ArrivingUser) -> None:
@@ -98,7 +99,7 @@ class ArrivingUser:
         self._user = user
 
     def withdraw(self) -> None:
-        """Lets the handler know that the driver was closed; the driver calls it."""
+        """Lets the handler know that the state comes too late; the driver calls it."""
         self.is_withdrawn = True
 
     def read(self) -> bytes:

@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry
 
 from statefulroute import (
@@ -14,6 +17,7 @@ from statefulroute import (
     ArrivingUser,
     Configuration,
     DriverMetrics,
+    DriverTracing,
     ErrorCode,
     HandOverConfiguration,
     HandOverError,
@@ -25,6 +29,7 @@ from statefulroute import (
     UserArrived,
     sync,
 )
+from statefulroute.driver.refusals import RefusedError
 from statefulroute.sync.loop_thread import DriverInLoop
 from statefulroute.testing import InMemoryCluster
 from support.waiting import eventually
@@ -390,6 +395,73 @@ async def test_user_who_arrives_late_is_not_cancelled(
         assert await take(events) == [UserArrived("game", "alice", None)]
         assert new._arrivals is not None  # noqa: SLF001
         assert new._arrivals._expected == {}  # noqa: SLF001
+
+
+async def test_late_state_of_a_user_who_has_arrived_is_not_taken(cluster: InMemoryCluster) -> None:
+    """The operator has moved the user at the deadline, and the user may have changed the state at the new pod."""
+    is_called, ends = asyncio.Event(), []
+
+    async def receive(user: ArrivingUser) -> None:
+        is_called.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append(user.uid)
+
+    async with pods(cluster, "alice") as (_, new):
+        new.on_arriving(receive)
+        events = new.events()
+        links = f"/apis/statefulroute.io/v1alpha1/namespaces/{HERE}/podlinks"
+        cluster._client.update(links, "game.alice", {"spec": {"handOver": ASKED}})  # noqa: SLF001
+        assert new._arrivals is not None  # noqa: SLF001
+        sending = asyncio.create_task(new._arrivals.take("game", "alice", "game-0", parts(1, 1)))  # noqa: SLF001
+        await is_called.wait()
+        assert ends == []
+        cluster.end_hand_over("game", "alice")
+        assert await take(events) == [UserArrived("game", "alice", None)]
+        with pytest.raises(RefusedError):
+            await sending
+        assert ends == ["alice"]
+        with pytest.raises(RefusedError):
+            await new._arrivals.take("game", "alice", "game-0", parts(1, 1))  # noqa: SLF001
+        assert ends == ["alice"]
+
+
+async def test_pod_that_sends_for_the_users_of_others_does_not_delay_them(cluster: InMemoryCluster) -> None:
+    may_return = asyncio.Event()
+    one = Configuration(drain_seconds=0, hand_over=HandOverConfiguration(max_concurrent=1))
+
+    async def receive(user: ArrivingUser) -> None:
+        await may_return.wait()
+        await user.read()
+
+    limited = cluster.server_driver("game", 2, configuration=one, follow_users=True)
+    async with pods(cluster, "alice", "bob") as (old, _), limited as new:
+        old.on_leaving(Pod(b"state").send)
+        new.on_arriving(receive)
+        cluster.hand_over("game", "alice", 2)
+        assert new._arrivals is not None  # noqa: SLF001
+        await until(lambda: new._arrivals._arriving)  # type: ignore[union-attr]  # noqa: SLF001
+        for _ in range(100):  # of a compromised pod
+            with pytest.raises(RefusedError):
+                await new._arrivals.take("game", "bob", "game-1", parts(1, 1))  # noqa: SLF001
+        cluster.hand_over("game", "bob", 2)
+        await until(lambda: len(new._arrivals._arriving) == 2)  # type: ignore[union-attr]  # noqa: SLF001
+        may_return.set()
+        await until(lambda: cluster.links("game") == {"alice": 2, "bob": 2})
+
+
+async def test_operations_have_spans(cluster: InMemoryCluster) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    pod = Pod(b"state")
+    async with pods(cluster, "alice", tracing=DriverTracing(provider)) as (old, new):
+        old.on_leaving(pod.send)
+        new.on_arriving(pod.receive)
+        cluster.hand_over("game", "alice", 1)
+        await until(lambda: cluster.links("game") == {"alice": 1})
+        await until(lambda: "statefulroute.hand_over" in {span.name for span in exporter.get_finished_spans()})
+    assert "patch podlinks" in {span.name for span in exporter.get_finished_spans()}
 
 
 async def test_number_of_users_that_are_taken_at_a_time_is_limited(cluster: InMemoryCluster) -> None:
