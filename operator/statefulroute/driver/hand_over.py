@@ -56,6 +56,8 @@ class HandOvers:
         self._handler: LeavingHandler | None = None
         self._departures: dict[Departure, _Run | None] = {}
         """The users to hand over, with those in progress."""
+        self._ending: dict[tuple[str, str], set[asyncio.Task[None]]] = {}
+        """The cancelled handlers that have not ended yet, by service and uid."""
         self._withdrawals: set[asyncio.Task[None]] = set()
 
     def set_handler(self, handler: LeavingHandler | None) -> None:
@@ -74,6 +76,8 @@ class HandOvers:
         run = self._departures.pop(departure, None)
         if run is not None and not run.is_committing:  # the API server decides whether a commit counts
             run.task.cancel()
+            self._ending.setdefault((departure.service, departure.uid), set()).add(run.task)
+            run.task.add_done_callback(partial(self._ended, departure.service, departure.uid))
         if departure.is_withdrawn and departure.is_sent and self._sender is not None:
             withdrawal = asyncio.create_task(self._withdraw(self._sender, departure))
             self._withdrawals.add(withdrawal)
@@ -82,7 +86,7 @@ class HandOvers:
     async def close(self) -> None:
         """Cancels the handlers, and waits for their end."""
         tasks = [run.task for run in self._departures.values() if run is not None]
-        tasks += self._withdrawals
+        tasks += [*self._withdrawals, *(task for ending in self._ending.values() for task in ending)]
         self._departures.clear()
         for task in tasks:
             task.cancel()
@@ -101,10 +105,18 @@ class HandOvers:
         if departure in self._departures:
             self._departures[departure] = None
 
+    def _ended(self, service: str, uid: str, task: asyncio.Task[None]) -> None:
+        ending = self._ending[service, uid]
+        ending.remove(task)
+        if not ending:
+            del self._ending[service, uid]
+
     async def _hand_over(self, departure: Departure, handler: LeavingHandler, run: "_Run") -> None:
         result = HandOverResult.FAILED
         try:
             async with asyncio.timeout_at(departure.ends_at):
+                if previous := self._ending.get((departure.service, departure.uid)):
+                    await asyncio.wait(set(previous))
                 await self._slots.acquire()
             try:
                 result = await self._run(departure, handler, run)

@@ -190,6 +190,32 @@ async def test_user_is_handed_over_to_another_pod_instead(cluster: InMemoryClust
         await until(lambda: cluster.links("game") == {"alice": 2})
 
 
+async def test_handler_of_a_user_is_called_again_when_the_previous_call_has_ended(cluster: InMemoryCluster) -> None:
+    steps, may_end = list[str](), asyncio.Event()
+
+    async def save(user: LeavingUser) -> None:
+        steps.append(f"to {user.to}")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            steps.append(f"not to {user.to}")
+            await may_end.wait()
+            steps.append("ended")
+
+    async with pod(cluster, 0, "alice") as old:
+        old.on_leaving(save)
+        cluster.hand_over("game", "alice", 1)
+        await until(lambda: steps == ["to 1"])
+        cluster.hand_over("game", "alice", 2)
+        await until(lambda: len(steps) == 2)
+        cluster.withdraw_hand_over("game", "alice")
+        cluster.hand_over("game", "alice", 1)
+        await asyncio.sleep(0.05)
+        may_end.set()
+        await until(lambda: len(steps) == 4)
+        assert steps == ["to 1", "not to 1", "ended", "to 1"]
+
+
 async def test_handler_is_cancelled_if_the_operator_moves_the_user(cluster: InMemoryCluster) -> None:
     registry, application = CollectorRegistry(), Application()
     async with pod(cluster, 0, "alice", metrics=DriverMetrics(registry)) as old:
