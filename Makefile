@@ -210,6 +210,11 @@ test-disruptions: setup ## Scale 1,000 users from 1 to 10 pods and back with a r
 	@$(BIN)/localcluster build
 	@STATEFULROUTE_LONG=1 STATEFULROUTE_SEED=$(SEED) $(BIN)/pytest tests/disruptions -o log_cli=true -o log_cli_level=INFO
 
+.PHONY: test-hand-overs
+test-hand-overs: setup ## Hand users over 10,000 times with 64 KiB each; kill and suspend servers, operator and API server meanwhile (SEED=2)
+	@$(BIN)/localcluster build
+	@STATEFULROUTE_LONG=1 STATEFULROUTE_SEED=$(SEED) $(BIN)/pytest tests/hand_over -o log_cli=true -o log_cli_level=INFO
+
 .PHONY: test-chart
 test-chart: setup ## Test the chart with every combination of the choices of its values (`make test`: every pair)
 	@$(BIN)/localcluster build

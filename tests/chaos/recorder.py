@@ -9,7 +9,7 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import requests
@@ -30,7 +30,9 @@ class _Value(msgspec.Struct):
     value: str = ""
 
 
-class _Event(msgspec.Struct):
+class StoreEvent(msgspec.Struct):
+    """A change of an object in the store."""
+
     kv: _Value
     type: str = "PUT"
 
@@ -41,7 +43,7 @@ class _Header(msgspec.Struct):
 
 class _Result(msgspec.Struct):
     header: _Header = msgspec.field(default_factory=_Header)
-    events: list[_Event] = []
+    events: list[StoreEvent] = []
     canceled: bool = False
     compact_revision: str = "0"
 
@@ -53,6 +55,13 @@ class _Line(msgspec.Struct):
 _decoder = msgspec.json.Decoder(_Line)
 
 
+class RowWriter(Protocol):
+    """Takes the rows; `RecordWriter` implements it."""
+
+    def write(self, row: Any) -> None:
+        """Takes a row."""
+
+
 class StoreRecorder:
     """Records from its creation until `stop`.
 
@@ -60,13 +69,14 @@ class StoreRecorder:
         url: the URL of the store's gateway.
         record: the target of the rows.
         namespace: the namespace of the links, pods, routes and workloads.
+        since: the first revision that is recorded.
     """
 
-    def __init__(self, url: str, record: RecordWriter, namespace: str) -> None:
+    def __init__(self, url: str, record: RowWriter, namespace: str, since: int = 1) -> None:
         self._url = url
         self._record = record
         self._namespace = namespace
-        self._next = 1
+        self._next = since
         self._states: dict[tuple[type, str], object] = {}
         """The last recorded state of the kinds that are recorded by state and not by version."""
         self._hand_overs: dict[str, tuple[float, Link]] = {}
@@ -142,7 +152,7 @@ class StoreRecorder:
         if result.events:
             self._next = max(self._next, int(result.events[-1].kv.mod_revision) + 1)
 
-    def _record_event(self, event: _Event, revision: int, at: float) -> None:
+    def _record_event(self, event: StoreEvent, revision: int, at: float) -> None:
         key = StoreKey.parse(b64decode(event.kv.key).decode())
         if key is None or key.namespace not in {self._namespace, key.shared_namespace}:
             return

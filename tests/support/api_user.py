@@ -65,9 +65,14 @@ class APIUser:
         """Returns the user of a kubeconfig."""
         return cls(pykube.KubeConfig.from_file(str(kubeconfig)), namespace)
 
-    def create_token(self, account: str, pod: Object | None = None, *, seconds: int = 600) -> str:
-        """Returns a new token of a ServiceAccount with this lifetime, bound to a pod or to none."""
-        spec: dict[str, Any] = {"expirationSeconds": seconds}
+    def create_token(
+        self, account: str, pod: Object | None = None, *, seconds: int = 600, audience: str | None = None
+    ) -> str:
+        """Returns a new token of a ServiceAccount with this lifetime, bound to a pod or to none.
+
+        Without an audience, it is for the API server.
+        """
+        spec: dict[str, Any] = {"expirationSeconds": seconds, "audiences": [] if audience is None else [audience]}
         if pod is not None:
             bound = {field: pod["metadata"][field] for field in ("name", "uid")}
             spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", **bound}

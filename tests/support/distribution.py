@@ -20,6 +20,7 @@ LONG = (
     "tests/e2e/test_waves.py",
     "tests/local/test_lives.py",
     "tests/disruptions/",
+    "tests/hand_over/test_hand_overs.py",
     "tests/e2e/",
     "tests/chaos/",
     "tests/property/",
