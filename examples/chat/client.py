@@ -1,6 +1,6 @@
-"""A chat client: joins a room by its uid, and follows the room from pod to pod.
+"""A chat client: joins a room by its uid, perhaps with a name, and follows the room from pod to pod.
 
-python client.py alice
+python client.py alice Bob
 """
 
 import asyncio
@@ -25,7 +25,7 @@ PAUSE_SECONDS = 0.5
 # The use of StatefulRoute.
 
 
-async def main(uid: str) -> None:
+async def main(uid: str, name: str = "") -> None:
     """Stays in the room, at any pod, until the input ends."""
     lines = await typed_lines()
     async with (
@@ -35,20 +35,21 @@ async def main(uid: str) -> None:
         while not lines.at_eof():
             try:
                 pod = await driver.compute_link_if_absent(uid, SERVICE)  # the pod of the room, else the best one
-                async with http.ws_connect(await url_of(driver, uid), heartbeat=10) as room:
+                async with http.ws_connect(await url_of(driver, uid, name), heartbeat=10) as room:
                     await first_of(print_messages(room), send_lines(room, lines), wait_until_moved(driver, uid, pod))
             except (StatefulRouteError, aiohttp.ClientError, LookupError) as error:
                 print(f"* not now: {error}")
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def url_of(driver: ClientDriver, uid: str) -> URL:
+async def url_of(driver: ClientDriver, uid: str, name: str) -> URL:
     """Returns the URL of the room."""
     address = await driver.address_of(uid, SERVICE)
     if address is None or address.port is None:
         raise LookupError("the room has just gone" if address is None else "the StatefulRoute names no port")
     path = f"/rooms/{quote(uid, safe='')}"
-    return URL.build(scheme="ws", host=address.ip, port=address.port, path=path, encoded=True)
+    url = URL.build(scheme="ws", host=address.ip, port=address.port, path=path, encoded=True)
+    return url.with_query(name=name) if name else url
 
 
 async def wait_until_moved(driver: ClientDriver, uid: str, pod: int | str) -> None:
@@ -93,4 +94,4 @@ async def first_of(*coroutines: Coroutine[Any, Any, None]) -> None:
 
 if __name__ == "__main__":
     with suppress(KeyboardInterrupt):
-        asyncio.run(main(sys.argv[1]))
+        asyncio.run(main(*sys.argv[1:]))

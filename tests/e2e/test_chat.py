@@ -168,7 +168,7 @@ def test_new_room_belongs_to_the_pod_where_its_first_user_joins(chat: Chat) -> N
     assert stay(chat.containers[1].address, uid) == CloseFrame(TRY_AGAIN_LATER, "pod 2 holds the room")
 
 
-def test_drained_pod_keeps_its_rooms_and_shut_down_pod_loses_them_to_others(chat: Chat, history: LinkRecorder) -> None:
+def test_drained_pod_keeps_its_rooms_and_shut_down_pod_hands_them_over(chat: Chat, history: LinkRecorder) -> None:
     service, guest = chat.service, chat.join("alice")
     left = chat.container(guest)
     with staying(left, guest) as stays:
@@ -177,11 +177,13 @@ def test_drained_pod_keeps_its_rooms_and_shut_down_pod_loses_them_to_others(chat
         newcomer = chat.join("bob")
         assert newcomer.pods != guest.pods
         check_guest(chat, guest)
+        guest.send("this is remembered")
         service.edit_route(pods=[{"index": left.index, "routingState": "Shutdown"}])
         guest.await_joined()
+        guest.await_line("this is remembered")
         check_guest(chat, guest, left)
         moved = chat.container(guest)
-        assert stays.result() == CloseFrame(SERVICE_RESTART, f"pod {moved.index} holds the room")
+        assert stays.result() == CloseFrame(SERVICE_RESTART, "the room has left this pod")
     service.edit_route(pods=None)
     check_guest(chat, newcomer)
     assert (guest.pods, newcomer.pods[1:]) == ([left.pod, moved.pod], [])

@@ -77,6 +77,14 @@ def await_message(chat: Service, address: str, uid: str, message: str) -> None:
         raise AssertionError(f"{error}; received {received[-1]!r}") from None
 
 
+def await_handed_over(chat: Service, link: str, previous_pod: int, line: str) -> None:
+    """Waits until a user's room is handed over to another pod, and checks that it has this line there."""
+    eventually(lambda: chat.get(link)["spec"]["podIndex"] != previous_pod, f"{link} is at another pod")
+    status, uid = chat.await_bound(link), chat.get(link)["spec"]["uid"]
+    assert (status["previous"]["podIndex"], status["previous"]["reason"]) == (previous_pod, "HandedOver")
+    await_message(chat, f"{status['host']}:8080", uid, f"* {uid} is at {status['podName']}\n{line}")
+
+
 def container(chat: Service, pod: str) -> dict[str, Any]:
     """Returns the status of a chat pod's container."""
     return container_of(chat.client, pod, chat.namespace)

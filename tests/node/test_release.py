@@ -8,7 +8,16 @@ from pykube.objects import Pod, StatefulSet
 
 from chart.releases import RESTRICTED_NAMESPACE, Helm, Release
 from localcluster import LocalCluster
-from node.chat import NAMESPACE, await_greeting, await_message, container, deploy_chat, deploy_guest, kill_container
+from node.chat import (
+    NAMESPACE,
+    await_greeting,
+    await_handed_over,
+    await_message,
+    container,
+    deploy_chat,
+    deploy_guest,
+    kill_container,
+)
 from node.gateway import deploy_gateway
 from node.rooms import VERSION, Users, await_gateway, deploy_rooms
 from statefulroute.api.group import FINALIZER
@@ -147,9 +156,10 @@ def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # 
     await_message(chat, gateway, "frank", "* frank is at chat-")
     await_greeting(chat, "chat.frank", gateway)
 
-    # One pod is drained, and deleted.
+    # One pod is drained: it sends its room to another one. Then it is deleted.
+    await_message(chat, f"{chat.get(alice)['status']['host']}:8080", "alice?name=Grace", "* alice is at chat-0")
     Command(real_cluster.kubeconfig, NAMESPACE).run("drain", "chat", "0", "--shutdown").expect_success()
-    chat.await_moved(alice, 0)
+    await_handed_over(chat, alice, 0, "* members: Grace")
     await_greeting(chat, alice)
     await_greeting(chat, alice, gateway)
     before = versions(chat, alice, bob, carol)

@@ -54,22 +54,40 @@ class Accounts:
 
     def of_pod(self, pod: dict[str, Any]) -> Path:
         """Returns the kubeconfig of a pod's account, with a token bound to the pod, as a kubelet provides it."""
-        name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
-        bound = ("--bound-object-kind=Pod", f"--bound-object-name={name}", f"--bound-object-uid={uid}")
-        return self._written(name, pod["spec"]["serviceAccountName"], *bound)
+        return self._written(pod["metadata"]["name"], pod["spec"]["serviceAccountName"], *_bound_to(pod))
+
+    def hand_over_tokens(self, pod: dict[str, Any]) -> Path:
+        """Returns the folder of a pod's tokens for hand-overs, as a kubelet provides it."""
+        name, volumes = pod["metadata"]["name"], pod["spec"]["volumes"]
+        sources = next(each["projected"]["sources"] for each in volumes if each["name"] == "hand-over")
+        folder = self._folder / f"{name}-tokens"
+        folder.mkdir(exist_ok=True)
+        for token in (source["serviceAccountToken"] for source in sources):
+            text = self._token(pod["spec"]["serviceAccountName"], *_bound_to(pod), f"--audience={token['audience']}")
+            (folder / token["path"]).write_text(text, encoding="ascii")
+        return folder
 
     def of(self, account: str) -> Path:
         """Returns the kubeconfig of an account, with a token that is bound to no pod."""
         return self._written(account, account)
 
+    def _token(self, account: str, *options: str) -> str:
+        return self._kubectl.run("create", "token", account, *options).expect_success().stdout.strip()
+
     def _written(self, name: str, account: str, *options: str) -> Path:
-        token = self._kubectl.run("create", "token", account, *options).expect_success().stdout.strip()
+        token = self._token(account, *options)
         config = yaml.safe_load(self._kubectl.kubeconfig.read_text(encoding="utf-8"))
         config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
         path = self._folder / f"{name}.kubeconfig"
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(config), encoding="utf-8")
         return path
+
+
+def _bound_to(pod: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the options of kubectl for a token that is bound to a pod."""
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    return "--bound-object-kind=Pod", f"--bound-object-name={name}", f"--bound-object-uid={uid}"
 
 
 class Container:
@@ -107,7 +125,8 @@ class Container:
         """Starts the server for the present pod and waits until it listens."""
         self._ip = pod_ip(self._service, self.pod)
         pod = self._service.client.get(Pod, self.pod, self._service.namespace)
-        command = [sys.executable, str(EXAMPLE / "server.py"), "--host", self._ip, "--port", str(self._port)]
+        options = ["--host", self._ip, "--port", str(self._port), "--tokens", str(self._accounts.hand_over_tokens(pod))]
+        command = [sys.executable, str(EXAMPLE / "server.py"), *options]
         variables = environment(self._accounts.of_pod(pod), **_variables(pod))
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=variables, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
