@@ -207,7 +207,7 @@ def test_links_are_right_in_the_end(seed: int) -> None:
     async def run() -> None:
         service = ServedService()
         async with running_route(service.environment):
-            for change in (*START, ("relist", ())):
+            for change in (("edit_field", ("onPodLost", SOON)), *START, ("relist", ())):
                 service.apply(change)
             for _ in range(200):
                 service.apply(random_change(random))
@@ -222,10 +222,11 @@ def test_links_are_right_in_the_end(seed: int) -> None:
         }
         counts = Counter(link.pod for link in links if link.pod is not None)
         assert service.environment.counts.of(GAME) == counts
-        being_deleted = [link for link in links if link.is_deleting and link.hand_over]
-        arriving = Counter(link.hand_over.pod for link in being_deleted if link.hand_over)
+        being_deleted = {link.key: link for link in links if link.is_deleting}
+        arriving = Counter(link.hand_over.pod for link in being_deleted.values() if link.hand_over)
         assert service.environment.counts.arriving(GAME) == arriving
-        assert len(service.environment.hand_overs) <= len(being_deleted)
+        hand_overs = service.environment.hand_overs
+        assert hand_overs._started.keys() <= being_deleted.keys() | {*hand_overs._deadlines}
 
     with capture_logs() as logs:
         run_in_own_loop(run())

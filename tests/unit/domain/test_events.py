@@ -16,14 +16,16 @@ from statefulroute.api.vocabulary import (
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import condition
 from statefulroute.domain.events import (
+    hand_over_withdrawn_event,
     link_removed_event,
     link_status_event,
     lost_pods_events,
     route_status_events,
     workload_state_event,
 )
+from statefulroute.domain.hand_over import HandOverResult, Outcome
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.link import LinkStatus
+from statefulroute.domain.link import HandOver, LinkStatus
 from statefulroute.domain.route import LossSuspension
 from statefulroute.domain.route_status import route_status
 from unit.domain.builders import NOON, link, pod, route, view
@@ -282,3 +284,39 @@ def test_event_of_many_lost_pods_fits_into_the_note_of_an_event() -> None:
     names = [f"{'a' * 250}-{number:02}" for number in range(50)]
     (event,) = lost_pods_events(view(), {}, lost_pods(*names))
     assert len(event.note) <= 1024
+
+
+@pytest.mark.parametrize(
+    ("outcome", "cause", "kind", "note"),
+    [
+        (Outcome(HandOverResult.COMMITTED), None, "Normal", "handed over from pod 'game-1' to pod 'game-2'"),
+        (
+            Outcome(HandOverResult.COMMITTED),
+            LossCause.SHUTDOWN,
+            "Normal",
+            "handed over from pod 'game-1' to pod 'game-2': Shutdown",
+        ),
+        (
+            Outcome(HandOverResult.TIMED_OUT, "it takes longer than 10 s"),
+            LossCause.SHUTDOWN,
+            "Warning",
+            "moved from pod 'game-1' to pod 'game-2' without a hand-over: it takes longer than 10 s",
+        ),
+    ],
+)
+def test_event_of_a_user_who_was_handed_over(outcome: Outcome, cause: LossCause | None, kind: str, note: str) -> None:
+    event = link_status_event(link(2, status=ON_1), BOUND, cause, outcome)
+    assert event is not None
+    assert (event.type, event.reason, event.note) == (kind, "HandedOver", note)
+
+
+def test_event_of_a_hand_over_that_is_withdrawn() -> None:
+    event = hand_over_withdrawn_event(link(1, hand_over=HandOver(2, "now")), "pod 'game-2' is not Ready")
+    assert (event.type, event.reason) == ("Normal", "HandOverWithdrawn")
+    assert event.note == "the hand-over to pod 2 is withdrawn: pod 'game-2' is not Ready"
+
+
+def test_link_that_begins_to_be_handed_over_has_no_event() -> None:
+    handing_over = LinkStatus(LinkPhase.HANDING_OVER, LinkReason.HANDING_OVER, "to 'game-2'", 1, "game-1")
+    assert link_status_event(link(1, status=ON_1), handing_over, None) is None
+    assert link_status_event(link(1, status=handing_over), ON_1, None) is None

@@ -50,14 +50,11 @@ class HandOvers:
             link: a link with a hand-over.
             route: its route.
         """
-        if link.hand_over is None or route is None:
+        if link.hand_over is None or route is None or (settings := route.route.spec.hand_over) is None:
             return False
         now, started = self._monotonic(), self._started.get(link.key)
         if started is None or started.hand_over != link.hand_over:
             started = self._started[link.key] = _Started(link.hand_over, now)
-        settings = route.route.spec.hand_over
-        if settings is None:  # the link moves at once
-            return False
         seconds_left = started.since + settings.timeout_seconds - now
         if seconds_left > 0:
             self._deadlines.set(link.key, seconds_left)
