@@ -24,6 +24,15 @@ HOSTILE_UIDS = (
 )
 
 
+#: Counts the dots that fly between tiles.
+COUNT_FLIGHTS = """
+window.flights = 0;
+new MutationObserver((records) => records.forEach((record) => record.addedNodes.forEach((node) => {
+  if (node.className === "flight") window.flights += 1;
+}))).observe(document.body, { childList: true });
+"""
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with running_browser() as browser:
@@ -57,6 +66,7 @@ def tile(page: Page, pod: int) -> Locator:
 
 
 def test_shows_links_that_move_between_pods(page: Page, shared_service: Service) -> None:
+    page.evaluate(COUNT_FLIGHTS)
     open_route(page)
     expect(tile(page, 0)).to_have_attribute("aria-label", re.compile("0 links"))
     name = shared_service.link("alice", podIndex=0)
@@ -67,7 +77,17 @@ def test_shows_links_that_move_between_pods(page: Page, shared_service: Service)
     ).expect_success()
     expect(tile(page, 2)).to_have_attribute("aria-label", re.compile("Ready, 1 links"))
     expect(page.get_by_role("listitem").filter(has_text="game-0 → game-2")).to_contain_text("alice")
+    page.wait_for_function("window.flights > 0")
     expect(page.locator(".flight")).to_have_count(0)  # it has arrived
+
+
+def test_moves_are_not_animated_when_that_is_switched_off(page: Page, shared_service: Service) -> None:
+    page.get_by_role("button", name="Animation").click()
+    page.evaluate(COUNT_FLIGHTS)
+    open_route(page)
+    shared_service.await_bound(shared_service.link("alice", podIndex=0))
+    expect(page.get_by_role("listitem").filter(has_text="- → game-0")).to_contain_text("alice")
+    assert page.evaluate("window.flights") == 0
 
 
 def test_is_used_by_keyboard(page: Page, shared_service: Service) -> None:
@@ -110,6 +130,7 @@ def confirm(page: Page, preview: str) -> None:
 
 def test_acts_are_confirmed_after_a_dry_run(page: Page, shared_service: Service) -> None:
     shared_service.await_bound(shared_service.link("alice", podIndex=0))
+    shared_service.await_pod(0, links=1)
     open_route(page)
     tile(page, 0).click()
     page.get_by_role("button", name="Drain…").click()
@@ -168,6 +189,10 @@ def test_has_no_accessibility_violations(
         expect(page.get_by_role("cell", name="alice", exact=True)).to_be_visible()
         tile(page, 1).click()
         assert accessibility_violations(page) == []
+        page.get_by_role("button", name="Shut down…").click()
+        expect(page.get_by_role("dialog")).to_contain_text("(server dry run)")
+        assert accessibility_violations(page) == []
+        page.keyboard.press("Escape")
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -185,3 +210,11 @@ def test_two_tabs_show_the_same_and_say_when_the_console_has_stopped(
         own.stop()
         for page in (first, second):
             expect(page.get_by_role("alert")).to_contain_text("The console does not answer")
+
+
+def test_shows_the_last_hour_as_charts(page: Page, shared_service: Service) -> None:
+    shared_service.await_bound(shared_service.link("alice", podIndex=0))
+    open_route(page)
+    chart = page.get_by_role("img", name=re.compile("^Links: links now 1, between 0 and 1$"))
+    expect(chart.locator("canvas")).to_be_visible()  # after the next sample
+    assert accessibility_violations(page) == []

@@ -44,6 +44,7 @@ class RecentChanges:
         self.last_number = 0
         self._all: deque[NumberedChange] = deque(maxlen=_BACKLOG)
         self._of_routes: OrderedDict[RouteKey, deque[NumberedChange]] = OrderedDict()
+        self._totals: dict[RouteKey, dict[str, int]] = {}
         self._buckets: dict[RouteKey, dict[int, dict[str, int]]] = {}
 
     def add(self, change: LinkChange, time: datetime) -> None:
@@ -57,8 +58,11 @@ class RecentChanges:
         latest.append(numbered)
         if len(self._of_routes) > _ROUTES:
             self._of_routes.popitem(last=False)
-        counts = self._buckets.setdefault(key, {}).setdefault(int(time.timestamp()), {})
-        counts[numbered.kind] = counts.get(numbered.kind, 0) + 1
+        for counts in (
+            self._totals.setdefault(key, {}),
+            self._buckets.setdefault(key, {}).setdefault(int(time.timestamp()), {}),
+        ):
+            counts[numbered.kind] = counts.get(numbered.kind, 0) + 1
 
     def since(self, number: int, key: RouteKey | None = None) -> list[NumberedChange]:
         """Returns the changes after a number, the oldest first; the oldest ones may be forgotten.
@@ -74,6 +78,14 @@ class RecentChanges:
     def of_route(self, key: RouteKey) -> list[NumberedChange]:
         """Returns the latest changes of a route, the latest first."""
         return [*reversed(self._of_routes.get(key, ()))]
+
+    def total(self, kind: str, key: RouteKey) -> int:
+        """Returns the number of changes of a kind in a route so far."""
+        return self._totals.get(key, {}).get(kind, 0)
+
+    def forget(self, key: RouteKey) -> None:
+        """Forget how many changes there were in a route that does not exist any more."""
+        self._totals.pop(key, None)
 
     def rates(self, now: datetime, key: RouteKey | None = None) -> dict[str, int]:
         """Returns how many links were bound, moved and ended in the last minute, in all routes or in one."""

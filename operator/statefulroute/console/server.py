@@ -89,6 +89,7 @@ class ConsoleServer:
                 web.get(f"{route}/stream", self._stream_route),
                 web.get(f"{route}/links", self._list_links),
                 web.get(f"{route}/events", self._list_events),
+                web.get(f"{route}/history", self._show_history),
                 web.get(f"{route}/rights", self._list_rights),
                 web.post(f"{route}/acts", self._act),
                 web.get("/{token}/{path:.*}", self._static),
@@ -175,6 +176,9 @@ class ConsoleServer:
         return json_response(
             link_page(self.watcher, _route_key(request), pod=pod, search=search, after=after, limit=limit)
         )
+
+    async def _show_history(self, request: web.Request) -> web.Response:
+        return json_response(self.watcher.history.of_route(_route_key(request)))
 
     async def _list_events(self, request: web.Request) -> web.Response:
         return json_response(await _answer(self._events.of_route(_route_key(request))))

@@ -113,6 +113,8 @@ class LinkItem(msgspec.Struct, frozen=True, rename="camel"):
     route: str
     uid: str
     pod: str
+    next_pod: str
+    """The pod that the user is being handed over to; empty if there is none."""
     phase: str
     reason: str
     is_observed: bool
@@ -270,6 +272,7 @@ def link_item(link: LinkState) -> LinkItem:
         route=link.route,
         uid=link.subject,
         pod=link.pod_label,
+        next_pod=link.hand_over_label or "",
         phase=link.phase or "Unknown",
         reason=link.reason,
         is_observed=link.is_observed,

@@ -15,6 +15,7 @@ from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.field_logger import Message
 from statefulroute.cluster.informer import Informer, run_reflectors
 from statefulroute.cluster.reflector import Reflector
+from statefulroute.console.history import STEP_SECONDS, History, Sample
 from statefulroute.console.links import LinkIndex
 from statefulroute.console.recent_changes import RecentChanges
 from statefulroute.console.routes import ROUTE_RECORDS, RouteRecord
@@ -37,6 +38,7 @@ class Watcher:
         reflectors: what keeps the caches up to date.
         links: the links by route.
         changes: the latest changes.
+        history: the last hour of each route.
         version: counts the changes of anything that the console shows.
         warning: the last problem with the API server; empty if there was none.
     """
@@ -49,6 +51,7 @@ class Watcher:
         self._versions: dict[RouteKey, int] = {}
         self.links = LinkIndex(self._touch)
         self.changes = RecentChanges()
+        self.history = History()
         self.version = 0
         self.warning = ""
         self.route_cache.listen(self._route_changed)
@@ -59,11 +62,12 @@ class Watcher:
         """Watch while the context is open; the watch survives outages of the API server."""
         handle_warnings(self._record_warning)
         async with run_reflectors(self.reflectors):
-            overdue = asyncio.create_task(self._record_overdue())
+            tasks = [asyncio.create_task(each) for each in (self._record_overdue(), self._record_history())]
             try:
                 yield
             finally:
-                overdue.cancel()
+                for task in tasks:
+                    task.cancel()
 
     @property
     def is_synced(self) -> bool:
@@ -98,6 +102,7 @@ class Watcher:
         self._touch(record.key)
         if new is None and not self.links.of_route(record.key).states:
             del self._versions[record.key]
+            self.changes.forget(record.key)
         if self.is_synced:
             before, after = (None if each is None else ROUTES.decode_or_skip(each.data) for each in (old, new))
             for change in routing_changes(before, after):
@@ -117,6 +122,17 @@ class Watcher:
             for change in self._tracker.take_overdue(time.monotonic()):
                 self.changes.add(change, utc_now())
                 self._touch(RouteKey(change.namespace, change.route))
+
+    async def _record_history(self) -> None:
+        while True:
+            if self.is_synced:
+                self.history.record(utc_now(), [self._sample(record) for record in self.routes()])
+            await asyncio.sleep(STEP_SECONDS if self.is_synced else _CHECK_SECONDS)
+
+    def _sample(self, record: RouteRecord) -> Sample:
+        key = record.key
+        links = len(self.links.of_route(key))
+        return Sample(key, links, record.card.load, self.changes.total("bound", key), self.changes.total("moved", key))
 
     def _record_warning(self, record: logging.LogRecord) -> None:
         message = record.msg

@@ -88,6 +88,7 @@ class App extends Component {
               name=${place.name}
               pod=${place.query.pod ?? ""}
               user=${place.query.user ?? ""}
+              theme=${this.state.theme}
               select=${(/** @type {Record<string, string>} */ query) => location.replace(routeHref(place.namespace, place.name, query))}
               onConnection=${this.onConnection}
               onDone=${(/** @type {string} */ done) => this.setState({ done })}

@@ -28,7 +28,8 @@ export function Changes({ changes }) {
 function Change({ numbered }) {
   const { kind, time, change } = numbered;
   const way = change.before === change.after ? change.after : `${change.before} → ${change.after}`;
-  const reason = change.cause ? `${change.reason} (${change.cause})` : change.reason;
+  const detail = change.hand_over_to ? `to ${change.hand_over_to}` : change.cause;
+  const reason = detail ? `${change.reason} (${detail})` : change.reason;
   return html`<li class=${`change kind-${kind}`}>
     <time datetime=${time}>${clock(time)}</time>
     <span class="verb">${VERBS[kind] ?? kind}</span>

@@ -150,7 +150,7 @@ function LinkRow({ link, page, rights, choose }) {
   const isUsual = link.reason === link.phase || !link.reason;
   return html`<tr>
     <td><${Uid} uid=${link.uid} /></td>
-    <td>${printable(link.pod)}</td>
+    <td>${printable(link.nextPod ? `${link.pod} → ${link.nextPod}` : link.pod)}</td>
     <td><${Icon} ...${phase} /> ${phase.label}${isUsual ? "" : html` <small>${link.reason}</small>`}</td>
     <td>${link.expires ? html`<span title=${link.expires}>${timeLeft(link.expires, page.now)}</span>` : html`<span class="muted">never</span>`}</td>
     ${rights &&

@@ -3,6 +3,7 @@
 import { ActButtons, ActDialog, podActs, routeActs } from "./acts.js";
 import { get, routePath } from "./api.js";
 import { Changes, Events } from "./changes.js";
+import { Charts } from "./charts.js";
 import { fly } from "./flights.js";
 import { Component, html } from "./html.js";
 import { Icon, podState, routeState } from "./icons.js";
@@ -21,6 +22,7 @@ import { loadText, number, plural, printable, timeLeft } from "./text.js";
  * @property {(query: Record<string, string>) => void} select changes the query of the address
  * @property {(connection: import("./types.js").Connection | null, problem: string) => void} onConnection
  *
+ * @property {string} theme
  * @property {(message: string) => void} onDone receives what an act has done
  *
  * @typedef {object} State
@@ -94,6 +96,7 @@ export class RouteView extends Component {
         ${page.omittedPods > 0 && html`<p class="muted">The status does not list ${plural(page.omittedPods, "other pod")}: the route has too many.</p>`}
         ${pod && html`<${PodDetails} pod=${pod} now=${page.now} rights=${rights} choose=${choose} close=${() => select({ pod: "", user: "" })} />`}
       </section>
+      <${Charts} namespace=${namespace} name=${name} theme=${this.props.theme} />
       <div class="columns">
         <${LinkTable} page=${page} pod=${pod} search=${user} rights=${rights} choose=${choose} />
         <div>

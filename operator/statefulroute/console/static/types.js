@@ -62,6 +62,7 @@
  * @property {string} after
  * @property {string} reason
  * @property {string | null} cause
+ * @property {string | null} hand_over_to
  *
  * @typedef {{number: number, time: string, kind: "bound" | "moved" | "ended" | "phase" | "state", change: LinkChange}} NumberedChange
  * @typedef {{type: string, status: string, reason: string, message: string}} Condition
@@ -89,6 +90,7 @@
  * @property {string} route
  * @property {string} uid
  * @property {string} pod
+ * @property {string} nextPod
  * @property {string} phase
  * @property {string} reason
  * @property {boolean} isObserved
@@ -98,6 +100,7 @@
  * @typedef {{total: number, links: LinkItem[], next: string}} LinkPage
  * @typedef {{time: string, type: string, reason: string, note: string, count: number}} RouteEvent
  *
+ * @typedef {{times: number[], links: number[], load: (number | null)[], bound: number[], moved: number[]}} History
  * @typedef {{patchRoutes: boolean, patchLinks: boolean, deleteLinks: boolean}} Rights
  * @typedef {"drain" | "shutdown" | "undrain" | "set-state" | "scale" | "pause" | "resume" | "confirm-loss" | "move" | "hand-over" | "unlink"} ActName
  *
