@@ -72,11 +72,28 @@ type AddressAnswer struct {
 	Port    *int32  `json:"port"`
 }
 
+// ArrivalCancelledEvent `arrival-cancelled`: a user whose state the application has confirmed does not arrive.
+type ArrivalCancelledEvent struct {
+	Route string `json:"route"`
+	Uid   string `json:"uid"`
+}
+
 // ArrivedEvent `arrived`: a user is bound to the pod.
 type ArrivedEvent struct {
 	Previous *PodReference `json:"previous"`
 	Route    string        `json:"route"`
 	Uid      string        `json:"uid"`
+}
+
+// ArrivingEvent `arriving`: the application is asked to read the state of a user of another pod, and to confirm or refuse it.
+type ArrivingEvent struct {
+	Deadline string `json:"deadline"`
+	Id       string `json:"id"`
+
+	// Origin A pod, as links name it: by its index in a StatefulSet, otherwise by its name. The other field is null.
+	Origin PodReference `json:"origin"`
+	Route  string       `json:"route"`
+	Uid    string       `json:"uid"`
 }
 
 // BindRequest The pod to bind a user to: by its index in a StatefulSet, or by its name. Without both, this pod.
@@ -196,6 +213,7 @@ type ServerAnswer struct {
 
 // StateEvent `state`: all users of the pod. It replaces what the client knew.
 type StateEvent struct {
+	Arrivals  []ArrivingEvent `json:"arrivals"`
 	HandOvers []HandOverEvent `json:"handOvers"`
 	IsCutOff  bool            `json:"isCutOff"`
 	Users     []UserState     `json:"users"`
@@ -237,7 +255,7 @@ type WaitingTasks struct {
 
 // EventsParams defines parameters for Events.
 type EventsParams struct {
-	// HandOver Whether the client takes part in hand-overs: it must confirm each `hand-over`. While no client does, users are moved at their deadlines.
+	// HandOver Whether the client takes part in hand-overs: it must answer each `hand-over` and `arriving`. While no client does, users are moved at their deadlines.
 	HandOver *EventsParamsHandOver `form:"handOver,omitempty" json:"handOver,omitempty"`
 
 	// LastEventID The id of the last event that the client has received.

@@ -13,6 +13,7 @@ from statefulroute.domain.errors import (
     DriverAlreadyRunningError,
     DriverNotOpenError,
     ForbiddenError,
+    HandOverError,
     InternalError,
     InvalidParameterError,
     LinkLimitReachedError,
@@ -21,6 +22,7 @@ from statefulroute.domain.errors import (
     PodNotRoutableError,
     ServiceNotFoundError,
     StatefulRouteError,
+    StateTooLargeError,
     UserNotHeldError,
 )
 
@@ -55,15 +57,18 @@ class ProblemKind(Enum):
     NO_SUCH_PATH = 404, "no-such-path", "The path does not exist"
     NO_SUCH_METHOD = 405, "no-such-method", "The path does not support the method"
     ALREADY_RUNNING = 409, "already-running", "The driver is already running"
+    STATE_WAS_READ = 409, "state-was-read", "The state cannot be read or confirmed now"
     TOO_SLOW = 408, "too-slow", "The body did not arrive in time"
     LINKED_TO_OTHER_POD = 409, "linked-to-other-pod", "The uid is linked to another pod"
     TOO_LARGE = 413, "too-large", "The body is too large"
+    STATE_TOO_LARGE = 413, "state-too-large", "The state of the user is too large"
     NOT_JSON = 415, "not-json", "The body is not JSON"
     TOO_MANY_REQUESTS = 429, "too-many-requests", "The caller sends too many requests"
     TOO_MANY_BINDINGS = 429, "too-many-bindings", "The service gets too many new uids"
     LINK_LIMIT_REACHED = 429, "link-limit-reached", "There are as many links as there may be"
     INTERNAL = 500, "internal", "Internal error"
     REFUSED = 502, "refused", "The API server refused the request"
+    HAND_OVER_FAILED = 502, "hand-over-failed", "The other pod has not taken or not sent the state"
     POD_NOT_FOUND = 503, "pod-not-found", "The pod does not exist at present"
     POD_NOT_ROUTABLE = 503, "pod-not-routable", "The pod does not serve its users at present"
     NO_AVAILABLE_POD = 503, "no-available-pod", "No pod accepts new users at present"
@@ -156,6 +161,8 @@ _KINDS: dict[type[Exception], ProblemKind] = {
     DriverAlreadyRunningError: ProblemKind.ALREADY_RUNNING,
     DriverNotOpenError: ProblemKind.NOT_OPEN,
     ForbiddenError: ProblemKind.REFUSED,
+    HandOverError: ProblemKind.HAND_OVER_FAILED,
+    StateTooLargeError: ProblemKind.STATE_TOO_LARGE,
 }
 
 #: The errors that `problem_of` converts to a specific problem.

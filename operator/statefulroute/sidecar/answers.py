@@ -169,13 +169,35 @@ class HandOverEvent(_Answer, frozen=True):
     """When the operator moves the user to the new pod, whether the hand-over is confirmed or not."""
 
 
+class ArrivingEvent(_Answer, frozen=True):
+    """`arriving`: the application is asked to read the state of a user of another pod, and to confirm or refuse it."""
+
+    id: str
+    """The id of the hand-over, for the requests about it."""
+    route: str
+    uid: str
+    origin: PodReference
+    """The pod that sends the state."""
+    deadline: datetime
+    """When the user arrives at the latest, whether this pod has the state or not."""
+
+
+class ArrivalCancelledEvent(_Answer, frozen=True):
+    """`arrival-cancelled`: a user whose state the application has confirmed does not arrive."""
+
+    route: str
+    uid: str
+
+
 class StateEvent(_Answer, frozen=True):
     """`state`: all users of the pod. It replaces what the client knew."""
 
     is_cut_off: bool
     users: list[UserState]
     hand_overs: list[HandOverEvent]
-    """The hand-overs that wait for the application."""
+    """The users who leave and wait for the application."""
+    arrivals: list[ArrivingEvent]
+    """The users who arrive and wait for the application."""
 
 
 class ArrivedEvent(_Answer, frozen=True):

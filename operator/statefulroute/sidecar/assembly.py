@@ -75,7 +75,7 @@ def assemble(settings: Settings, driver: ServerDriver, namespace: str) -> Sideca
         TokenUnreadableError: the file of the token cannot be read.
     """
     metrics, log = SidecarMetrics(), EventLog(settings.kept_events)
-    hand_overs = HandOvers(driver, log)
+    hand_overs = HandOvers(driver, log, receives_states=settings.configuration.hand_over is not None)
     streams = EventStreams(log, hand_overs, settings.max_streams)
     metrics.track_streams(lambda: len(streams))
     dispatcher = Dispatcher(

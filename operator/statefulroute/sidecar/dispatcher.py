@@ -37,6 +37,10 @@ class Operation(NamedTuple):
 _NO_OPERATION = "none"
 
 
+#: The operations whose duration is that of something else: of the users, of another pod.
+_WAITING = frozenset({"stop", "send_state", "read_state"})
+
+
 class Dispatcher:
     """Dispatches requests by path and method, and converts errors to problem responses.
 
@@ -85,6 +89,10 @@ class Dispatcher:
             },
             PathKind.CLAIM: {"POST": Operation("try_set_linked_pod", links.try_set_linked_pod)},
             PathKind.ADDRESS: {"GET": Operation("address_of", links.address_of)},
+            PathKind.LEAVING_STATE: {"PUT": Operation("send_state", hand_overs.send_state)},
+            PathKind.ARRIVING_STATE: {"GET": Operation("read_state", hand_overs.read_state)},
+            PathKind.CONFIRM_ARRIVING: {"POST": Operation("confirm_arriving", hand_overs.confirm_arriving)},
+            PathKind.REFUSE_ARRIVING: {"POST": Operation("refuse_arriving", hand_overs.refuse_arriving)},
             PathKind.CONFIRM_LEAVING: {"POST": Operation("confirm_leaving", hand_overs.confirm_leaving)},
             PathKind.OPENAPI: {"GET": Operation("openapi", _document)},
         }
@@ -110,7 +118,7 @@ class Dispatcher:
         except Exception as error:  # noqa: BLE001 - converted to a response, and logged if unexpected
             response = error_response(error, name)
         is_stream = name == "events" and response.status == HTTPStatus.OK
-        seconds = None if is_stream or name == "stop" else time.perf_counter() - started_at
+        seconds = None if is_stream or name in _WAITING else time.perf_counter() - started_at
         self._metrics.observe_response(name, response.status, seconds)
         return response
 

@@ -10,6 +10,7 @@ from itertools import islice
 import msgspec
 
 from statefulroute.driver.user_events import (
+    ArrivalCancelled,
     CutOff,
     Reconnected,
     ServerChange,
@@ -19,7 +20,9 @@ from statefulroute.driver.user_events import (
     UserStaying,
 )
 from statefulroute.sidecar.answers import (
+    ArrivalCancelledEvent,
     ArrivedEvent,
+    ArrivingEvent,
     CutOffEvent,
     HandOverEvent,
     LeavingEvent,
@@ -60,7 +63,7 @@ class EventLog:
         """The number of events so far."""
         self._users: dict[tuple[str, str], datetime | None] = {}
         """The users of the pod, by route and uid, with the deadline of a closing pod."""
-        self._hand_overs: dict[str, HandOverEvent] = {}
+        self._requests: dict[str, HandOverEvent | ArrivingEvent] = {}
         """The hand-overs that wait for the application, by id."""
         self._is_cut_off = False
         self._is_known = False
@@ -104,6 +107,8 @@ class EventLog:
             case UserLeft(service, uid, reason):
                 self._users.pop((service, uid), None)
                 self._put(b"left", LeftEvent(service, uid, reason))
+            case ArrivalCancelled(service, uid):
+                self._put(b"arrival-cancelled", ArrivalCancelledEvent(service, uid))
             case CutOff(seconds):
                 self._is_cut_off = True
                 self._put(b"cut-off", CutOffEvent(seconds))
@@ -111,14 +116,14 @@ class EventLog:
                 self._is_cut_off = False
                 self._put(b"reconnected", ReconnectedEvent(seconds))
 
-    def ask(self, event: HandOverEvent) -> None:
+    def ask(self, event: HandOverEvent | ArrivingEvent) -> None:
         """Adds the request of a hand-over; it is part of the state until its end."""
-        self._hand_overs[event.id] = event
-        self._put(b"hand-over", event)
+        self._requests[event.id] = event
+        self._put(b"hand-over" if isinstance(event, HandOverEvent) else b"arriving", event)
 
     def end_request(self, hand_over_id: str) -> None:
         """Removes a request from the state: `left`, `staying` or another request tells the client."""
-        self._hand_overs.pop(hand_over_id, None)
+        self._requests.pop(hand_over_id, None)
 
     def end(self) -> None:
         """Ends all streams after the present events; a later stream ends at once."""
@@ -175,7 +180,9 @@ class EventLog:
 
     def _state(self) -> bytes:
         users = [UserState(route, uid, deadline) for (route, uid), deadline in self._users.items()]
-        return _format(b"state", StateEvent(self._is_cut_off, users, list(self._hand_overs.values())), self._id())
+        leaving = [each for each in self._requests.values() if isinstance(each, HandOverEvent)]
+        arriving = [each for each in self._requests.values() if isinstance(each, ArrivingEvent)]
+        return _format(b"state", StateEvent(self._is_cut_off, users, leaving, arriving), self._id())
 
     def _notify(self) -> None:
         for listener in self._listeners:

@@ -14,7 +14,7 @@ _ANSWERS = MetricDescription(
 )
 _DURATIONS = MetricDescription(
     "statefulroute_sidecar_answer_duration_seconds",
-    "Time from a request to its answer, without streams of events and stops.",
+    "Time from a request to its answer, without streams of events, stops and transfers of states.",
     ("operation",),
 )
 

@@ -18,6 +18,8 @@ EVENTS: dict[str, type[msgspec.Struct]] = {
     "arrived": answers.ArrivedEvent,
     "leaving": answers.LeavingEvent,
     "hand-over": answers.HandOverEvent,
+    "arriving": answers.ArrivingEvent,
+    "arrival-cancelled": answers.ArrivalCancelledEvent,
     "staying": answers.StayingEvent,
     "left": answers.LeftEvent,
     "cut-off": answers.CutOffEvent,
@@ -51,11 +53,11 @@ _FAILURES = {
     404: "The user is not linked or not held, the route does not exist, or the hand-over has ended.",
     405: "The path does not support the method.",
     408: "The body did not arrive in time.",
-    409: "The driver is already running.",
+    409: "The driver is already running, or the state was read before or is being read.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     429: "The namespace has as many links as it may have.",
-    502: "The API server refused the request.",
+    502: "The API server refused the request, or the other pod did not take the state.",
     503: "The API server is unavailable, the driver has not reached it yet, the pod is unreachable, or there "
     "are too many streams.",
 }
@@ -72,10 +74,11 @@ _NAME_SCHEMA = {"type": "string", "pattern": DNS_SUBDOMAIN, "minLength": 1, "max
 _HAND_OVER_ID = in_path("id", "The id of the hand-over in the event that asks for it.", {"type": "string"})
 _TAKES_PART = in_query(
     "handOver",
-    "Whether the client takes part in hand-overs: it must confirm each `hand-over`. While no client does, users are "
-    "moved at their deadlines.",
+    "Whether the client takes part in hand-overs: it must answer each `hand-over` and `arriving`. While no "
+    "client does, users are moved at their deadlines.",
     {"type": "string", "enum": ["true", "false"], "default": "false"},
 )
+_STATE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _INTEGER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": INT32_MAX}
 
 
@@ -299,7 +302,43 @@ def _hand_over_paths() -> dict[str, Any]:
                 "confirm_leaving", "Let the driver move a user to the new pod: the state is saved", fails=(400, 404)
             ),
         },
+        PathKind.LEAVING_STATE.value: {
+            "parameters": [_HAND_OVER_ID],
+            "put": _operation(
+                "send_state",
+                "Send the state of a user to the new pod; when its application has taken it, the driver moves the user",
+                fails=(400, 404, 413, 502),
+            )
+            | {"requestBody": {"required": True, "content": _STATE}},
+        },
+        PathKind.ARRIVING_STATE.value: {
+            "parameters": [_HAND_OVER_ID],
+            "get": _read_state(),
+        },
+        PathKind.CONFIRM_ARRIVING.value: {
+            "parameters": [_HAND_OVER_ID],
+            "post": _operation(
+                "confirm_arriving", "Tell the other pod that the application has the state", fails=(400, 404, 409)
+            ),
+        },
+        PathKind.REFUSE_ARRIVING.value: {
+            "parameters": [_HAND_OVER_ID],
+            "post": _operation(
+                "refuse_arriving", "Tell the other pod that the application does not take the state", fails=(400, 404)
+            ),
+        },
     }
+
+
+def _read_state() -> dict[str, Any]:
+    operation = _operation(
+        "read_state",
+        "Read the state of a user who arrives, once; then confirm or refuse it",
+        fails=(400, 404, 409, 413, 502),
+    )
+    del operation["responses"]["204"]
+    operation["responses"] = {"200": {"description": "The state.", "content": _STATE}} | operation["responses"]
+    return operation
 
 
 def _operation(  # noqa: PLR0913 - the parts of an operation

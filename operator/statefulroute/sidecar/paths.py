@@ -23,7 +23,11 @@ class PathKind(Enum):
     LINK = "/v1/routes/{route}/links/{uid}"
     CLAIM = "/v1/routes/{route}/links/{uid}/claim"
     ADDRESS = "/v1/routes/{route}/links/{uid}/address"
+    LEAVING_STATE = "/v1/hand-overs/{id}/state"
     CONFIRM_LEAVING = "/v1/hand-overs/{id}/confirm"
+    ARRIVING_STATE = "/v1/arrivals/{id}/state"
+    CONFIRM_ARRIVING = "/v1/arrivals/{id}/confirm"
+    REFUSE_ARRIVING = "/v1/arrivals/{id}/refuse"
     OPENAPI = "/openapi.json"
 
 

@@ -11,7 +11,7 @@ import yarl
 from aiohttp import ClientSession
 
 from driver.recording import RecordingLogger
-from statefulroute import ServerDriver
+from statefulroute import HandOverConfiguration, ServerDriver
 from statefulroute.driver.lifetime import cancel
 from statefulroute.driver.parts import Configuration
 from statefulroute.monitoring.bind_address import BindAddress
@@ -26,7 +26,7 @@ ANY_PORT = BindAddress("127.0.0.1", 0)
 
 @dataclass(frozen=True, slots=True)
 class RunningSidecar:
-    """A sidecar of the pod game-0.
+    """A sidecar of a pod of the service `game`.
 
     Attributes:
         cluster: its cluster.
@@ -73,19 +73,25 @@ def run_sidecar() -> RunSidecar:
     """Runs sidecars."""
 
     @asynccontextmanager
-    async def run(*, started: bool = True, **settings: Any) -> AsyncIterator[RunningSidecar]:
-        cluster = InMemoryCluster("play")
-        cluster.add_service("game", pods=3, port=7777, hand_over_seconds=3600)
-        configuration = Configuration(drain_seconds=0)
+    async def run(
+        *,
+        cluster: InMemoryCluster | None = None,
+        pod: int = 0,
+        hand_over: HandOverConfiguration | None = None,
+        **settings: Any,
+    ) -> AsyncIterator[RunningSidecar]:
+        if cluster is None:
+            cluster = InMemoryCluster("play")
+            cluster.add_service("game", pods=3, port=7777, hand_over_seconds=3600)
+        configuration = Configuration(drain_seconds=0, hand_over=hand_over)
         driver = cluster.server_driver(
-            "game", 0, configuration=configuration, follow_users=True, logger=RecordingLogger()
+            "game", pod, configuration=configuration, follow_users=True, logger=RecordingLogger()
         )
         made = Settings(http_address=ANY_PORT, configuration=configuration, **settings)
         components = assemble(made, driver, cluster.namespace)
         following = asyncio.create_task(follow_users(driver, (), components.log))
         async with serve_api(made, components) as addresses, ClientSession() as http:
-            if started:
-                await driver.start()
+            await driver.start()
             try:
                 yield RunningSidecar(cluster, components, addresses[0], http)
             finally:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from statefulroute import HandOverConfiguration, TLSFiles
 from statefulroute.cli.app import app
 from statefulroute.cli.commands import sidecar as command
 from statefulroute.monitoring.bind_address import BindAddress
@@ -58,6 +59,14 @@ def test_all_options(made: list[Settings]) -> None:
         "--deadline-seconds": "4",
         "--load-host": "127.0.0.1",
         "--max-streams": "5",
+        "--hand-over-port": "8477",
+        "--hand-over-host": "127.0.0.1",
+        "--max-state-bytes": "6",
+        "--hand-over-tokens": "/tokens",
+        "--hand-over-certificate": "/certificate",
+        "--hand-over-key": "/key",
+        "--hand-over-ca": "/ca",
+        "--hand-over-server-name": "name",
     }
     flags = ("--follow-links", "--keep-managed-fields", "--hash-uids", "--follow-route=lobby")
     assert run(*(f"{name}={value}" for name, value in options.items()), *flags).exit_code == 0
@@ -69,6 +78,17 @@ def test_all_options(made: list[Settings]) -> None:
     assert (configuration.fence_after_seconds, configuration.drain_seconds) == (15, 1)
     assert (configuration.state_period_seconds, configuration.workload_period_seconds) == (2, 3)
     assert (configuration.deadline_seconds, configuration.listen_host) == (4, "127.0.0.1")
+    tls = TLSFiles(certificate=Path("/certificate"), key=Path("/key"), ca=Path("/ca"), server_name="name")
+    expected = HandOverConfiguration(
+        port=8477, listen_host="127.0.0.1", max_state_bytes=6, tokens=Path("/tokens"), tls=tls
+    )
+    assert configuration.hand_over == expected
+
+
+def test_the_files_of_tls_belong_together(made: list[Settings]) -> None:
+    result = run("--hand-over-port=8477", "--hand-over-key=/key")
+    assert (result.exit_code, made) == (2, [])
+    assert "belong together" in result.output
 
 
 def test_the_sidecar_imports_no_package_of_other_extras() -> None:

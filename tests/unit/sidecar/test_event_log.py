@@ -58,7 +58,12 @@ def test_nothing_is_sent_before_the_users_are_known() -> None:
 def test_a_stream_gets_the_state_and_then_the_events(log: EventLog) -> None:
     arrive(log, "alice")
     data, position = log.read(None)
-    state = {"isCutOff": False, "users": [{"route": "game", "uid": "alice", "leavingDeadline": None}], "handOvers": []}
+    state = {
+        "isCutOff": False,
+        "users": [{"route": "game", "uid": "alice", "leavingDeadline": None}],
+        "handOvers": [],
+        "arrivals": [],
+    }
     assert parse(data) == [("state", "x-1", state)]
     assert log.read(position) == (b"", position)
     log.append(UserLeaving("game", "alice", 2, NOON))

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import ClientError
 
 from driver.subjects import SidecarSubject
+from statefulroute import HandOverConfiguration
 from support.waiting import wait_until
 from unit.sidecar.conftest import RunningSidecar, RunSidecar
 
@@ -130,13 +132,198 @@ async def test_a_client_that_reconnects_goes_on_with_its_hand_overs(run_sidecar:
                 assert (await again.next("left"))["uid"] == request["uid"]
 
 
+# The states of users.
+
+
+@asynccontextmanager
+async def two_pods(
+    run_sidecar: RunSidecar, max_state_bytes: int = 4 * 2**20
+) -> AsyncIterator[tuple[RunningSidecar, RunningSidecar]]:
+    """Runs the sidecars of two pods; alice is at the first."""
+    configuration = HandOverConfiguration(max_state_bytes=max_state_bytes)
+    async with (
+        run_sidecar(hand_over=configuration) as old,
+        run_sidecar(cluster=old.cluster, pod=2, hand_over=configuration) as new,
+    ):
+        await bind(old, "alice")
+        yield old, new
+
+
+async def read_state(sidecar: RunningSidecar, request: dict[str, Any]) -> bytes:
+    async with sidecar.http.get(f"{sidecar.url}/v1/arrivals/{request['id']}/state") as response:
+        assert (response.status, response.content_type) == (200, "application/octet-stream")
+        return await response.read()
+
+
+def put_state(sidecar: RunningSidecar, request: dict[str, Any], state: Any) -> "asyncio.Task[tuple[int, Any]]":
+    path = f"/v1/hand-overs/{request['id']}/state"
+    return asyncio.create_task(sidecar.request("PUT", path, data=state))
+
+
+def kind_of(answer: tuple[int, Any]) -> tuple[int, str]:
+    return answer[0], answer[1]["type"].rpartition(":")[2]
+
+
+@pytest.mark.parametrize("state", [b"", b"x", bytes(range(256)) * 4000], ids=["empty", "small", "a megabyte"])
+async def test_a_state_reaches_the_new_pod_before_the_user(run_sidecar: RunSidecar, state: bytes) -> None:
+    async with (
+        two_pods(run_sidecar) as (old, new),
+        stream_of(old, handOver="true") as leaving,
+        stream_of(new, handOver="true") as arriving,
+    ):
+        old.cluster.hand_over("game", "alice", 2)
+        putting = put_state(old, await leaving.next("hand-over"), state)
+        request = await arriving.next("arriving")
+        assert (request["uid"], request["origin"]) == ("alice", {"podIndex": 0, "podName": None})
+        async with stream_of(new) as later:
+            assert later.state["arrivals"] == [request]
+        assert await read_state(new, request) == state
+        assert old.cluster.links("game") == {"alice": 0}
+        assert await new.request("POST", f"/v1/arrivals/{request['id']}/confirm") == (204, None)
+        assert await putting == (204, None)
+        assert (await arriving.next("arrived"))["uid"] == "alice"
+        assert (await leaving.next("left"))["uid"] == "alice"
+        assert kind_of(await new.request("POST", f"/v1/arrivals/{request['id']}/confirm")) == (404, "no-such-hand-over")
+
+
+async def test_a_refused_state_can_be_sent_again_or_not(run_sidecar: RunSidecar) -> None:
+    async with (
+        two_pods(run_sidecar) as (old, new),
+        stream_of(old, handOver="true") as leaving,
+        stream_of(new, handOver="true") as arriving,
+    ):
+        old.cluster.hand_over("game", "alice", 2)
+        asked = await leaving.next("hand-over")
+        putting = put_state(old, asked, b"first")
+        request = await arriving.next("arriving")
+        assert await new.request("POST", f"/v1/arrivals/{request['id']}/refuse") == (204, None)
+        assert kind_of(await putting) == (502, "hand-over-failed")
+        assert old.cluster.links("game") == {"alice": 0}
+        putting = put_state(old, asked, b"second")
+        request = await arriving.next("arriving")
+        assert await read_state(new, request) == b"second"
+        answer = await new.get(f"/v1/arrivals/{request['id']}/state")
+        assert kind_of(answer) == (409, "state-was-read")
+        await new.request("POST", f"/v1/arrivals/{request['id']}/confirm")
+        assert await putting == (204, None)
+        await leaving.next("left")
+
+
+async def test_a_pod_without_a_client_that_takes_part_takes_no_state(run_sidecar: RunSidecar) -> None:
+    async with two_pods(run_sidecar) as (old, _), stream_of(old, handOver="true") as leaving:
+        old.cluster.hand_over("game", "alice", 2)
+        asked = await leaving.next("hand-over")
+        assert kind_of(await put_state(old, asked, b"state")) == (502, "hand-over-failed")
+        assert await old.request("POST", f"/v1/hand-overs/{asked['id']}/confirm") == (204, None)
+        await leaving.next("left")
+        assert old.cluster.links("game") == {"alice": 2}
+
+
+async def test_a_state_that_is_too_large(run_sidecar: RunSidecar) -> None:
+    async with (
+        two_pods(run_sidecar, max_state_bytes=1000) as (old, new),
+        stream_of(old, handOver="true") as leaving,
+        stream_of(new, handOver="true") as arriving,
+    ):
+        old.cluster.hand_over("game", "alice", 2)
+        putting = put_state(old, await leaving.next("hand-over"), b"x" * 1001)
+        request = await arriving.next("arriving")
+        answer = await new.get(f"/v1/arrivals/{request['id']}/state")
+        assert kind_of(answer) == (413, "state-too-large")
+        assert kind_of(await putting) == (413, "state-too-large")
+        assert old.cluster.links("game") == {"alice": 0}
+
+
+async def test_an_application_that_breaks_off_while_it_sends(run_sidecar: RunSidecar) -> None:
+    """The new pod sees no shorter state, and the application may send it again."""
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"half"
+        await asyncio.Event().wait()
+
+    async with (
+        two_pods(run_sidecar) as (old, new),
+        stream_of(old, handOver="true") as leaving,
+        stream_of(new, handOver="true") as arriving,
+    ):
+        old.cluster.hand_over("game", "alice", 2)
+        asked = await leaving.next("hand-over")
+        putting = put_state(old, asked, half())
+        request = await arriving.next("arriving")
+        reading = asyncio.create_task(read_state(new, request))
+        await asyncio.sleep(0)
+        putting.cancel()
+        with pytest.raises((ClientError, AssertionError)):  # the answer breaks off, or has not begun
+            await reading
+        putting = put_state(old, asked, b"whole")
+        request = await arriving.next("arriving")
+        assert await read_state(new, request) == b"whole"
+        await new.request("POST", f"/v1/arrivals/{request['id']}/confirm")
+        assert await putting == (204, None)
+
+
+async def test_an_application_that_breaks_off_while_it_reads(run_sidecar: RunSidecar) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(1000):
+            yield b"x" * 100_000
+            await asyncio.sleep(0)
+
+    async with (
+        two_pods(run_sidecar, max_state_bytes=10**9) as (old, new),
+        stream_of(old, handOver="true") as leaving,
+        stream_of(new, handOver="true") as arriving,
+    ):
+        old.cluster.hand_over("game", "alice", 2)
+        putting = put_state(old, await leaving.next("hand-over"), endless())
+        request = await arriving.next("arriving")
+        response = await new.http.get(f"{new.url}/v1/arrivals/{request['id']}/state")
+        await response.content.readany()
+        status, problem = await new.request("POST", f"/v1/arrivals/{request['id']}/confirm")
+        assert (status, problem["type"].rpartition(":")[2]) == (409, "state-was-read")
+        response.close()
+        assert kind_of(await putting) == (502, "hand-over-failed")
+        assert old.cluster.links("game") == {"alice": 0}
+
+
+async def test_a_hand_over_that_is_withdrawn_while_the_state_is_sent(run_sidecar: RunSidecar) -> None:
+    async with (
+        two_pods(run_sidecar) as (old, new),
+        stream_of(old, handOver="true") as leaving,
+        stream_of(new, handOver="true") as arriving,
+    ):
+        old.cluster.hand_over("game", "alice", 2)
+        putting = put_state(old, await leaving.next("hand-over"), b"state")
+        request = await arriving.next("arriving")
+        old.cluster.withdraw_hand_over("game", "alice")
+        assert kind_of(await putting) == (404, "no-such-hand-over")
+        await leaving.next("staying")
+        await new.request("POST", f"/v1/arrivals/{request['id']}/confirm")
+        assert old.cluster.links("game") == {"alice": 0}
+
+
+async def test_a_sidecar_without_a_port_sends_no_state(run_sidecar: RunSidecar) -> None:
+    async with run_sidecar() as sidecar, stream_of(sidecar, handOver="true") as stream:
+        await bind(sidecar, "alice")
+        sidecar.cluster.hand_over("game", "alice", 2)
+        asked = await stream.next("hand-over")
+        assert kind_of(await put_state(sidecar, asked, b"state")) == (502, "hand-over-failed")
+        assert (await sidecar.request("POST", f"/v1/hand-overs/{asked['id']}/confirm"))[0] == 204
+
+
 @pytest.mark.parametrize("hand_over_id", ["x", "..", "%2e%2e", "a" * 5000, "-h1", "%00"])
 async def test_unknown_hand_overs(run_sidecar: RunSidecar, hand_over_id: str) -> None:
     async with run_sidecar() as sidecar:
-        url = sidecar.raw_url(f"/v1/hand-overs/{hand_over_id}/confirm")
-        async with sidecar.http.post(url) as response:
-            assert response.status == 404
-            assert (await response.json(content_type=None))["type"].endswith("no-such-hand-over")
+        for method, path in (
+            ("POST", "hand-overs/{}/confirm"),
+            ("PUT", "hand-overs/{}/state"),
+            ("GET", "arrivals/{}/state"),
+            ("POST", "arrivals/{}/confirm"),
+            ("POST", "arrivals/{}/refuse"),
+        ):
+            url = sidecar.raw_url(f"/v1/{path.format(hand_over_id)}")
+            async with sidecar.http.request(method, url) as response:
+                assert response.status == 404
+                assert (await response.json(content_type=None))["type"].endswith("no-such-hand-over")
 
 
 @pytest.mark.parametrize("value", ["", "True", "1", "true&handOver=true"])

@@ -56,8 +56,7 @@ def test_each_event_of_the_driver_has_an_event_of_the_stream() -> None:
         re.sub(r"(?<!^)(?=[A-Z])", "-", kind.__name__.removeprefix("User")).lower() for kind in get_args(ServerEvent)
     }
     names = {"lost" if name == "events-lost" else name for name in names}
-    names -= {"arrival-cancelled"}  # the sidecar takes no states
-    assert EVENTS.keys() == {*names, "state", "hand-over"}
+    assert EVENTS.keys() == {*names, "state", "hand-over", "arriving"}
 
 
 async def test_answers_have_the_documented_statuses(run_sidecar: RunSidecar) -> None:

@@ -271,6 +271,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/hand-overs/{id}/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /** Send the state of a user to the new pod; when its application has taken it, the driver moves the user */
+        put: operations["send_state"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/arrivals/{id}/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** Read the state of a user who arrives, once; then confirm or refuse it */
+        get: operations["read_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/arrivals/{id}/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tell the other pod that the application has the state */
+        post: operations["confirm_arriving"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/arrivals/{id}/refuse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tell the other pod that the application does not take the state */
+        post: operations["refuse_arriving"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -415,6 +495,7 @@ export interface components {
             isCutOff: boolean;
             users: components["schemas"]["UserState"][];
             handOvers: components["schemas"]["HandOverEvent"][];
+            arrivals: components["schemas"]["ArrivingEvent"][];
         };
         /**
          * UserState
@@ -437,6 +518,17 @@ export interface components {
             deadline: string;
         };
         /**
+         * ArrivingEvent
+         * @description `arriving`: the application is asked to read the state of a user of another pod, and to confirm or refuse it.
+         */
+        ArrivingEvent: {
+            id: string;
+            route: string;
+            uid: string;
+            origin: components["schemas"]["PodReference"];
+            deadline: string;
+        };
+        /**
          * ArrivedEvent
          * @description `arrived`: a user is bound to the pod.
          */
@@ -454,6 +546,14 @@ export interface components {
             uid: string;
             to: components["schemas"]["PodReference"] | null;
             deadline: string;
+        };
+        /**
+         * ArrivalCancelledEvent
+         * @description `arrival-cancelled`: a user whose state the application has confirmed does not arrive.
+         */
+        ArrivalCancelledEvent: {
+            route: string;
+            uid: string;
         };
         /**
          * StayingEvent
@@ -567,7 +667,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The API server refused the request. */
+            /** @description The API server refused the request, or the other pod did not take the state. */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -648,7 +748,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The driver is already running. */
+            /** @description The driver is already running, or the state was read before or is being read. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -657,7 +757,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The API server refused the request. */
+            /** @description The API server refused the request, or the other pod did not take the state. */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1165,7 +1265,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The driver is already running. */
+            /** @description The driver is already running, or the state was read before or is being read. */
             409: {
                 headers: {
                     [name: string]: unknown;
@@ -1192,7 +1292,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The API server refused the request. */
+            /** @description The API server refused the request, or the other pod did not take the state. */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1363,7 +1463,7 @@ export interface operations {
     events: {
         parameters: {
             query?: {
-                /** @description Whether the client takes part in hand-overs: it must confirm each `hand-over`. While no client does, users are moved at their deadlines. */
+                /** @description Whether the client takes part in hand-overs: it must answer each `hand-over` and `arriving`. While no client does, users are moved at their deadlines. */
                 handOver?: "true" | "false";
             };
             header?: {
@@ -1375,7 +1475,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description An endless stream. A client that reconnects with `Last-Event-ID` gets the events after that one, if the sidecar still has them; otherwise, and without the header, the stream begins with `state`. The types of the data: `state` StateEvent, `arrived` ArrivedEvent, `leaving` LeavingEvent, `hand-over` HandOverEvent, `staying` StayingEvent, `left` LeftEvent, `cut-off` CutOffEvent, `reconnected` ReconnectedEvent, `lost` LostEvent. Further events may be added: ignore unknown ones. */
+            /** @description An endless stream. A client that reconnects with `Last-Event-ID` gets the events after that one, if the sidecar still has them; otherwise, and without the header, the stream begins with `state`. The types of the data: `state` StateEvent, `arrived` ArrivedEvent, `leaving` LeavingEvent, `hand-over` HandOverEvent, `arriving` ArrivingEvent, `arrival-cancelled` ArrivalCancelledEvent, `staying` StayingEvent, `left` LeftEvent, `cut-off` CutOffEvent, `reconnected` ReconnectedEvent, `lost` LostEvent. Further events may be added: ignore unknown ones. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -1502,7 +1602,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The API server refused the request. */
+            /** @description The API server refused the request, or the other pod did not take the state. */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1621,7 +1721,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The API server refused the request. */
+            /** @description The API server refused the request, or the other pod did not take the state. */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1707,7 +1807,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The API server refused the request. */
+            /** @description The API server refused the request, or the other pod did not take the state. */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1826,7 +1926,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The API server refused the request. */
+            /** @description The API server refused the request, or the other pod did not take the state. */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1914,7 +2014,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The API server refused the request. */
+            /** @description The API server refused the request, or the other pod did not take the state. */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -1994,7 +2094,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description The API server refused the request. */
+            /** @description The API server refused the request, or the other pod did not take the state. */
             502: {
                 headers: {
                     [name: string]: unknown;
@@ -2015,6 +2115,330 @@ export interface operations {
         };
     };
     confirm_leaving: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter or the body is invalid; the detail says how to fix it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not have the token of --token-file. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a web page. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not support the method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter or the body is invalid; the detail says how to fix it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not have the token of --token-file. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a web page. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not support the method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API server refused the request, or the other pod did not take the state. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The state. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description A parameter or the body is invalid; the detail says how to fix it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not have the token of --token-file. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a web page. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not support the method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The driver is already running, or the state was read before or is being read. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API server refused the request, or the other pod did not take the state. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    confirm_arriving: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter or the body is invalid; the detail says how to fix it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not have the token of --token-file. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a web page. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not support the method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The driver is already running, or the state was read before or is being read. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    refuse_arriving: {
         parameters: {
             query?: never;
             header?: never;

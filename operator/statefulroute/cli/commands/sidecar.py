@@ -9,6 +9,7 @@ from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
 from statefulroute.cli.options import BindAddressOption, KeepManagedFields, LogFormatOption, LogLevelOption
 
 if TYPE_CHECKING:
+    from statefulroute.driver.hand_over_configuration import TLSFiles
     from statefulroute.monitoring.bind_address import BindAddress
     from statefulroute.sidecar.settings import Settings
 
@@ -77,6 +78,44 @@ def sidecar(  # noqa: PLR0913 - an option each
             help="Where to serve the load, if the route reads it over HTTP; by default on all addresses.",
         ),
     ] = "",
+    hand_over_port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            metavar="PORT",
+            help="Send and receive the states of users who are handed over, by this port of all pods of the service; "
+            "by default none are sent.",
+        ),
+    ] = None,
+    hand_over_host: Annotated[
+        str, typer.Option(metavar="HOST", help="Where to listen for states; by default on all addresses.")
+    ] = "",
+    max_state_bytes: Annotated[
+        int, typer.Option(min=1, help="The maximum size of the state of a user, sent or received.")
+    ] = 4 * 2**20,
+    hand_over_tokens: Annotated[
+        Path,
+        typer.Option(metavar="DIRECTORY", help="The directory with the files `send` and `receive`: the pod's tokens."),
+    ] = Path("/var/run/secrets/statefulroute.io/hand-over"),
+    hand_over_certificate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The certificate of the pod for states, in PEM; by default states are not encrypted."
+        ),
+    ] = None,
+    hand_over_key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key, in PEM.")] = None,
+    hand_over_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The authorities of the other pods, in PEM.")
+    ] = None,
+    hand_over_server_name: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The DNS name that the certificates of other pods must have; by default each certificate of the "
+            "authorities is accepted.",
+        ),
+    ] = None,
     max_streams: Annotated[int, typer.Option(min=1, help="The maximum number of open streams of events.")] = 16,
     keep_managed_fields: KeepManagedFields = False,
     log_level: LogLevelOption = LogLevel.INFO,
@@ -86,6 +125,7 @@ def sidecar(  # noqa: PLR0913 - an option each
     ] = False,
 ) -> None:
     """Run the sidecar of a server pod: its driver for programs in any language, until SIGTERM."""
+    from statefulroute.driver.hand_over_configuration import HandOverConfiguration  # noqa: PLC0415
     from statefulroute.driver.parts import Configuration  # noqa: PLC0415
     from statefulroute.monitoring.bind_address import BindAddress  # noqa: PLC0415
     from statefulroute.sidecar.settings import Settings  # noqa: PLC0415
@@ -96,6 +136,15 @@ def sidecar(  # noqa: PLR0913 - an option each
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     _check_reach(address, allow_remote=allow_remote)
+    hand_over = None
+    if hand_over_port is not None:
+        hand_over = HandOverConfiguration(
+            port=hand_over_port,
+            listen_host=hand_over_host,
+            max_state_bytes=max_state_bytes,
+            tokens=hand_over_tokens,
+            tls=_tls_files(hand_over_certificate, hand_over_key, hand_over_ca, hand_over_server_name),
+        )
     settings = Settings(
         http_address=address,
         bind_address=probes,
@@ -107,6 +156,7 @@ def sidecar(  # noqa: PLR0913 - an option each
             listen_host=load_host,
             deadline_seconds=deadline_seconds,
             fence_after_seconds=fence_after_seconds,
+            hand_over=hand_over,
         ),
         follow_routes=tuple(dict.fromkeys(follow_route or ())),
         follow_links=follow_links,
@@ -115,6 +165,21 @@ def sidecar(  # noqa: PLR0913 - an option each
         max_streams=max_streams,
     )
     run_sidecar(settings, log_level, log_format)
+
+
+def _tls_files(
+    certificate: Path | None, key: Path | None, ca: Path | None, server_name: str | None
+) -> "TLSFiles | None":
+    """Return the files for TLS between pods; all of them belong together."""
+    from statefulroute.driver.hand_over_configuration import TLSFiles  # noqa: PLC0415
+
+    if certificate is None and key is None and ca is None:
+        return None
+    if certificate is None or key is None or ca is None:
+        raise typer.BadParameter(
+            "--hand-over-certificate, --hand-over-key and --hand-over-ca belong together: give all or none"
+        )
+    return TLSFiles(certificate=certificate, key=key, ca=ca, server_name=server_name)
 
 
 def _check_reach(address: "BindAddress", *, allow_remote: bool) -> None:
