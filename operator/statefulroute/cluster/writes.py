@@ -28,6 +28,11 @@ from statefulroute.domain.times import format_rfc3339
 
 T = TypeVar("T", bound=Cached)
 
+_UNPROCESSABLE = 422
+_NO_HAND_OVERS = (
+    "the CustomResourceDefinition of PodLinks has no spec.handOver: update it, or remove handOver from the route"
+)
+
 
 def _format_seconds(time: datetime) -> str | None:
     """Formats a time without fractional seconds, as most times of the Kubernetes API."""
@@ -97,10 +102,12 @@ class LinkWriter:
             The link's `metadata.uid`.
 
         Raises:
-            ClusterError: the request failed, or its result is unknown.
+            ClusterError: the request failed, its result is unknown, or an earlier definition has dropped the hand-over.
         """
-        response = await self._patch_spec(link, hand_over_patch(link, hand_over))
-        return _written_decoder.decode(response).metadata.uid
+        written = _written_decoder.decode(await self._patch_spec(link, hand_over_patch(link, hand_over)))
+        if hand_over is not None and not written.spec.hand_over:
+            raise APIError(_UNPROCESSABLE, "Invalid", _NO_HAND_OVERS)
+        return written.metadata.uid
 
     async def update_status(
         self,
@@ -115,8 +122,7 @@ class LinkWriter:
         Args:
             link: the version of the link that the decision used.
             status: the new status.
-            cause: why the link has left its previous pod: that was lost, or had to be emptied; None if a client moved
-                the link.
+            cause: why the previous pod was lost or had to be emptied; None if a client moved the link.
             outcome: how the hand-over ended by which the link has moved; None if there was none.
             reason: why the slot has left its previous pod; None if it has not, or the other arguments tell it.
 
@@ -158,8 +164,13 @@ class _Identity(msgspec.Struct):
     uid: str = ""
 
 
+class _WrittenSpec(msgspec.Struct, rename="camel"):
+    hand_over: dict[str, Any] | None = None
+
+
 class _Written(msgspec.Struct):
     metadata: _Identity = msgspec.field(default_factory=_Identity)
+    spec: _WrittenSpec = msgspec.field(default_factory=_WrittenSpec)
 
 
 class _Deleted(msgspec.Struct):
@@ -184,9 +195,7 @@ def hand_over_patch(link: Link | None, hand_over: HandOver | None) -> dict[str, 
     """
     if hand_over == (None if link is None else link.hand_over):
         return {}
-    if hand_over is None:
-        return {"handOver": None}
-    return {"handOver": pod_patch(hand_over.pod) | {"startTime": hand_over.start_time}}
+    return {"handOver": hand_over and pod_patch(hand_over.pod) | {"startTime": hand_over.start_time}}
 
 
 def _slot_manifest(route: Route, slot: int, pod: PodKey) -> dict[str, Any]:

@@ -17,9 +17,6 @@ from statefulroute.api.vocabulary import (
 )
 from statefulroute.domain.explanation import Explanation, Facts, hash_facts
 from statefulroute.domain.hand_over import (
-    CommitHandOver,
-    EndHandOver,
-    HandOverResult,
     HandOverWrite,
     emptying_cause,
     plan_hand_over,
@@ -105,54 +102,6 @@ def is_status_current(link: Link, status: LinkStatus) -> bool:
         and link.observed_generation == link.generation
         and link.status_expire_time == link.expire_time
     )
-
-
-def is_rewrite(link: Link, plan: Plan) -> bool:
-    """Returns whether a plan changes only the message of a status, or values of another version in it.
-
-    Nothing changes that clients depend on, so these writes are paced behind all others.
-    """
-    if not isinstance(plan, UpdateStatus) or is_status_current(link, plan.status):
-        return False
-    old, status = link.status, plan.status
-    if old is None or (link.observed_generation, link.status_expire_time) != (link.generation, link.expire_time):
-        return False
-    if (old.pod, old.host) != (status.pod, status.host):
-        return False
-    return old.phase in {status.phase, LinkPhase.UNKNOWN} and old.reason in {status.reason, LinkReason.UNKNOWN}
-
-
-def needs_turn(link: Link, plan: Plan) -> bool:
-    """Returns whether the write of a plan is paced: it moves, deletes or marks a link, or starts or ends a hand-over.
-
-    So the loss of many pods neither overruns the other pods nor delays new links, and can still be stopped.
-    """
-    match plan:
-        case Move():
-            return True
-        case Remove(reason, _):
-            return reason is RemoveReason.POD_LOST
-        case UpdateStatus(status):
-            return status.phase is LinkPhase.LOST and not is_status_current(link, status)
-        case Bind():
-            return False
-        case _:
-            return True
-
-
-def ends_hand_over(plan: Plan) -> bool:
-    """Returns whether a plan ends a hand-over for another reason than the loss of the old pod.
-
-    These writes have turns of their own at the same pace: they must not wait for those of all links that still have to
-    be handed over, or the time-outs would be over long before.
-    """
-    match plan:
-        case EndHandOver():
-            return True
-        case CommitHandOver(_, _, outcome):
-            return outcome.result is not HandOverResult.POD_GONE
-        case _:
-            return False
 
 
 def move_cause(view: LinkView, *, is_handed_over: bool = False) -> LossCause | None:

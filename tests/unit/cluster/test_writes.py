@@ -388,8 +388,18 @@ async def test_a_hand_over_is_conditional_on_the_version(
     call = await api.call()
     assert call.json["metadata"]["resourceVersion"] == "41"
     assert call.json["spec"] == hand_over_patch(known, HAND_OVER)
-    call.respond(link(version=42) | {"metadata": metadata("game.alice", version=42, uid="its uid")})
+    asked = {"podIndex": 3, "startTime": "2026-06-01T12:00:00Z"}
+    call.respond(link(version=42, handOver=asked) | {"metadata": metadata("game.alice", version=42, uid="its uid")})
     assert await task == "its uid"
+
+
+async def test_a_hand_over_that_an_older_definition_drops_raises(
+    api: FakeAPI, client: Client, informers: Informers, known: Link
+) -> None:
+    task = asyncio.create_task(LinkWriter(client, informers.links).write_hand_over(known, HAND_OVER))
+    (await api.call()).respond(link(version=41))
+    with pytest.raises(APIError, match=r"the CustomResourceDefinition of PodLinks has no spec\.handOver"):
+        await task
 
 
 def test_a_link_that_is_handed_over_stays_ready_and_keeps_its_times() -> None:

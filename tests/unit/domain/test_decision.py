@@ -28,10 +28,10 @@ from statefulroute.domain.decision import (
     is_status_current,
     is_waiting_for_room,
     move_cause,
-    needs_turn,
 )
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
+from statefulroute.domain.pacing import needs_turn
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
 from unit.domain.builders import NOON, link, plan_of, pod, route, view, workload

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RouteReason, RoutingState, ServiceState
-from statefulroute.domain.decision import LinkView, UpdateStatus, decide, is_rewrite, is_status_current
+from statefulroute.domain.decision import LinkView, UpdateStatus, decide, is_status_current
 from statefulroute.domain.explanation import hash_facts
 from statefulroute.domain.link import LinkStatus
 from statefulroute.domain.loss import find_losses
+from statefulroute.domain.pacing import is_rewrite
 from statefulroute.domain.route import MissingWorkload, RouteView
 from unit.domain.builders import NOON, deployment, link, load, pod, route, view, workload
 

@@ -25,7 +25,6 @@ from statefulroute.domain.decision import (
     decide,
     is_waiting_for_room,
     move_cause,
-    needs_turn,
 )
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.explanation import hash_facts
@@ -39,6 +38,7 @@ from statefulroute.domain.hand_over import (
 )
 from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.loss import find_absence
+from statefulroute.domain.pacing import needs_turn
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.pod_views import PodRules
 from statefulroute.domain.route import LossSuspension, PodLoss, RouteView

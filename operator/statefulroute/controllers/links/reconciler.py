@@ -26,12 +26,9 @@ from statefulroute.domain.decision import (
     Remove,
     UpdateStatus,
     decide,
-    ends_hand_over,
     has_to_be_handed_over,
-    is_rewrite,
     is_status_current,
     move_cause,
-    needs_turn,
 )
 from statefulroute.domain.events import Event
 from statefulroute.domain.hand_over import (
@@ -46,6 +43,7 @@ from statefulroute.domain.hand_over import (
 )
 from statefulroute.domain.keys import LinkKey, PodKey
 from statefulroute.domain.link import HandOver, Link, LinkStatus
+from statefulroute.domain.pacing import ends_hand_over, is_rewrite, needs_turn
 from statefulroute.domain.slots.moves import MoveSlot, has_to_leave
 
 log = structlog.get_logger(__name__)
