@@ -19,6 +19,7 @@ from statefulroute.domain.explanation import Explanation, Facts, hash_facts
 from statefulroute.domain.hand_over import (
     HandOverWrite,
     emptying_cause,
+    has_moved_as_asked,
     plan_hand_over,
 )
 from statefulroute.domain.keys import PodKey
@@ -212,11 +213,14 @@ def check_hand_over(view: LinkView) -> Plan | None:
 def check_pod_lost(view: LinkView) -> Plan | None:
     """Applies the route's `onPodLost` to a link whose pod is lost.
 
-    A link that was never bound to the pod waits until the grace period is over, because the pod may be about to start.
+    A link that was never bound to the pod waits until the grace period is over, because the pod may be about to start;
+    but not one that was handed over to the pod: that took users.
     """
     route, pod = _route(view), view.link.pod
     loss = None if pod is None else route.lost.get(pod)
-    if pod is None or loss is None or not (loss.is_grace_over or view.link.status_pod == pod):
+    if pod is None or loss is None:
+        return None
+    if not (loss.is_grace_over or view.link.status_pod == pod or has_moved_as_asked(view.link)):
         return None
     match route.route.spec.on_pod_lost.action:
         case PodLostAction.RELEASE:

@@ -267,6 +267,14 @@ def test_link_has_moved_as_asked_if_it_names_the_pod_of_its_last_hand_over() -> 
     assert not has_moved_as_asked(link(1, status=BOUND_TO_0))
 
 
+@pytest.mark.parametrize("status", [BOUND_TO_0, HANDING_OVER])
+def test_user_who_was_handed_over_to_a_pod_that_is_lost_meanwhile_does_not_wait_for_it(status: LinkStatus) -> None:
+    shut_down = {1: PodLoss(LossCause.SHUTDOWN, "is shut down", is_grace_over=False)}
+    route_view = settled(pod(0), pod(1, reported_routing_state=RoutingState.SHUTDOWN), pod(2), lost=shut_down)
+    plan = plan_of(link(1, status=status), route_view)
+    assert isinstance(plan, Move) == (status is HANDING_OVER)
+
+
 def test_cancelled_hand_over_leaves_the_link_with_its_pod() -> None:
     cancelled = link(0, status=HANDING_OVER)
     assert is_cancelled(cancelled)
