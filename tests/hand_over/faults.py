@@ -88,7 +88,7 @@ def _set_overrides(system: System, pods: list[dict[str, object]] | None) -> None
             return False
         return True
 
-    eventually(is_set, "the route is changed")
+    eventually(is_set, "the route is changed", seconds=180)
 
 
 #: The time-out of a hand-over is 5 seconds: some suspensions are longer.

@@ -8,6 +8,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,19 +108,24 @@ class RemoteStore:
 
 
 async def _serve(store: FencedStore, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while line := await reader.readline():
-        method, uid, pod, token, *fields = json.loads(line)
-        answer: Sequence[Any] | None = ()
-        try:
-            if method == "open":
-                state = await store.open(uid, pod, token)
-                answer = (state.number, state.digest)
-            else:
-                await store.write(State(uid, *fields), pod, token)
-        except StaleTokenError:
-            answer = None
-        writer.write(json.dumps(answer).encode() + b"\n")
+    with suppress(ConnectionError):  # the server of a pod is killed
+        while line := await reader.readline():
+            writer.write(await _answer(store, *json.loads(line)))
     writer.close()
+
+
+async def _answer(store: FencedStore, method: str, uid: str, pod: int, token: int, *fields: Any) -> bytes:
+    """Returns what a request gets: null if its token is stale."""
+    answer: Sequence[Any] | None = ()
+    try:
+        if method == "open":
+            state = await store.open(uid, pod, token)
+            answer = (state.number, state.digest)
+        else:
+            await store.write(State(uid, *fields), pod, token)
+    except StaleTokenError:
+        answer = None
+    return json.dumps(answer).encode() + b"\n"
 
 
 async def main(record: str, port_file: str) -> None:
