@@ -5,8 +5,9 @@ import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 
-from statefulroute.cluster.errors import ClusterError, is_outage
+from statefulroute.cluster.errors import APIError, ClusterError, is_outage
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError, HandOverError, StatefulRouteError
 from statefulroute.domain.leaving import CommitResult
@@ -158,7 +159,7 @@ class HandOvers:
 
     async def _commit(self, departure: Departure) -> HandOverResult:
         """Binds the user to the new pod; tries until it is known whether that was done, or until the user has left."""
-        failures = 0
+        failures, refusal = 0, None
         while not departure.has_ended:
             link = self._users.get(departure.service, departure.uid)
             if link is None:
@@ -167,10 +168,13 @@ class HandOvers:
                 result = await self._links.commit_hand_over(departure.uid, link, self._origin, departure.hand_over)
                 return _RESULTS[result]
             except (ClusterError, StatefulRouteError) as error:
-                if not _may_retry(error):
+                refusal = error if _is_refusal(error) else None
+                if not _may_retry(error) and (refusal is None or departure.ends_at < asyncio.get_running_loop().time()):
                     raise
             await asyncio.sleep(_BACKOFF.delay(failures))
             failures += 1
+        if refusal is not None and not departure.is_withdrawn:
+            raise refusal
         return _result_of_end(departure)
 
 
@@ -203,6 +207,11 @@ def _may_retry(error: Exception) -> bool:
     return isinstance(error, DeadlineExceededError | ContendedError) or (
         isinstance(error, ClusterError) and is_outage(error)
     )
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Returns whether a right is missing, perhaps only for now: an API server that has just started knows no rights."""
+    return isinstance(error, APIError) and error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
 def _report(error: Exception) -> None:

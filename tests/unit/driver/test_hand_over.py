@@ -25,7 +25,7 @@ from statefulroute import (
     UserStaying,
     sync,
 )
-from statefulroute.cluster.errors import UnreachableError
+from statefulroute.cluster.errors import UnreachableError, api_error
 from statefulroute.sync.loop_thread import DriverInLoop
 from statefulroute.testing import InMemoryCluster
 from support.waiting import eventually
@@ -380,6 +380,33 @@ async def test_commit_is_tried_until_the_api_server_answers(
         cluster.hand_over("game", "alice", 1)
         await until(lambda: cluster.links("game") == {"alice": 1})
         assert len(application.called) == 1
+
+
+async def test_commit_is_tried_again_by_an_api_server_that_knows_no_rights_yet(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, failures = CollectorRegistry(), 0
+
+    async def refuse(*_: object) -> bytes:
+        nonlocal failures
+        failures += 1
+        raise api_error(403, "Forbidden", "no")
+
+    async with pod(cluster, 0, "alice", "bob", metrics=DriverMetrics(registry)) as old:
+        application = Application()
+        application.go_on()
+        old.on_leaving(application.save)
+        monkeypatch.setattr(cluster._client, "merge_patch", refuse)  # noqa: SLF001
+        cluster.hand_over("game", "alice", 1)
+        await until(lambda: failures == 2)
+        monkeypatch.undo()
+        await until(lambda: cluster.links("game")["alice"] == 1)
+        monkeypatch.setattr(cluster._client, "merge_patch", refuse)  # noqa: SLF001
+        cluster.hand_over("game", "bob", 1)
+        await until(lambda: failures == 3)
+        cluster.end_hand_over("game", "bob")
+        await until(lambda: result_counter(registry)("Failed") == 1)  # the log says why
+        assert result_counter(registry)("Committed") == 1
 
 
 async def test_hand_over_that_is_withdrawn_before_the_commit(cluster: InMemoryCluster) -> None:
