@@ -119,6 +119,11 @@ image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/r
 	@$(BIN)/localcluster image $(IMAGE) $(if $(DEBIAN_BASE),--debian-base) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg CREATED=$(shell git log -1 --format=%cI)
 
+.PHONY: screenshots
+screenshots: setup ## Take the screenshots of docs/console.md (about three minutes; needs Chromium)
+	@$(BIN)/localcluster build
+	@$(BIN)/python tests/console/screenshots.py docs/images
+
 .PHONY: format
 format: setup ## Format the code and apply automatic fixes
 	@$(BIN)/ruff check --fix-only
@@ -200,6 +205,10 @@ $(VENV)/lowest/.synced: requirements/lowest.txt $(VENV)/.synced
 .PHONY: test-property
 test-property: setup ## Compare 10,000 random link operations with the reference model, and make 5,000 concurrent claims
 	@STATEFULROUTE_PROPERTY_OPERATIONS=10000 $(BIN)/pytest tests/property tests/links/test_claims.py -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: test-console
+test-console: setup ## Show 100,000 links, 200 pods and 100 moves a second for ten minutes, and measure the tab and the server
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/console/test_many_links.py --timeout 1500 -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-waves
 test-waves: setup ## Run the end-to-end tests with thousands of links instead of hundreds

@@ -47,12 +47,13 @@ def open_page(
     page = context.new_page()
     problems: list[str] = []
     page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
-    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("pageerror", lambda error: problems.append(error.stack or str(error)))
     page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
     page.goto(address)
     yield page
     context.close()
-    assert [each for each in problems if not reports or reports not in each] == []
+    unexpected = [each for each in problems if not reports or reports not in each]
+    assert unexpected == [], unexpected
 
 
 def accessibility_violations(page: Page) -> list[str]:

@@ -53,9 +53,9 @@ export async function get(path, signal) {
 
 /** @param {Response} response */
 async function decode(response) {
-  const value = await response.json().catch(() => ({ message: response.statusText }));
-  if (!response.ok) throw new RequestError(response.status, value.message);
-  return value;
+  if (response.ok) return await response.json();
+  const { message } = await response.json().catch(() => ({ message: response.statusText }));
+  throw new RequestError(response.status, message);
 }
 
 /**

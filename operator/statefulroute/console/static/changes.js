@@ -35,8 +35,17 @@ function Change({ numbered }) {
     <span class="verb">${VERBS[kind] ?? kind}</span>
     <span class="who"><${Uid} uid=${change.subject} /></span>
     <span class="way">${printable(way)}</span>
-    <small>${printable(kind === "state" ? "" : reason)}</small>
+    <small>${printable(isSaid(kind, reason) ? "" : reason)}</small>
   </li>`;
+}
+
+/**
+ * Whether the kind of a change already says its reason.
+ * @param {string} kind
+ * @param {string} reason
+ */
+function isSaid(kind, reason) {
+  return kind === "state" || reason.toLowerCase() === kind;
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { get, routePath } from "./api.js";
 import { Component, createRef, html } from "./html.js";
-import { number } from "./text.js";
+import { clock, number } from "./text.js";
 import uPlot from "./vendor/uplot.mjs";
 
 const REFRESH_MILLISECONDS = 15_000;
@@ -114,11 +114,12 @@ class Chart extends Component {
       {
         width: box.clientWidth,
         height: HEIGHT,
+        padding: [10, 28, 0, 0],
         legend: { show: false },
         cursor: { y: false, sync: { key: "last-hour" }, drag: { x: false, y: false } },
         scales: { x: { range: hour }, y: { range: fromZero } },
         axes: [
-          { ...axis, space: 70, size: 24 },
+          { ...axis, space: 80, size: 24, values: (plot, ticks) => ticks.map((tick) => timeOfDay(tick, plot)) },
           { ...axis, space: 30, size: 44, values: (_, ticks) => ticks.map((tick) => number(tick)) },
         ],
         series: [{}, ...this.props.lines.map((line) => series(box, line))],
@@ -167,6 +168,15 @@ function hour(_, first, last) {
  */
 function fromZero(_, least, most) {
   return [0, Math.max(1, (most ?? 0) * 1.1)];
+}
+
+/**
+ * @param {number} seconds Unix time
+ * @param {uPlot} plot
+ */
+function timeOfDay(seconds, plot) {
+  const isShort = (plot.scales.x.max ?? 0) - (plot.scales.x.min ?? 0) < 600;
+  return clock(new Date(seconds * 1000).toISOString()).slice(0, isShort ? 8 : 5);
 }
 
 /**

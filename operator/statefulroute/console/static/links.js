@@ -120,7 +120,7 @@ export class LinkTable extends Component {
                 <th scope="col">User</th>
                 <th scope="col">Pod</th>
                 <th scope="col">Phase</th>
-                <th scope="col">Expires</th>
+                <th scope="col" class="secondary">Expires</th>
                 ${canAct && html`<th scope="col"><span class="sr-only">Acts</span></th>`}
               </tr>
             </thead>
@@ -152,7 +152,7 @@ function LinkRow({ link, page, rights, choose }) {
     <td><${Uid} uid=${link.uid} /></td>
     <td>${printable(link.nextPod ? `${link.pod} → ${link.nextPod}` : link.pod)}</td>
     <td><${Icon} ...${phase} /> ${phase.label}${isUsual ? "" : html` <small>${link.reason}</small>`}</td>
-    <td>${link.expires ? html`<span title=${link.expires}>${timeLeft(link.expires, page.now)}</span>` : html`<span class="muted">never</span>`}</td>
+    <td class="secondary">${link.expires ? html`<span title=${link.expires}>${timeLeft(link.expires, page.now)}</span>` : html`<span class="muted">never</span>`}</td>
     ${rights &&
     html`<td class="row-acts">
       ${link.isUser && rights.patchLinks && html`<button class="quiet" aria-label=${`Move ${printable(link.uid)}`} onClick=${() => choose(moveAct(link, page.pods))}>Move…</button>`}

@@ -182,19 +182,19 @@ function RouteCard({ item }) {
       <${Row}
         label="Pods"
         value=${html`${number(card.routablePods)}<small> of ${number(card.replicas)}</small>`}
-        fraction=${card.replicas ? (card.routablePods ?? 0) / card.replicas : 0}
+        fraction=${card.replicas ? (card.routablePods ?? 0) / card.replicas : null}
         tone=${card.routablePods === card.replicas ? "good" : "warn"}
       />
       <${Row}
         label="Links"
         value=${html`${number(links)}${limit ? html`<small> of ${number(limit)}</small>` : ""}`}
-        fraction=${limit ? links / limit : 0}
+        fraction=${limit ? links / limit : null}
         tone="accent"
       />
       <${Row}
         label="Load"
         value=${card.load === null ? "–" : html`${number(card.load)}<small> ${card.workloadState ?? ""}</small>`}
-        fraction=${(card.load ?? 0) / card.overloaded}
+        fraction=${card.load === null ? null : card.load / card.overloaded}
         tone=${`load-${loadStep(card.load ?? 0, card.overloaded)}`}
       />
     </dl>
@@ -209,10 +209,10 @@ function RouteCard({ item }) {
   </li>`;
 }
 
-/** @param {{label: string, value: any, fraction: number, tone: string}} props */
+/** @param {{label: string, value: any, fraction: number | null, tone: string}} props */
 function Row({ label, value, fraction, tone }) {
   return html`<div class="row">
     <dt>${label}</dt>
-    <dd><span class="value">${value}</span><${Bar} fraction=${fraction} tone=${tone} /></dd>
+    <dd><span class="value">${value}</span>${fraction !== null && html`<${Bar} fraction=${fraction} tone=${tone} />`}</dd>
   </div>`;
 }

@@ -186,12 +186,12 @@ export function Legend() {
     <span>Fill: links</span>
     <span class="scale">Load <i class="load-0"></i><i class="load-1"></i><i class="load-2"></i><i class="load-3"></i><i class="load-4"></i> overloaded</span>
     <span><i class="load-none"></i> no report</span>
-    <span><${Icon} shape="disc" tone="good" /> ready</span>
-    <span><${Icon} shape="half" tone="warn" /> no new users</span>
-    <span><${Icon} shape="clock" tone="warn" /> closing</span>
-    <span><${Icon} shape="swap" tone="accent" /> handing over</span>
-    <span><${Icon} shape="square" tone="bad" /> shut down</span>
-    <span><${Icon} shape="triangle" tone="bad" /> not ready</span>
-    <span><${Icon} shape="cross" tone="bad" /> lost</span>
+    <span><${Icon} shape="disc" tone="plain" /> ready</span>
+    <span><${Icon} shape="half" tone="plain" /> no new users</span>
+    <span><${Icon} shape="clock" tone="plain" /> closing</span>
+    <span><${Icon} shape="swap" tone="plain" /> handing over</span>
+    <span><${Icon} shape="square" tone="plain" /> shut down</span>
+    <span><${Icon} shape="triangle" tone="plain" /> not ready</span>
+    <span><${Icon} shape="cross" tone="plain" /> lost</span>
   </p>`;
 }
