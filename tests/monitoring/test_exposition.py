@@ -20,7 +20,7 @@ PREFIX = "statefulroute_"
 RESOLVER_PREFIX = f"{PREFIX}resolver_"
 
 #: The number is independent of the number of links.
-SERIES_OF_A_ROUTE = 25
+SERIES_OF_A_ROUTE = 24
 
 #: How many more there are with autoscaling, and with a rollout beside it.
 SERIES_OF_AUTOSCALING = 8
@@ -103,7 +103,11 @@ class ProcessMetrics:
 
 @pytest.fixture(scope="module")
 def operator_metrics(monitored_operator: MonitoredOperator, game: Service) -> ProcessMetrics:
-    """The metrics of an operator that has bound a link, knows the load of the pods, and scales a route."""
+    """The metrics of an operator that has bound a link, knows the load of the pods, and scales a route.
+
+    Another route has slots and no pods.
+    """
+    game.create_route("documents", slots=2)
     game.await_bound(game.link("alice"))
     autoscaling = {"minReplicas": 3, "maxReplicas": 3, "linksPerPod": 100}
     game.edit_route(links={"max": 100}, autoscaling=autoscaling, rollout={})
@@ -112,6 +116,7 @@ def operator_metrics(monitored_operator: MonitoredOperator, game: Service) -> Pr
     strategy = "UpdateStrategyNotOnDelete"
     monitored_operator.await_value(1, f"{PREFIX}disruption_condition", type="RolledOut", reason=strategy)
     monitored_operator.await_value(100, f"{PREFIX}links_limit")
+    monitored_operator.await_value(2, f"{PREFIX}slots", state="unbound")
     for pod in range(3):
         game.report(pod, load_state=2)
     monitored_operator.await_value(3, f"{PREFIX}pods", state="available")

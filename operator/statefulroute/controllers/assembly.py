@@ -222,7 +222,14 @@ def assemble(
         ),
         metrics,
         *hand_over_metrics.collectors,
-        RouteMetrics(informers.routes.cache, route_store, assessments, lambda: leadership.is_leader, utc_now),
+        RouteMetrics(
+            informers.routes.cache,
+            route_store,
+            assessments,
+            lambda: leadership.is_leader,
+            utc_now,
+            counts.slots.bound,
+        ),
         DisruptionMetrics(
             informers.routes.cache,
             route_store,

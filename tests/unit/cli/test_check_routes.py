@@ -53,3 +53,15 @@ async def test_route_that_autoscaling_has_put_to_sleep_is_no_problem(
     results = [each async for each in check_routes(cluster, OperatorLag(), ServingPods(), HandOvers(), lambda: NOON)]
     assert [(each.level, each.example) for each in results] == [(level, "play/game")]
     assert ("sleeps" in results[0].message) is (level is Level.OK)
+
+
+async def test_slots_whose_links_are_refused_are_a_problem_and_those_that_wait_are_not() -> None:
+    refused = {"type": "SlotsBound", "status": "False", "reason": "SlotsRefused", "message": "podlinks is forbidden"}
+    levels = []
+    for unbound in (refused, {**refused, "reason": "SlotsUnbound"}):
+        route = route_without_pods({"slots": 16}, 1)
+        route["status"]["conditions"] = [unbound]
+        cluster = cast("Cluster", _OneRoute(route))
+        results = check_routes(cluster, OperatorLag(), ServingPods(), HandOvers(), lambda: NOON)
+        levels.append([(each.level, "createSlots" in each.fix) async for each in results])
+    assert levels == [[(Level.PROBLEM, True)], [(Level.NOTICE, False)]]

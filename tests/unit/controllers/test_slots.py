@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from statefulroute.api.vocabulary import ConditionType, LinkPhase, MoveReason, RoutingState, ServiceState
-from statefulroute.cluster.errors import APIError, UnreachableError
+from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, NotLeadingError, UnreachableError
 from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.slots.balancer import SlotBalancer
 from statefulroute.controllers.slots.controller import SlotController
@@ -214,6 +214,26 @@ async def test_creation_that_fails_is_repeated_and_a_refusal_is_shown() -> None:
         await eventually(lambda: slots.condition(ConditionType.SLOTS_BOUND)[1] == "SlotsRefused")
         assert "podlinks is forbidden" in slots.condition(ConditionType.SLOTS_BOUND)[2]
         await eventually(lambda: slots.condition(ConditionType.SLOTS_BOUND)[0])
+
+
+@pytest.mark.parametrize(
+    "error", [ConflictError(409, "AlreadyExists", "it exists"), NotLeadingError("this operator does not lead")]
+)
+async def test_links_that_exist_are_not_created_again_and_again(error: ClusterError) -> None:
+    slots = Slots(0, slots=1)
+    attempts = 0
+
+    async def refuse(*_: object) -> None:
+        nonlocal attempts
+        attempts += 1
+        raise error
+
+    slots.environment.writer.create_slot = refuse  # type: ignore[method-assign]
+    async with slots.running():
+        await eventually(lambda: attempts)
+        for _ in range(20):
+            await idle()
+        assert attempts == 1
 
 
 async def test_links_of_uids_do_not_count_as_slots() -> None:

@@ -29,7 +29,7 @@ _CREATION_TOLERANCE_SECONDS = 2.0
 #: How long the counts of a route are exposed after the route and its links are deleted.
 _KEEP_SECONDS = 600.0
 
-_REJECTIONS = (LinkReason.NOT_LOCAL_NAMESPACE, LinkReason.INVALID)
+_REJECTIONS = (LinkReason.NOT_LOCAL_NAMESPACE, LinkReason.NO_SUCH_SLOT, LinkReason.INVALID)
 _CHOSEN, _NAMED = "chosen", "named"
 _ROUTE = ("namespace", "route")
 _LINKS = (*_ROUTE, "phase")
@@ -233,7 +233,8 @@ def _counter_families() -> tuple[CounterMetricFamily, CounterMetricFamily, Count
         ),
         CounterMetricFamily(
             "statefulroute_removals",
-            "Links that the operator deleted because they expired (Expired) or their pod was lost (PodLost).",
+            "Links that the operator deleted because they expired (Expired), their pod was lost (PodLost), or their "
+            "route has no such slot (NoSuchSlot).",
             labels=(*_ROUTE, "reason"),
         ),
     )

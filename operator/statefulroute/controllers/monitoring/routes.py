@@ -30,21 +30,24 @@ class RouteMetrics:
         assessments: how busy the services are.
         is_leader: returns whether this process is the one that works on routes.
         clock: the time of day.
+        bound_slots: returns how many slots of a route are bound to a pod.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - all that is exposed
         self,
         routes: Cache[Route],
         route_store: RouteStore,
         assessments: Assessments,
         is_leader: Callable[[], bool],
         clock: Clock,
+        bound_slots: Callable[[RouteKey], int] = lambda _: 0,
     ) -> None:
         self._routes = routes
         self._route_store = route_store
         self._assessments = assessments
         self._is_leader = is_leader
         self._clock = clock
+        self._bound_slots = bound_slots
 
     def collect(self) -> Iterator[Metric]:
         """Yields the metric families."""
@@ -55,6 +58,8 @@ class RouteMetrics:
                 view = self._route_store.get(RouteKey(str(namespace), name))
                 if view is not None:
                     families.add(view, self._assessments.of(view.route), now)
+                    if (slots := view.route.spec.slots) is not None:
+                        families.add_slots(view.route.key, slots, self._bound_slots(view.route.key))
             families.routes.add_metric((), len(self._routes))
         return iter(families.all)
 
@@ -85,6 +90,11 @@ class _Families:
             "exist.",
             labels=_POD,
         )
+        self.slots = GaugeMetricFamily(
+            "statefulroute_slots",
+            "Slots of a route that are bound to a pod (bound), and that are not (unbound); absent without slots.",
+            labels=(*_ROUTE, "state"),
+        )
         self.loss_suspended = GaugeMetricFamily(
             "statefulroute_loss_suspended",
             "1 while so many nodes or pods of a route look lost at once that the operator does not act on it.",
@@ -111,10 +121,16 @@ class _Families:
             self.links,
             self.links_limit,
             self.unserved_links,
+            self.slots,
             self.loss_suspended,
             self.workload_load,
             self.workload_state,
         )
+
+    def add_slots(self, key: RouteKey, slots: int, bound: int) -> None:
+        """Adds the samples of the slots of a route."""
+        self.slots.add_metric((*key, "bound"), bound)
+        self.slots.add_metric((*key, "unbound"), max(slots - bound, 0))
 
     def add(self, view: RouteView, assessment: Assessment, now: datetime) -> None:
         """Adds the samples of a route and its pods."""

@@ -21,6 +21,7 @@ from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, slot_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route, RouteView
 from statefulroute.domain.slots.moves import is_balanced
+from statefulroute.domain.slots.placement import pods_for_slots
 from statefulroute.domain.slots.plan import missing_slots, plan_creations
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,8 @@ _WRITES, _NAMESPACE_SHARE = 24, 2.0
 _CHUNK_SIZE = 256
 
 #: How soon a turn follows a change, so that changes of the same moment cause one, and for how many pods a second of
-#: routes that change all the time; and how soon the pods are looked at when slots have left one.
+#: routes that change all the time; and how soon the pods are looked at when slots have left one, or when no link was
+#: created because all exist.
 _SETTLE_SECONDS, _PODS_A_SECOND, _MOVED_SECONDS = 0.05, 5_000, 1.0
 
 #: How long pods that start get their share of the slots of a new route. Otherwise, the first pod would get all of them.
@@ -188,19 +190,26 @@ class SlotController:
             self._failures.pop(key, None)
             self._statuses.put_refusal(key, "")
             return
-        seconds = self._waits_for_pods(key, is_new=len(missing) == view.route.spec.slots)
         now = self._route_store.now()
+        if not pods_for_slots(view, now):
+            return  # the next change of the pods is the next chance
+        seconds = self._waits_for_pods(key, is_new=len(missing) == view.route.spec.slots)
         creations = plan_creations(view, missing, now, _CHUNK_SIZE, waits_for_pods=seconds > 0)
-        if not creations:  # the next change of the pods is the next chance
-            if seconds > 0:
-                self._add_later(key, seconds)
+        if not creations:
+            self._add_later(key, seconds)
             return
-        errors = await self._create_all(view, creations)
-        if not errors:
+        created, errors = await self._create_all(view, creations)
+        if errors:
+            self._back_off(key, errors)
+        elif created:
             self._failures.pop(key, None)
+            self._statuses.put_refusal(key, "")
             self._due_soon.discard(key)
             self._turns.add(key)
-            return
+        else:  # they exist, and the watch is late; or this operator leads no more
+            self._add_later(key, _MOVED_SECONDS)
+
+    def _back_off(self, key: RouteKey, errors: Sequence[ClusterError]) -> None:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
         error = errors[0]
         log.warning("links of slots were not created: trying again", route=key, error=str(error), number=len(errors))
@@ -216,9 +225,11 @@ class SlotController:
             until = self._incomplete[key] = now + _START_SECONDS if is_new else now
         return max(until - now, 0.0)
 
-    async def _create_all(self, view: RouteView, creations: Sequence[tuple[int, PodKey]]) -> list[ClusterError]:
-        """Creates links; returns why some were not created."""
-        errors: list[ClusterError] = []
+    async def _create_all(
+        self, view: RouteView, creations: Sequence[tuple[int, PodKey]]
+    ) -> tuple[int, list[ClusterError]]:
+        """Creates links; returns how many were created, and why others were not."""
+        created, errors = list[int](), list[ClusterError]()
 
         async def create(slot: int, pod: PodKey) -> None:
             key = LinkKey(view.route.key, slot_link_name(view.route.name, slot))
@@ -228,6 +239,7 @@ class SlotController:
                 try:
                     with self._counts.assume(key, pod):
                         await self._writer.create_slot(view.route, slot, pod)
+                    created.append(slot)
                 except ConflictError:
                     pass  # it exists: the watch delivers it
                 except NotLeadingError:
@@ -238,4 +250,4 @@ class SlotController:
         async with asyncio.TaskGroup() as group:
             for slot, pod in creations:
                 group.create_task(create(slot, pod))
-        return errors
+        return len(created), errors
