@@ -3,20 +3,16 @@
 `make test-console` runs it with 100,000 links, 200 pods and 100 moves a second for ten minutes.
 """
 
-import json
 import logging
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import CDPSession, Page, expect
 
-import support.busy_api_server
 from support.browser import open_page, running_browser
+from support.busy_api_server import running_busy_server
 from support.console_process import ConsoleProcess, running_console
 from support.scale import scaled
 from support.waiting import eventually
@@ -38,18 +34,9 @@ new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
 log = logging.getLogger(__name__)
 
 
-@pytest.fixture
-def kubeconfig(tmp_path: Path) -> Iterator[Path]:
-    """The kubeconfig of an API server whose links move."""
-    path = tmp_path / "kubeconfig"
-    program = str(support.busy_api_server.__file__)
-    arguments = [str(path), str(LINKS), str(PODS), str(MOVES_PER_SECOND)]
-    with subprocess.Popen([sys.executable, program, *arguments]) as process:
-        try:
-            eventually(path.exists, "the API server listens")
-            yield path
-        finally:
-            process.kill()
+def start_moves(server: str) -> None:
+    """Lets the links of an API server move."""
+    urllib.request.urlopen(f"{server}/start", data=b"", timeout=30).close()  # noqa: S310 - on loopback
 
 
 def resident_bytes(process: ConsoleProcess) -> int:
@@ -83,16 +70,20 @@ def use(page: Page, number: int) -> None:
     expect(page.locator("tbody tr")).to_have_count(50)
 
 
-def test_stays_small_and_fast_while_links_move(kubeconfig: Path) -> None:
-    with running_console(kubeconfig) as console, running_browser() as browser:
+def test_stays_small_and_fast_while_links_move(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    with (
+        running_busy_server(kubeconfig, LINKS, PODS, MOVES_PER_SECOND) as server,
+        running_console(kubeconfig) as console,
+        running_browser() as browser,
+    ):
         eventually(lambda: console.get("api/routes")["links"] == LINKS, "all links are listed", seconds=120)
         with open_page(browser, f"{console.address}#/routes/play/game") as page:
             session = page.context.new_cdp_session(page)
             expect(page.get_by_role("option")).to_have_count(PODS)
             expect(page.locator("tbody tr")).to_have_count(50)
             page.evaluate(MEASURE_INTERACTIONS)
-            cluster = json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
-            urllib.request.urlopen(f"{cluster}/start", data=b"", timeout=30).close()  # noqa: S310 - on loopback
+            start_moves(server)
             use(page, 0)
             heap, cpu, start, largest = heap_bytes(session), cpu_seconds(console), time.monotonic(), 0
             for number in range(1, ROUNDS + 1):
@@ -109,3 +100,21 @@ def test_stays_small_and_fast_while_links_move(kubeconfig: Path) -> None:
             )
     assert largest < SERVER_BYTES
     assert growth < 10 * MIB
+
+
+def test_says_that_the_api_server_is_away_and_continues_by_itself(tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    with ExitStack() as stack:
+        browser = stack.enter_context(running_browser())
+        with running_busy_server(kubeconfig, links=5, pods=2, moves_per_second=1):
+            console = stack.enter_context(running_console(kubeconfig))
+            # The checks and the events are read from the API server.
+            address = f"{console.address}#/routes/play/game"
+            page = stack.enter_context(open_page(browser, address, reports="status of 502"))
+            expect(page.get_by_role("option")).to_have_count(2)
+        expect(page.get_by_role("alert")).to_contain_text("The API server does not answer")
+        expect(page.get_by_role("option")).to_have_count(2)
+        with running_busy_server(kubeconfig, links=5, pods=2, moves_per_second=9) as server:
+            expect(page.get_by_role("alert")).to_have_count(0)
+            start_moves(server)
+            expect(page.locator(".kind-moved")).not_to_have_count(0)

@@ -2,18 +2,26 @@
 
     python busy_api_server.py KUBECONFIG LINKS PODS MOVES_PER_SECOND
 
-It serves what the console reads, and writes a kubeconfig when it listens. Links start to move at `POST /start`.
+It serves what the console reads, and writes a kubeconfig when it listens; if there is one, it listens at the same port.
+Links start to move at `POST /start`.
 """
 
 import asyncio
 import json
 import random
+import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.waiting import eventually
 
 _GROUP = "/apis/statefulroute.io/v1alpha1"
 _TIME = "2026-01-01T00:00:00Z"
@@ -156,10 +164,10 @@ def _condition(kind: str, reason: str) -> dict[str, Any]:
     return {"type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": _TIME}
 
 
-async def _serve(kubeconfig: Path, server: BusyServer) -> None:
+async def _serve(kubeconfig: Path, server: BusyServer, port: int) -> None:
     runner = web.AppRunner(server.application(), access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
     address = f"http://127.0.0.1:{runner.addresses[0][1]}"
     context = {"cluster": "busy", "user": "viewer", "namespace": "play"}
     config = {
@@ -176,6 +184,24 @@ async def _serve(kubeconfig: Path, server: BusyServer) -> None:
     await asyncio.Event().wait()
 
 
+def address_in(kubeconfig: Path) -> str:
+    """Returns the address of the API server in a kubeconfig."""
+    return str(json.loads(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+
+
+@contextmanager
+def running_busy_server(kubeconfig: Path, links: int, pods: int, moves_per_second: int) -> Iterator[str]:
+    """Returns a context with the program, and the address of its API server."""
+    arguments = [str(kubeconfig), str(links), str(pods), str(moves_per_second)]
+    with subprocess.Popen([sys.executable, __file__, *arguments]) as process:
+        try:
+            eventually(kubeconfig.exists, "the API server has written the kubeconfig")
+            yield address_in(kubeconfig)
+        finally:
+            process.kill()
+
+
 if __name__ == "__main__":
     _path, _links, _pods, _moves = sys.argv[1:]
-    asyncio.run(_serve(Path(_path), BusyServer(int(_links), int(_pods), float(_moves))))
+    _port = int(address_in(Path(_path)).rpartition(":")[2]) if Path(_path).exists() else 0
+    asyncio.run(_serve(Path(_path), BusyServer(int(_links), int(_pods), float(_moves)), _port))

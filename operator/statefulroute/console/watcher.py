@@ -76,8 +76,8 @@ class Watcher:
 
     @property
     def is_current(self) -> bool:
-        """Whether all objects have been listed and no watch has failed at its last attempt."""
-        return all(reflector.is_current for reflector in self.reflectors)
+        """Whether all objects have been listed, and each watch is open or its last attempt has not failed."""
+        return all(reflector.is_healthy for reflector in self.reflectors)
 
     def routes(self) -> list[RouteRecord]:
         """Returns all routes."""
