@@ -93,7 +93,8 @@ def pods(service: tuple[Service, int], tmp_path_factory: pytest.TempPathFactory)
     """The pods of the chat with their sidecars, which outlive the servers."""
     folder = tmp_path_factory.mktemp("pods")
     accounts = Accounts(service[0], folder)
-    pods = [ChatPod(service[0], index, service[1], accounts, folder) for index in range(2)]
+    hand_over_port = free_port()
+    pods = [ChatPod(service[0], index, service[1], accounts, folder, hand_over_port) for index in range(2)]
     try:
         for pod in pods:
             pod.sidecar.start()
@@ -249,3 +250,34 @@ def test_lines_that_are_typed_while_no_pod_has_the_room_are_sent_later(chat: Cha
     pod.start_server(chat.programs, chat.store)
     guest.await_joined()
     guest.await_line("one")
+
+
+def test_rooms_without_a_store_take_their_lines_to_the_new_pod(chat: Chat) -> None:
+    for pod in chat.pods:
+        pod.request_stop()
+    for pod in chat.pods:
+        pod.await_end()
+        pod.start_server(chat.programs, None)
+        pod.await_listening()
+    first, second = chat.join(), chat.join()  # each pod has one
+    pods = [pod_named(chat.pods, guest.await_joined()[0]) for guest in (first, second)]
+    chat.service.edit_route(handOver={"timeoutSeconds": 600})
+    for guest in (first, second):
+        guest.say("one")
+    for guest, pod in zip((first, second), pods, strict=True):  # to each other
+        chat.hand_over(guest, other_pod(chat.pods, pod))
+        guest.type("two")
+    for guest, pod in zip((first, second), pods, strict=True):
+        assert guest.await_joined()[0] == other_pod(chat.pods, pod).name
+        guest.await_line("one")
+        guest.await_line("two")
+        guest.leave()
+    back = chat.visit(first.uid)
+    assert back.await_joined()[0] == other_pod(chat.pods, pods[0]).name
+    back.leave()
+    chat.hand_over(first, pods[0])  # a room that is open without guests
+    eventually(lambda: holders(chat.pods, first.uid) == [], "it has left")
+    again = chat.visit(first.uid)
+    assert again.await_joined()[0] == pods[0].name
+    assert again.await_line("one") == "one"
+    chat.service.edit_route(handOver=None)

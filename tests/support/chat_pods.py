@@ -19,13 +19,14 @@ from pykube.objects import Pod
 from support.chat import Accounts
 from support.chat_programs import ROOT, ChatPrograms
 from support.load_servers import pod_ip
+from support.pod_tokens import AUDIENCES
 from support.service import Service
 from support.sidecar_process import SidecarProcess
 from support.waiting import eventually
 
 EXAMPLE = ROOT / "examples" / "sidecar"
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 60.0
 
 _GREETING = re.compile(r"\* (?P<uid>.+) is at (?P<pod>\S+), token (?P<token>\d+)")
 
@@ -52,16 +53,29 @@ class ChatPod:
         index: the index of the pod.
         port: the port of the servers.
         accounts: creates the token of the pod.
-        folder: the folder of the logs.
+        folder: the folder of the logs and tokens.
+        hand_over_port: the port by which the sidecars send states to each other.
     """
 
-    def __init__(self, service: Service, index: int, port: int, accounts: Accounts, folder: Path) -> None:
+    def __init__(  # noqa: PLR0913, PLR0917 - what the kubelet gives a pod
+        self, service: Service, index: int, port: int, accounts: Accounts, folder: Path, hand_over_port: int
+    ) -> None:
         self.name = service.pod_name(index)
         self._service = service
         self._log = folder / f"{self.name}.log"
-        self.address = f"{pod_ip(service, self.name)}:{port}"
-        kubeconfig = accounts.of_pod(service.client.get(Pod, self.name, service.namespace))
-        options = ("--state-period-seconds=0.2", "--drain-seconds=10")
+        ip = pod_ip(service, self.name)
+        self.address = f"{ip}:{port}"
+        pod = service.client.get(Pod, self.name, service.namespace)
+        kubeconfig = accounts.of_pod(pod)
+        tokens = folder / self.name
+        _write_tokens(service, pod, tokens)
+        options = (
+            "--state-period-seconds=0.2",
+            "--drain-seconds=10",
+            f"--hand-over-port={hand_over_port}",
+            f"--hand-over-host={ip}",
+            f"--hand-over-tokens={tokens}",
+        )
         self.sidecar = SidecarProcess(
             kubeconfig, folder / f"{self.name}-sidecar.log", service.namespace, self.name, *options
         )
@@ -78,9 +92,11 @@ class ChatPod:
         """The last lines of the server's log."""
         return "\n".join(self._log.read_text(encoding="utf-8").splitlines()[-40:])
 
-    def start_server(self, programs: ChatPrograms, store: Path) -> None:
-        """Starts a server."""
-        options = ("--listen", self.address, "--sidecar", self.sidecar.url, "--store", store)
+    def start_server(self, programs: ChatPrograms, store: Path | None) -> None:
+        """Starts a server; without a store, its rooms are in memory."""
+        options: tuple[str | Path, ...] = ("--listen", self.address, "--sidecar", self.sidecar.url)
+        if store is not None:
+            options = (*options, "--store", store)
         with self._log.open("ab") as log:
             command = [*programs.server, *options]
             self._server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -212,6 +228,16 @@ class ChatGuest:
         for line in stream:
             self._pending.put(line.rstrip("\n"))
         self._pending.put(None)
+
+
+def _write_tokens(service: Service, pod: dict[str, Any], folder: Path) -> None:
+    """Writes the tokens that authenticate pods to each other, as the kubelet does."""
+    folder.mkdir()
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
+    bound = ("--bound-object-kind=Pod", f"--bound-object-name={name}", f"--bound-object-uid={uid}")
+    for kind, audience in AUDIENCES.items():
+        create = ("create", "token", pod["spec"]["serviceAccountName"], f"--audience={audience}", *bound)
+        (folder / kind).write_text(service.kubectl.run(*create).expect_success().stdout.strip(), encoding="utf-8")
 
 
 def holders(pods: Sequence[ChatPod], uid: str) -> list[str]:

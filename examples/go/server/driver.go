@@ -77,6 +77,27 @@ func (driver *Driver) Confirm(ctx context.Context, id string) error {
 	return rest.Call(ctx, http.MethodPost, driver.url+"/v1/hand-overs/"+id+"/confirm", nil, nil)
 }
 
+// Send sends the lines of a room to its new pod. When the server there has them, the room moves.
+func (driver *Driver) Send(ctx context.Context, id string, lines []string) error {
+	return rest.Call(ctx, http.MethodPut, driver.url+"/v1/hand-overs/"+id+"/state", lines, nil)
+}
+
+// Receive returns the lines of a room that another pod sends. The other pod waits for Accept or Refuse.
+func (driver *Driver) Receive(ctx context.Context, id string) ([]string, error) {
+	lines := []string{}
+	return lines, rest.Call(ctx, http.MethodGet, driver.url+"/v1/arrivals/"+id+"/state", nil, &lines)
+}
+
+// Accept tells the other pod that the lines of a room are here.
+func (driver *Driver) Accept(ctx context.Context, id string) error {
+	return rest.Call(ctx, http.MethodPost, driver.url+"/v1/arrivals/"+id+"/confirm", nil, nil)
+}
+
+// Refuse tells the other pod that the lines of a room are not taken.
+func (driver *Driver) Refuse(ctx context.Context, id string) error {
+	return rest.Call(ctx, http.MethodPost, driver.url+"/v1/arrivals/"+id+"/refuse", nil, nil)
+}
+
 // Token returns the fencing token of a room. The token of any later holder is greater.
 func (driver *Driver) Token(ctx context.Context, uid string) (int64, error) {
 	var answer sidecar.TokenAnswer

@@ -35,9 +35,13 @@ const (
 func main() {
 	listen := flag.String("listen", ":8080", "the address to listen on")
 	url := flag.String("sidecar", cmp.Or(os.Getenv("STATEFULROUTE_SIDECAR"), "http://127.0.0.1:8470"), "the sidecar's URL")
-	folder := flag.String("store", "/rooms", "the folder of the rooms' lines, which all pods share")
+	path := flag.String("store", "", "a folder for the rooms' lines that all pods share; by default in memory")
 	flag.Parse()
-	if err := run(*listen, strings.TrimSuffix(*url, "/"), Store{*folder}); err != nil {
+	var store Store = &Memory{arrived: map[string][]string{}}
+	if *path != "" {
+		store = Folder{*path}
+	}
+	if err := run(*listen, strings.TrimSuffix(*url, "/"), store); err != nil {
 		log.Fatal(err)
 	}
 }

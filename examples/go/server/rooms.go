@@ -10,18 +10,10 @@ import (
 	"example.com/chat/sidecar"
 )
 
-const (
-	maxLines      = 1000 // that a room keeps
-	maxGuestLines = 100  // that wait for a slow guest
-)
-
 var (
 	errCutOff   = errors.New("this pod does not reach the API server")
 	errDraining = errors.New("this pod is about to end")
 )
-
-// ErrElsewhere means that the room is at another pod: the guest has to look it up again.
-var ErrElsewhere = errors.New("the room is not here")
 
 // Rooms are the rooms of this pod. Each is linked to the pod as long as it is open.
 type Rooms struct {
@@ -33,12 +25,14 @@ type Rooms struct {
 	opening map[string]chan struct{} // closed once the room is open, or cannot be opened
 	refusal error                    // why no room is opened at present
 
+	handingOver map[string]bool // the ids of hand-overs
+
 	published sidecar.RoutingStateBodyRoutingState
 }
 
 // NewRooms returns the rooms of a pod, of which none is open.
 func NewRooms(driver *Driver, store Store) *Rooms {
-	return &Rooms{driver: driver, store: store, rooms: map[string]*Room{}, opening: map[string]chan struct{}{}}
+	return &Rooms{driver: driver, store: store, rooms: map[string]*Room{}, opening: map[string]chan struct{}{}, handingOver: map[string]bool{}}
 }
 
 // Open returns a room of this pod. If it is not open, it is first claimed and read from the store.
@@ -199,6 +193,20 @@ func (rooms *Rooms) Handle(name string, data []byte) error {
 			return err
 		}
 		rooms.handOver(handOver)
+	case "arriving":
+		arriving, err := decode[sidecar.ArrivingEvent](data)
+		if err != nil {
+			return err
+		}
+		go rooms.take(arriving)
+	case "arrival-cancelled":
+		cancelled, err := decode[sidecar.ArrivalCancelledEvent](data)
+		if err != nil {
+			return err
+		}
+		if cancelled.Route == rooms.driver.route {
+			rooms.forget(cancelled.Uid)
+		}
 	case "staying": // the hand-over was withdrawn
 		staying, err := decode[sidecar.StayingEvent](data)
 		if err != nil {
@@ -214,6 +222,7 @@ func (rooms *Rooms) Handle(name string, data []byte) error {
 		}
 		if left.Route == rooms.driver.route {
 			rooms.Close(left.Uid, "it has moved")
+			rooms.forget(left.Uid)
 		}
 	case "cut-off": // the rooms may have been moved, and other pods may serve them
 		rooms.cutOff()
@@ -238,21 +247,6 @@ func (rooms *Rooms) arrive(uid string) {
 	}
 }
 
-// handOver lets a room move. From now on it takes no lines: they wait for the new pod.
-func (rooms *Rooms) handOver(handOver sidecar.HandOverEvent) {
-	if handOver.Route != rooms.driver.route {
-		return
-	}
-	if room := rooms.get(handOver.Uid); room != nil {
-		room.pause() // a line that was being stored is stored now
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), sidecarTimeout)
-	defer cancel()
-	if err := rooms.driver.Confirm(ctx, handOver.Id); err != nil { // the operator moves the room at the deadline
-		log.Printf("the hand-over of room %s is not confirmed: %v", handOver.Uid, err)
-	}
-}
-
 // keep closes the rooms that are no longer linked to this pod, and confirms the hand-overs that wait.
 func (rooms *Rooms) keep(state sidecar.StateEvent) {
 	held := map[string]bool{}
@@ -271,6 +265,12 @@ func (rooms *Rooms) keep(state sidecar.StateEvent) {
 	}
 	for _, handOver := range state.HandOvers {
 		rooms.handOver(handOver)
+	}
+	if memory, isMemory := rooms.store.(*Memory); isMemory {
+		memory.Keep(held) // an "arrival-cancelled" may have been missed
+	}
+	for _, arriving := range state.Arrivals {
+		go rooms.take(arriving)
 	}
 	rooms.forgetPublished() // the sidecar may have been restarted
 	ctx, cancel := context.WithTimeout(context.Background(), sidecarTimeout)
@@ -317,129 +317,6 @@ func (rooms *Rooms) uids() []string {
 		uids = append(uids, uid)
 	}
 	return uids
-}
-
-// A Room has lines and guests.
-type Room struct {
-	uid   string
-	token int64
-	store Store
-
-	mutex   sync.Mutex
-	lines   []string
-	guests  map[chan string]struct{}
-	closing string        // why it is closed; empty if it is open
-	paused  chan struct{} // closed when lines are taken again; nil if they are taken
-}
-
-// Join adds a guest. It returns the lines so far, and a channel with the next ones, which is closed when the guest has
-// to leave.
-func (room *Room) Join() ([]string, chan string, error) {
-	room.mutex.Lock()
-	defer room.mutex.Unlock()
-	if room.closing != "" {
-		return nil, nil, fmt.Errorf("%w: %s", ErrElsewhere, room.closing)
-	}
-	guest := make(chan string, maxGuestLines)
-	room.guests[guest] = struct{}{}
-	return append([]string(nil), room.lines...), guest, nil
-}
-
-// Leave removes a guest.
-func (room *Room) Leave(guest chan string) {
-	room.mutex.Lock()
-	defer room.mutex.Unlock()
-	delete(room.guests, guest)
-}
-
-// Say stores a line, and then sends it to all guests. A line waits while the room is handed over.
-func (room *Room) Say(ctx context.Context, line string) error {
-	for {
-		room.mutex.Lock()
-		paused := room.paused
-		if paused == nil {
-			defer room.mutex.Unlock()
-			return room.say(line)
-		}
-		room.mutex.Unlock()
-		select {
-		case <-paused:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-func (room *Room) say(line string) error {
-	if room.closing != "" {
-		return fmt.Errorf("%w: %s", ErrElsewhere, room.closing)
-	}
-	lines := append(room.lines, line)
-	lines = lines[max(0, len(lines)-maxLines):]
-	err := room.store.Save(room.uid, room.token, lines)
-	if errors.Is(err, ErrFenced) {
-		return fmt.Errorf("%w: %w", ErrElsewhere, err)
-	}
-	if err != nil {
-		return err
-	}
-	room.lines = lines
-	for guest := range room.guests {
-		select {
-		case guest <- line:
-		default: // too slow: it reads all lines when it joins again
-			delete(room.guests, guest)
-			close(guest)
-		}
-	}
-	return nil
-}
-
-// Reason returns why the room is closed.
-func (room *Room) Reason() string {
-	room.mutex.Lock()
-	defer room.mutex.Unlock()
-	return room.closing
-}
-
-// pause lets lines wait, and returns once none is being stored.
-func (room *Room) pause() {
-	room.mutex.Lock()
-	defer room.mutex.Unlock()
-	if room.paused == nil {
-		room.paused = make(chan struct{})
-	}
-}
-
-// resume takes the lines that wait, and further ones.
-func (room *Room) resume() {
-	room.mutex.Lock()
-	defer room.mutex.Unlock()
-	room.release()
-}
-
-func (room *Room) release() {
-	if room.paused != nil {
-		close(room.paused)
-		room.paused = nil
-	}
-}
-
-func (room *Room) close(reason string) {
-	room.mutex.Lock()
-	defer room.mutex.Unlock()
-	room.closing = reason
-	room.release()
-	for guest := range room.guests {
-		close(guest)
-	}
-	clear(room.guests)
-}
-
-func (room *Room) size() int {
-	room.mutex.Lock()
-	defer room.mutex.Unlock()
-	return len(room.guests)
 }
 
 func nameOf(pod sidecar.PodReference) string {

@@ -13,6 +13,8 @@ export interface Events {
   arrived: Schemas["ArrivedEvent"];
   leaving: Schemas["LeavingEvent"];
   "hand-over": Schemas["HandOverEvent"];
+  arriving: Schemas["ArrivingEvent"];
+  "arrival-cancelled": Schemas["ArrivalCancelledEvent"];
   staying: Schemas["StayingEvent"];
   left: Schemas["LeftEvent"];
   "cut-off": Schemas["CutOffEvent"];
@@ -67,6 +69,21 @@ export class Driver {
   /** Lets a room move to its new pod, now that its lines are stored and cannot change. */
   async confirm(id: string): Promise<void> {
     await call("POST", `${this.url}/v1/hand-overs/${id}/confirm`);
+  }
+
+  /** Sends the lines of a room to its new pod. When the server there has them, the room moves. */
+  async send(id: string, lines: readonly string[]): Promise<void> {
+    await call("PUT", `${this.url}/v1/hand-overs/${id}/state`, lines);
+  }
+
+  /** Returns the lines of a room that another pod sends. The other pod waits for an answer. */
+  receive(id: string): Promise<string[]> {
+    return call("GET", `${this.url}/v1/arrivals/${id}/state`);
+  }
+
+  /** Tells the other pod whether the lines of a room are taken. */
+  async answer(id: string, answer: "confirm" | "refuse"): Promise<void> {
+    await call("POST", `${this.url}/v1/arrivals/${id}/${answer}`);
   }
 
   /** Returns the fencing token of a room. The token of any later holder is greater. */

@@ -1,11 +1,14 @@
 /** The rooms of one pod. */
 
+import { setTimeout as pause } from "node:timers/promises";
+
 import type { components } from "./api/sidecar.js";
 import type { Driver, Events, ServerEvent } from "./driver.js";
-import { reasonOf } from "./rest.js";
-import { FencedError, type Store } from "./store.js";
+import { ProblemError, reasonOf } from "./rest.js";
+import { FencedError, Memory, type Store } from "./store.js";
 
 const MAX_LINES = 1000;
+const RETRY_MS = 500;
 
 /** The room is at another pod: the guest has to look it up again. */
 export class ElsewhereError extends Error {
@@ -32,7 +35,7 @@ export class Room {
     private readonly store: Store,
     readonly uid: string,
     readonly token: number,
-    private lines: string[],
+    public lines: readonly string[],
   ) {}
 
   get size(): number {
@@ -100,6 +103,7 @@ export class Rooms {
   private readonly rooms = new Map<string, Promise<Room>>();
   private refusal: string | undefined;
   private isDraining = false;
+  private readonly handingOver = new Set<string>();
   private published: string | undefined;
 
   constructor(
@@ -166,11 +170,19 @@ export class Rooms {
         return;
       case "hand-over":
         return this.handOver(event.data);
+      case "arriving":
+        void this.take(event.data);
+        return;
+      case "arrival-cancelled":
+        if (event.data.route === this.driver.pod.route) this.forget(event.data.uid);
+        return;
       case "staying": // the hand-over was withdrawn
         if (event.data.route === this.driver.pod.route) (await this.get(event.data.uid))?.resume();
         return;
       case "left":
-        if (event.data.route === this.driver.pod.route) await this.close(event.data.uid, "it has moved");
+        if (event.data.route !== this.driver.pod.route) return;
+        await this.close(event.data.uid, "it has moved");
+        this.forget(event.data.uid);
         return;
       case "cut-off": // the rooms may have been moved, and other pods may serve them
         return this.cutOff();
@@ -214,13 +226,46 @@ export class Rooms {
   /** Lets a room move. From now on it takes no lines: they wait for the new pod. */
   private async handOver({ id, route, uid }: Events["hand-over"]): Promise<void> {
     if (route !== this.driver.pod.route) return;
-    await (await this.get(uid))?.pause(); // a line that was being stored is stored now
-    try {
-      await this.driver.confirm(id);
-    } catch (error) {
-      // The operator moves the room at the deadline.
-      console.error(`the hand-over of room ${uid} is not confirmed: ${reasonOf(error)}`);
+    const room = await this.get(uid);
+    await room?.pause(); // a line that was being stored is stored now
+    if (this.handingOver.has(id)) return; // a "state" repeats it
+    this.handingOver.add(id);
+    void this.leave(id, uid, room).finally(() => this.handingOver.delete(id)); // two pods may hand over to each other
+  }
+
+  /** Tries to move a room, until it has moved or stays. */
+  private async leave(id: string, uid: string, room: Room | undefined): Promise<void> {
+    for (;;) {
+      try {
+        if (this.store instanceof Memory) {
+          await this.driver.send(id, room?.lines ?? this.store.arrived.get(uid) ?? []);
+        } else {
+          await this.driver.confirm(id); // the new pod reads the lines from the store
+        }
+        return;
+      } catch (error) {
+        if (error instanceof ProblemError && error.kind === "no-such-hand-over") return;
+        console.error(`room ${uid} is not handed over yet: ${reasonOf(error)}`);
+        await pause(RETRY_MS);
+      }
     }
+  }
+
+  /** Takes the lines of a room that another pod hands over to this one. */
+  private async take({ id, route, uid }: Events["arriving"]): Promise<void> {
+    try {
+      if (!(this.store instanceof Memory) || route !== this.driver.pod.route) return await this.driver.answer(id, "refuse");
+      this.store.arrived.set(uid, await this.driver.receive(id));
+      await this.driver.answer(id, "confirm");
+    } catch (error) {
+      this.forget(uid); // the other pod sends them again
+      console.error(`the lines of room ${uid} are not taken: ${reasonOf(error)}`);
+    }
+  }
+
+  /** Removes the lines of a room that does not arrive, or that has left before it was opened. */
+  private forget(uid: string): void {
+    if (this.store instanceof Memory) this.store.arrived.delete(uid);
   }
 
   /** Closes the rooms that are no longer linked to this pod, and confirms the hand-overs that wait. */
@@ -231,6 +276,11 @@ export class Rooms {
     }
     for (const uid of this.rooms.keys()) (await this.get(uid))?.resume();
     for (const handOver of state.handOvers) await this.handOver(handOver);
+    if (this.store instanceof Memory) {
+      // An "arrival-cancelled" may have been missed.
+      for (const uid of this.store.arrived.keys()) if (!held.has(uid)) this.forget(uid);
+    }
+    for (const arriving of state.arrivals) void this.take(arriving);
     this.published = undefined; // the sidecar may have been restarted
     await this.publish();
     await (state.isCutOff ? this.cutOff() : this.accept());

@@ -15,7 +15,7 @@ import { parseArgs } from "node:util";
 import { Driver } from "./driver.js";
 import { reasonOf } from "./rest.js";
 import { ElsewhereError, type Guest, Rooms } from "./rooms.js";
-import { Store } from "./store.js";
+import { Folder, Memory } from "./store.js";
 
 const MAX_LINE_BYTES = 4096;
 const MAX_BUFFERED_BYTES = 1 << 20;
@@ -27,7 +27,7 @@ async function main(): Promise<void> {
     options: {
       listen: { type: "string", default: "0.0.0.0:8080" },
       sidecar: { type: "string", default: process.env.STATEFULROUTE_SIDECAR ?? "http://127.0.0.1:8470" },
-      store: { type: "string", default: "/rooms" },
+      store: { type: "string" }, // a folder that all pods share; by default the rooms are in memory
     },
   });
   const stopped = new Promise((resolve) => {
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
   });
   const driver = await Promise.race([Driver.connect(values.sidecar), stopped.then(() => undefined)]);
   if (!driver) process.exit();
-  const rooms = new Rooms(driver, new Store(values.store));
+  const rooms = new Rooms(driver, values.store === undefined ? new Memory() : new Folder(values.store));
   void follow(driver, rooms);
   const server = createServer((request, response) => {
     serve(rooms, driver.pod.podName, request, response).catch((error: unknown) => fail(response, error));

@@ -1,4 +1,4 @@
-/** Keeps the lines of rooms in a folder that all pods share. */
+/** Keeps the lines of rooms: in a folder that all pods share, or in memory. */
 
 import { access, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -10,16 +10,38 @@ export class FencedError extends Error {
   }
 }
 
+export interface Store {
+  /** Claims a room for a token, and returns its lines. */
+  open(uid: string, token: number): Promise<string[]>;
+  /** Writes the lines of a room, unless a later holder has opened it. */
+  save(uid: string, token: number, lines: string[]): Promise<void>;
+}
+
+/**
+ * Holds the lines of rooms that other pods have handed over, until they are opened. The lines of open rooms are with the
+ * rooms, and are lost with the pod.
+ */
+export class Memory implements Store {
+  readonly arrived = new Map<string, string[]>();
+
+  async open(uid: string): Promise<string[]> {
+    const lines = this.arrived.get(uid) ?? [];
+    this.arrived.delete(uid);
+    return lines;
+  }
+
+  async save(): Promise<void> {}
+}
+
 /**
  * Each holder of a room writes a file of its own, named by its fencing token. The file with the greatest token counts,
  * so a pod that was cut off, and still writes, changes nothing that a later holder reads. No locks are needed: a holder
  * creates its file before it reads those of earlier ones, and looks for later ones after each write. A write that
  * succeeded was therefore read by every later holder.
  */
-export class Store {
-  constructor(private readonly folder: string) {}
+export class Folder implements Store {
+  constructor(private readonly path: string) {}
 
-  /** Claims a room for a token, and returns its lines. */
   async open(uid: string, token: number): Promise<string[]> {
     await mkdir(this.room(uid), { recursive: true, mode: 0o700 });
     try {
@@ -35,7 +57,6 @@ export class Store {
     return lines ?? [];
   }
 
-  /** Writes the lines of a room, unless a later holder has opened it. */
   async save(uid: string, token: number, lines: string[]): Promise<void> {
     await this.write(uid, token, lines);
     const names = await this.files(uid);
@@ -68,7 +89,7 @@ export class Store {
   }
 
   private room(uid: string): string {
-    return join(this.folder, `room-${encodeURIComponent(uid)}`);
+    return join(this.path, `room-${encodeURIComponent(uid)}`);
   }
 }
 
