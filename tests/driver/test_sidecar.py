@@ -11,6 +11,7 @@ import pytest_asyncio
 import requests
 from pykube.objects import Pod
 
+from chaos.proxy import FaultProxy
 from driver.driver_factory import NO_REPORT
 from driver.subjects import SidecarSubject
 from localcluster import LocalCluster
@@ -58,7 +59,7 @@ def test_probes_metrics_and_the_end(make: Make, game: Service) -> None:
     assert requests.get(f"{sidecar.probes}/healthz", timeout=10).text == "ok"
     assert routing_state(game) == "Ready"
     assert requests.put(f"{sidecar.url}/v1/routes/game/links/alice", timeout=10).json() == {"previous": None}
-    stream = requests.get(f"{sidecar.url}/v1/events", stream=True, timeout=10)
+    stream = requests.get(f"{sidecar.url}/v1/events?handOver=true", stream=True, timeout=10)
     sidecar.request_stop()
     # The pod keeps its users, and stays ready, until they have left.
     eventually(lambda: routing_state(game) == "DenyNewCall", "the pod denies new users")
@@ -138,6 +139,34 @@ async def test_a_pod_that_is_to_be_removed(make: Make, game: Service, session: a
     await asyncio.to_thread(game.edit_route, replicas=None)
     await stream.aclose()  # type: ignore[attr-defined]
     await asyncio.to_thread(sidecar.stop)
+
+
+async def test_a_pod_that_is_cut_off(
+    make: Make, game: Service, cluster: LocalCluster, session: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    with FaultProxy(cluster.kubeconfig, tmp_path / "proxy") as proxy:
+        sidecar = make("--fence-after-seconds=5", "--drain-seconds=0", kubeconfig=proxy.kubeconfig)
+        await asyncio.to_thread(sidecar.start)
+        subject = SidecarSubject(session, sidecar.url)
+        await subject.call("set_linked_pod", "alice", "game", 2)
+        await subject.call("set_linked_pod", "bob", "game", 2)
+        stream = subject.stream()
+        assert not (await anext(stream))[2]["isCutOff"]
+        proxy.half_open()
+        event_id, name, _ = await anext(stream)
+        assert name == "cut-off"
+        assert (await subject.request("GET", "/v1/server"))["isCutOff"]
+        again = subject.stream()
+        assert (await anext(again))[2]["isCutOff"]
+        await again.aclose()  # type: ignore[attr-defined]
+        await asyncio.to_thread(game.client.delete, PodLink, "game.bob", game.namespace)
+        proxy.heal()
+        again = subject.stream(event_id)  # what has happened meanwhile comes before `reconnected`
+        events = [await anext(again), await anext(again)]
+        assert [(name, data.get("uid")) for _, name, data in events] == [("left", "bob"), ("reconnected", None)]
+        for each in (stream, again):
+            await each.aclose()  # type: ignore[attr-defined]
+        await asyncio.to_thread(sidecar.stop)
 
 
 def test_a_pod_starts_without_the_api_server(make: Make, cluster: LocalCluster, tmp_path: Path) -> None:

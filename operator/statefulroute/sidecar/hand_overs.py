@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 
+from statefulroute.domain.errors import StatefulRouteError
 from statefulroute.driver.arriving import ArrivingUser
 from statefulroute.driver.leaving_user import LeavingUser
 from statefulroute.driver.server import ServerDriver
@@ -48,9 +49,10 @@ class HandOvers:
         finally:
             self._participants -= 1
             if not self._participants:
-                self._driver.on_leaving(None)
-                if self._receives_states:
-                    self._driver.on_arriving(None)
+                with suppress(StatefulRouteError):  # the driver is being closed
+                    self._driver.on_leaving(None)
+                    if self._receives_states:
+                        self._driver.on_arriving(None)
 
     def leaving(self, hand_over_id: str) -> "Leaving":
         """Returns a hand-over of a user who leaves.
@@ -155,12 +157,14 @@ class Arriving:
         """Waits for the decision of the application, until the deadline.
 
         Raises:
-            RefusedStateError: it has refused the state, or has broken off.
-            TimeoutError: the deadline is over.
+            RefusedStateError: it has refused the state, has broken off, or has not answered.
         """
         seconds = (self._user.deadline - datetime.now(UTC)).total_seconds()
-        async with asyncio.timeout(seconds):
-            await self._decision
+        try:
+            async with asyncio.timeout(seconds):
+                await self._decision
+        except TimeoutError:
+            raise RefusedStateError("the application has not answered until the deadline") from None
 
     async def read(self) -> AsyncIterator[bytes]:
         """Yields the state, once. If it is not read to its end, it is refused.

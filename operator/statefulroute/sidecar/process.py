@@ -16,6 +16,7 @@ from statefulroute.driver.server import ServerDriver
 from statefulroute.monitoring.server import RequestHandler, serve_http, serve_probes_and_metrics
 from statefulroute.sidecar.assembly import SidecarComponents, assemble, driver_from_environment
 from statefulroute.sidecar.dispatcher import MAX_BODY_BYTES
+from statefulroute.sidecar.hand_overs import RefusedStateError
 from statefulroute.sidecar.health import SidecarHealth
 from statefulroute.sidecar.settings import Settings, is_loopback
 from statefulroute.sidecar.user_follower import follow_users
@@ -42,6 +43,7 @@ async def run(settings: Settings) -> None:
     registry, health = CollectorRegistry(), SidecarHealth()
     driver = driver_from_environment(settings, DriverMetrics(registry))
     components = assemble(settings, driver, namespace_of_pod())
+    asyncio.get_running_loop().set_exception_handler(_handle_exception)
     async with (
         serve_probes_and_metrics(settings.bind_address, health, (*components.collectors, registry)),
         serve_api(settings, components),
@@ -71,6 +73,15 @@ async def serve_api(settings: Settings, components: SidecarComponents) -> AsyncI
             yield addresses
         finally:
             components.log.end()
+
+
+def _handle_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Logs an error of the event loop. That the application has taken no state is none of the sidecar's."""
+    error = context.get("exception")
+    if isinstance(error, RefusedStateError):
+        log.info("a state of another pod was refused", error=str(error))
+    else:
+        loop.default_exception_handler(context)
 
 
 def _set_first(*events: asyncio.Event) -> None:

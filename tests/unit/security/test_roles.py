@@ -18,6 +18,8 @@ ROLES: tuple[Callable[[], dict[str, Any]], ...] = (
     rbac.resolver_cluster_role,
     rbac.resolver_role,
     rbac.resolver_tokens_cluster_role,
+    rbac.resolver_link_changes_cluster_role,
+    rbac.resolver_link_changes_role,
 )
 
 #: An account with one of these rights can escalate its privileges.

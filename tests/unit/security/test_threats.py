@@ -22,7 +22,7 @@ def test_threat_is_covered_by_existing_tests(threat: str) -> None:
     assert tests != []
     for name, file in tests:
         text = (PAGE.parent / file).resolve().read_text(encoding="utf-8")
-        assert re.search(rf"^(async )?def {name}\(", text, re.MULTILINE), f"{name} in {file}"
+        assert re.search(rf"^ *(async )?def {name}\(", text, re.MULTILINE), f"{name} in {file}"
 
 
 def test_table_has_rows() -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientError
 
 from driver.subjects import SidecarSubject
-from statefulroute import HandOverConfiguration
+from statefulroute import HandOverConfiguration, InvalidParameterError
 from support.waiting import wait_until
 from unit.sidecar.conftest import RunningSidecar, RunSidecar
 
@@ -308,6 +308,22 @@ async def test_a_sidecar_without_a_port_sends_no_state(run_sidecar: RunSidecar) 
         asked = await stream.next("hand-over")
         assert kind_of(await put_state(sidecar, asked, b"state")) == (502, "hand-over-failed")
         assert (await sidecar.request("POST", f"/v1/hand-overs/{asked['id']}/confirm"))[0] == 204
+
+
+async def test_a_stream_that_takes_part_ends_while_the_driver_is_closed(
+    run_sidecar: RunSidecar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> None:
+        raise InvalidParameterError("follow_users", "is over: the driver is being closed")
+
+    async with (
+        run_sidecar() as sidecar,
+        sidecar.http.get(f"{sidecar.url}/v1/events?handOver=true") as response,
+    ):
+        await response.content.readuntil(b"event: state\n")
+        monkeypatch.setattr(sidecar.driver, "on_leaving", refuse)
+        sidecar.components.log.end()
+        assert b"HTTP" not in await response.content.read()  # no second response
 
 
 @pytest.mark.parametrize("hand_over_id", ["x", "..", "%2e%2e", "a" * 5000, "-h1", "%00"])
