@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         LinksFollowed,
         LinksNotFollowed,
         RoutingStateChanged,
+        SlotChanged,
     )
     from statefulroute.driver.hand_over_configuration import HandOverConfiguration, TLSFiles
     from statefulroute.driver.leaving_user import LeavingUser
@@ -101,6 +102,7 @@ __all__ = [
     "ServerParts",
     "ServiceNotFoundError",
     "ServiceState",
+    "SlotChanged",
     "StateTooLargeError",
     "StatefulRouteError",
     "TLSFiles",
@@ -126,6 +128,7 @@ _NAMES_BY_MODULE = {
         "LinksFollowed",
         "LinksNotFollowed",
         "RoutingStateChanged",
+        "SlotChanged",
     ),
     "statefulroute.driver.hand_over_configuration": ("HandOverConfiguration", "TLSFiles"),
     "statefulroute.driver.leaving_user": ("LeavingUser",),

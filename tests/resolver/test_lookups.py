@@ -41,6 +41,8 @@ async def test_link_has_everything_to_connect(resolver: RunningResolver, stub_se
         "port": PORT,
         "host": None,
         "expireTime": None,
+        "boundBy": "Link",
+        "slot": None,
     }
     assert reply.headers["Content-Type"] == "application/json"
     await in_thread(stub_service.patch_link_status, "alice", 2, "game-2.game.play.svc")

@@ -91,6 +91,9 @@ type BindRequest struct {
 	TtlSeconds *float32 `json:"ttlSeconds,omitempty"`
 }
 
+// BoundBy What binds a uid to its pod.
+type BoundBy = interface{}
+
 // ClaimAnswer Whether a claim has won, and the pod that the uid is bound to after it.
 type ClaimAnswer struct {
 	ExpireTime *string `json:"expireTime"`
@@ -117,13 +120,17 @@ type HolderAnswer struct {
 
 // LinkAnswer The pod that holds a uid, and its address.
 type LinkAnswer struct {
-	Address    string  `json:"address"`
+	Address string `json:"address"`
+
+	// BoundBy What binds a uid to its pod.
+	BoundBy    BoundBy `json:"boundBy"`
 	ExpireTime *string `json:"expireTime"`
 	Host       *string `json:"host"`
 	Ip         string  `json:"ip"`
 	PodIndex   *int    `json:"podIndex"`
 	PodName    string  `json:"podName"`
 	Port       *int    `json:"port"`
+	Slot       *int    `json:"slot"`
 	Uid        string  `json:"uid"`
 }
 

@@ -17,7 +17,7 @@ from statefulroute.cluster.link_requests import (
     LinkSnapshot,
 )
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError
-from statefulroute.domain.keys import PodKey, RouteKey, link_name
+from statefulroute.domain.keys import PodKey, RouteKey, link_name, slot_link_name
 from statefulroute.domain.leaving import CommitResult, commit_hand_over
 from statefulroute.domain.link import HandOver, Link, expire_time
 from statefulroute.domain.link_limiter import LinkLimiter
@@ -108,6 +108,23 @@ class LinkStore:
             ClusterError: the API server is unreachable or answered with an error.
         """
         name = _checked_link_name(route, uid)
+        async with self._deadline():
+            link = await self._requests.read(name) if fresh else (await self._requests.get(route, name)).link
+            return active_link(link, self._clock().earliest)
+
+    async def get_slot(self, route: str, slot: int, *, fresh: bool = False) -> Link | None:
+        """Returns the link of a slot of a route, or None if it does not exist.
+
+        Args:
+            route: the name of the StatefulRoute.
+            slot: the number of the slot.
+            fresh: whether to read from the API server even with a cache.
+
+        Raises:
+            DeadlineExceededError: the API server did not answer in time.
+            ClusterError: the API server is unreachable or answered with an error.
+        """
+        name = slot_link_name(route, slot)
         async with self._deadline():
             link = await self._requests.read(name) if fresh else (await self._requests.get(route, name)).link
             return active_link(link, self._clock().earliest)

@@ -52,6 +52,23 @@ class LinkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotChanged:
+    """Another pod than before holds a slot, and all uids of the slot without a link of their own.
+
+    Attributes:
+        service: the service.
+        slot: the number of the slot.
+        before: the pod that held the slot; None if no pod did.
+        after: the pod that holds the slot; None if no pod does.
+    """
+
+    service: str
+    slot: int
+    before: PodKey | None
+    after: PodKey | None
+
+
+@dataclass(frozen=True, slots=True)
 class EventsLost:
     """Events before the next one were dropped, because the consumer was too slow.
 
@@ -72,7 +89,7 @@ class LinksFollowed:
     """The driver caches all links again. Changes before this event may be missing."""
 
 
-Change = RoutingStateChanged | LinkChanged | LinksNotFollowed | LinksFollowed
+Change = RoutingStateChanged | LinkChanged | SlotChanged | LinksNotFollowed | LinksFollowed
 Event = Change | EventsLost
 
 #: The type of the events of a driver.
@@ -90,13 +107,15 @@ def routing_state_changes(old: Route | None, new: Route | None) -> list[RoutingS
     ]
 
 
-def link_changes(old: Link | None, new: Link | None) -> list[LinkChanged]:
+def link_changes(old: Link | None, new: Link | None) -> list[LinkChanged | SlotChanged]:
     """Returns the changes between two versions of a link."""
     link = new or old
     before, after = old.assigned_pod if old else None, new.assigned_pod if new else None
-    if link is None or before == after or (uid := link.uid) is None:
+    if link is None or before == after:
         return []
-    return [LinkChanged(link.route.name, uid, before, after)]
+    if (slot := link.slot) is not None:
+        return [SlotChanged(link.route.name, slot, before, after)]
+    return [] if link.uid is None else [LinkChanged(link.route.name, link.uid, before, after)]
 
 
 def completeness_change(complete: bool) -> LinksFollowed | LinksNotFollowed:  # noqa: FBT001 - the only argument

@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 
 from statefulroute.api.limits import DNS_SUBDOMAIN, DNS_SUBDOMAIN_MAX_LENGTH, INT32_MAX
-from statefulroute.api.vocabulary import RoutingState, ServiceState, WorkloadState
+from statefulroute.api.vocabulary import BoundBy, RoutingState, ServiceState, WorkloadState
 from statefulroute.domain.address import Address
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link
@@ -39,6 +39,10 @@ class LinkAnswer(_Answer, frozen=True):
     """The pod's stable DNS name; null until the operator has bound the link."""
     expire_time: datetime | None
     """When the link expires; null for a persistent link."""
+    bound_by: BoundBy
+    """Whether the uid has a link of its own, or is bound by the link of its slot."""
+    slot: int | None
+    """The slot by whose link the uid is bound; null if it has a link of its own."""
 
 
 class BatchRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -128,6 +132,14 @@ class MoveAnswer(_Answer, frozen=True):
     after: int | str | None
 
 
+class SlotMoveAnswer(_Answer, frozen=True):
+    """A slot's pods before and after a change, as in `MoveAnswer`. All uids of the slot without a link move with it."""
+
+    slot: int
+    before: int | str | None
+    after: int | str | None
+
+
 class LossAnswer(_Answer, frozen=True):
     """The number of moves that were dropped before the next one, because the client was too slow."""
 
@@ -138,7 +150,16 @@ def link_answer(uid: str, link: Link, address: Address) -> LinkAnswer:
     """Returns the body for a link."""
     index = link.pod if isinstance(link.pod, int) else None
     return LinkAnswer(
-        uid, address.pod, index, address.endpoint, address.ip, address.port, address.host, link.expire_time
+        uid,
+        address.pod,
+        index,
+        address.endpoint,
+        address.ip,
+        address.port,
+        address.host,
+        link.expire_time,
+        BoundBy.SLOT if link.is_of_slot else BoundBy.LINK,
+        link.slot,
     )
 
 

@@ -102,6 +102,15 @@ class Binder:
         async with self._slot(key):
             return await self._store(key).get(key.name, uid, fresh=True)
 
+    async def read_bound(self, key: RouteKey, uid: str) -> Link | None:
+        """Reads the link that binds a uid: its own, otherwise that of its slot. The errors are those of `read`."""
+        link = await self.read(key, uid)
+        if link is not None or (slot := self._cache.slot(key, uid)) is None:
+            return link
+        async with self._slot(key):
+            link = await self._store(key).get_slot(key.name, slot, fresh=True)
+        return None if link is None or link.pod is None else link
+
     async def execute(
         self, key: RouteKey, uid: str, rule: Callable[[Link | None, TimeInterval], Step[ResultT]]
     ) -> ResultT:
@@ -118,13 +127,13 @@ class Binder:
                 return await self._store(key).execute(key.name, uid, rule)
 
     async def read_all(self, key: RouteKey, uids: Iterable[str]) -> dict[str, Link | None]:
-        """Reads the links of many uids. Raises the errors of `read`."""
+        """Reads the links that bind many uids. Raises the errors of `read`."""
         links: dict[str, Link | None] = {}
         left = iter(uids)
 
         async def read_next() -> None:
             for uid in left:
-                links[uid] = await self.read(key, uid)
+                links[uid] = await self.read_bound(key, uid)
 
         try:
             async with asyncio.TaskGroup() as group:

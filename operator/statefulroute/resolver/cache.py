@@ -22,11 +22,12 @@ from statefulroute.domain.errors import (
     PodNotRoutableError,
     ServiceNotFoundError,
 )
-from statefulroute.domain.keys import PodKey, RouteKey, link_name
+from statefulroute.domain.keys import PodKey, RouteKey, link_name, slot_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.pod import Endpoint, ordinal
 from statefulroute.domain.route import Route
+from statefulroute.domain.slots.hashing import slot_of
 from statefulroute.domain.unlisted_pods import linked_pod_name, may_omit_available_pods, pod_name, unlisted_pods
 from statefulroute.domain.validation import validate_uid
 from statefulroute.rest.problems import ProblemError, ProblemKind
@@ -137,6 +138,28 @@ class ResolverCache:
             link = cache.get(key, link_name(key.name, validate_uid(uid)))
         return active_link(link, self._clock())
 
+    def bound_link(self, key: RouteKey, uid: str) -> Link | None:
+        """Returns the link that binds a uid: its own if it has one, otherwise that of its slot; None if there is none.
+
+        In a route with slots, each uid is bound as soon as the operator has created the links. The errors are those of
+        `link`, and:
+
+        Raises:
+            ProblemError: the slot of the uid is not bound yet.
+        """
+        link = self.link(key, uid)
+        if link is not None or (slot := self.slot(key, uid)) is None:
+            return link
+        link = active_link(self.links.cache.get(key, slot_link_name(key.name, slot)), self._clock())
+        if link is None or link.pod is None:
+            raise slot_not_bound(key.name, slot)
+        return link
+
+    def slot(self, key: RouteKey, uid: str) -> int | None:
+        """Returns the slot that a uid belongs to; None if the route has no slots."""
+        route = self.routes.cache.get(key.namespace, key.name)
+        return None if route is None or route.spec.slots is None else slot_of(uid, route.spec.slots)
+
     def address(self, link: Link) -> Address:
         """Returns the address of a link's pod.
 
@@ -224,3 +247,10 @@ class ResolverCache:
             self._pod_statuses[new.key] = {service.pod_key(pod): pod for pod in new.status.pods}
         elif old is not None:
             self._pod_statuses.pop(old.key, None)
+
+
+def slot_not_bound(route: str, slot: int) -> ProblemError:
+    """Returns the problem of a uid whose slot has no link yet."""
+    return ProblemError(
+        ProblemKind.WAITS_FOR_POD, f"the uid belongs to slot {slot} of {route!r}, which is not bound to a pod yet"
+    )

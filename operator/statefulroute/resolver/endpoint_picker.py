@@ -71,7 +71,7 @@ class EndpointPicker:
             ClusterError: the uid was to be bound, and the API server responded with an error.
             ConnectionResetError: the request was held, and its caller has closed the connection.
         """
-        link = None if uid is None else self._cache.link(key, uid)
+        link = None if uid is None else self._cache.bound_link(key, uid)
         if uid is not None and (link is None or link.pod is None) and self._unlinked_uid is UnlinkedUidPolicy.BIND:
             among = self._candidates(key, subset)
             if self._holder is None:

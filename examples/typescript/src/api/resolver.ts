@@ -161,7 +161,15 @@ export interface components {
             port: number | null;
             host: string | null;
             expireTime: string | null;
+            boundBy: components["schemas"]["BoundBy"];
+            slot: number | null;
         };
+        /**
+         * BoundBy
+         * @description What binds a uid to its pod.
+         * @enum {unknown}
+         */
+        BoundBy: "Link" | "Slot";
         /**
          * BatchRequest
          * @description The uids to look up.
@@ -282,6 +290,15 @@ export interface components {
          */
         MoveAnswer: {
             uid: string;
+            before: number | string | null;
+            after: number | string | null;
+        };
+        /**
+         * SlotMoveAnswer
+         * @description A slot's pods before and after a change, as in `MoveAnswer`. All uids of the slot without a link move with it.
+         */
+        SlotMoveAnswer: {
+            slot: number;
             before: number | string | null;
             after: number | string | null;
         };
@@ -1081,7 +1098,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description An endless stream. The data of `event: moved` is a MoveAnswer, that of `event: lost` a LossAnswer: the client was too slow, and must look up again the users that it follows. */
+            /** @description An endless stream. The data of `event: moved` is a MoveAnswer, that of `event: slot-moved` a SlotMoveAnswer, that of `event: lost` a LossAnswer: the client was too slow, and must look up again the users that it follows. */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 
 from statefulroute.domain.errors import InvalidParameterError, PodNotAvailableError
 from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.link import Link
 from statefulroute.domain.validation import validate_uid
 from statefulroute.resolver.answers import (
     MAX_BATCH,
@@ -20,7 +21,7 @@ from statefulroute.resolver.answers import (
 )
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.binder import Binder
-from statefulroute.resolver.cache import ResolverCache
+from statefulroute.resolver.cache import ResolverCache, slot_not_bound
 from statefulroute.resolver.http.callers import HTTPCaller
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.lookup_holder import LookupHolder
@@ -68,7 +69,7 @@ class Lookups:
         """Returns the pod that holds a uid."""
         key, uid = path.route, path.uid
         strong = is_strong(request)
-        link = await self._binder.read(key, uid) if strong else self._cache.link(key, uid)
+        link = await self._binder.read_bound(key, uid) if strong else self._cache.bound_link(key, uid)
         if link is not None and link.pod is None and self._holder is not None:
             link = await self._holder.wait(link, HTTPCaller(request, path))
         if link is None:
@@ -81,7 +82,10 @@ class Lookups:
         key, uid = path.route, path.uid
         body_request = decode_bind_request(await read_body(request))
         strong = is_strong(request)
-        link = None if strong else self._cache.link(key, uid)
+        if strong:
+            link = None if self._cache.slot(key, uid) is None else await self._read_slotted(key, uid)
+        else:
+            link = self._cache.bound_link(key, uid)
         if link is None or link.pod is None:
             ttl_seconds = None if body_request.ttl_seconds is None else int(body_request.ttl_seconds)
             if self._holder is None:
@@ -111,7 +115,7 @@ class Lookups:
             if uid in problems:
                 continue
             try:
-                link = self._cache.link(key, uid) if stored is None else stored[uid]
+                link = self._cache.bound_link(key, uid) if stored is None else stored[uid]
                 if link is None:
                     raise self._not_linked(key, uid, is_fresh=strong)
                 links[uid] = link_answer(uid, link, self._cache.address(link))
@@ -131,7 +135,15 @@ class Lookups:
             request, key, _encode(route_answer(route, self._cache.reachable_addresses(route), best))
         )
 
+    async def _read_slotted(self, key: RouteKey, uid: str) -> Link:
+        """Reads the link that binds a uid of a route with slots, where no link is created for it."""
+        if (link := await self._binder.read_bound(key, uid)) is None:
+            raise self._not_linked(key, uid, is_fresh=True)
+        return link
+
     def _not_linked(self, key: RouteKey, uid: str, *, is_fresh: bool) -> ProblemError:
+        if (slot := self._cache.slot(key, uid)) is not None:
+            return slot_not_bound(key.name, slot)
         return not_linked(self._cache.route(key).name, uid, self._age(key, is_fresh=is_fresh))
 
     def _age(self, key: RouteKey, *, is_fresh: bool) -> int:

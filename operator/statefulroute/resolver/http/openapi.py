@@ -18,6 +18,7 @@ from statefulroute.resolver.answers import (
     LossAnswer,
     MoveAnswer,
     RouteAnswer,
+    SlotMoveAnswer,
 )
 from statefulroute.resolver.http.paths import ROUTE_PATH
 from statefulroute.rest.openapi import JSON, LABEL_SCHEMA, REF_TEMPLATE, UID_IN_PATH, in_path, ref
@@ -33,6 +34,7 @@ _TYPES = (
     ClaimAnswer,
     RouteAnswer,
     MoveAnswer,
+    SlotMoveAnswer,
     LossAnswer,
     Problem,
 )
@@ -178,8 +180,8 @@ def _route_path() -> dict[str, Any]:
 
 def _moves_path() -> dict[str, Any]:
     description = (
-        "An endless stream. The data of `event: moved` is a MoveAnswer, that of `event: lost` a LossAnswer: the client "
-        "was too slow, and must look up again the users that it follows."
+        "An endless stream. The data of `event: moved` is a MoveAnswer, that of `event: slot-moved` a SlotMoveAnswer, "
+        "that of `event: lost` a LossAnswer: the client was too slow, and must look up again the users that it follows."
     )
     return {
         "parameters": _named(),

@@ -5,8 +5,8 @@ import asyncio
 import msgspec
 from aiohttp import web
 
-from statefulroute.driver.events import Change, Event, EventsLost, LinkChanged, Subscription
-from statefulroute.resolver.answers import LossAnswer, MoveAnswer
+from statefulroute.driver.events import Change, Event, EventsLost, LinkChanged, SlotChanged, Subscription
+from statefulroute.resolver.answers import LossAnswer, MoveAnswer, SlotMoveAnswer
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.http.callers import peer_of
 from statefulroute.resolver.http.paths import RequestPath
@@ -63,6 +63,8 @@ def _encode_event(event: Event) -> bytes:
     match event:
         case LinkChanged(_, uid, before, after):
             name, data = b"moved", msgspec.json.encode(MoveAnswer(uid, before, after))
+        case SlotChanged(_, slot, before, after):
+            name, data = b"slot-moved", msgspec.json.encode(SlotMoveAnswer(slot, before, after))
         case EventsLost(number):
             name, data = b"lost", msgspec.json.encode(LossAnswer(number))
         case _:
