@@ -191,8 +191,8 @@ class Arrivals:
             expected.may_be_withdrawn.set()
 
     async def close(self) -> None:
-        """Waits for no user any more."""
-        tasks = [expected.task for expected in self._expected.values()]
+        """Takes no user any more, and waits for none."""
+        tasks = [*self._arriving.values(), *(expected.task for expected in self._expected.values())]
         self._expected.clear()
         for task in tasks:
             task.cancel()

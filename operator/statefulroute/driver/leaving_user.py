@@ -81,6 +81,8 @@ class StateSender:
         with self._operations.run("send_state", service=service, uid=uid, to=to) as outcome:
             if not isinstance(data, bytes | bytearray | memoryview | AsyncIterable):
                 raise InvalidParameterError("data", "must be bytes, or an async iterator of bytes")
+            if departure.has_ended:
+                raise HandOverError("the hand-over was withdrawn, or the user has left")
             counted = _Counted(data, self._max_bytes)
             ends_at = max(departure.ends_at, asyncio.get_running_loop().time() + _MIN_SECONDS)
             try:

@@ -409,6 +409,25 @@ async def test_commit_is_tried_again_by_an_api_server_that_knows_no_rights_yet(
         assert result_counter(registry)("Committed") == 1
 
 
+async def test_commit_counts_if_the_watch_is_faster_than_its_response(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, application = CollectorRegistry(), Application()
+    application.go_on()
+    whole = cluster._client.merge_patch  # noqa: SLF001
+    async with pod(cluster, 0, "alice", metrics=DriverMetrics(registry)) as old:
+
+        async def respond_late(path: str, body: bytes) -> bytes:
+            response = await whole(path, body)
+            await until(lambda: not old.users())
+            return response
+
+        monkeypatch.setattr(cluster._client, "merge_patch", respond_late)  # noqa: SLF001
+        old.on_leaving(application.save)
+        cluster.hand_over("game", "alice", 1)
+        await until(lambda: result_counter(registry)("Committed") == 1)
+
+
 async def test_hand_over_that_is_withdrawn_before_the_commit(cluster: InMemoryCluster) -> None:
     """The driver has not seen it yet: the API server decides."""
     registry = CollectorRegistry()

@@ -203,6 +203,15 @@ async def test_nothing_is_taken_while_nothing_can_be_verified(pods: Pods, monkey
     assert pods.acceptor.taken == []
 
 
+async def test_connection_that_the_new_pod_has_closed_is_opened_again(pods: Pods) -> None:
+    """The new pod was started again, at the same address."""
+    async with pods.pod(0) as old:
+        for number in range(2):
+            async with pods.pod(1):
+                await old.send("game", "alice", 1, parts(b"%d" % number))
+    assert [state for *_, state in pods.acceptor.taken] == [b"0", b"1"]
+
+
 async def test_missing_own_token_is_named(pods: Pods) -> None:
     async with pods.pod(0) as old, pods.pod(1):
         (pods.tokens("game-0") / "send").unlink()

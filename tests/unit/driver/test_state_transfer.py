@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
@@ -262,6 +263,23 @@ async def test_error_of_the_state_itself_is_raised(cluster: InMemoryCluster) -> 
     assert [type(error) for error in errors] == [LookupError, *[InvalidParameterError] * 3]
 
 
+async def test_state_is_not_sent_after_the_end_of_the_hand_over(cluster: InMemoryCluster) -> None:
+    kept: list[LeavingUser] = []
+    pod = Pod(b"late")
+
+    async def save(user: LeavingUser) -> None:
+        kept.append(user)
+
+    async with pods(cluster, "alice") as (old, new):
+        old.on_leaving(save)
+        new.on_arriving(pod.receive)
+        cluster.hand_over("game", "alice", 1)
+        await until(lambda: cluster.links("game") == {"alice": 1} and not old.users())
+        with pytest.raises(HandOverError, match="the user has left"):
+            await pod.send(kept[0])
+    assert pod.received == {}
+
+
 async def test_pod_that_receives_nothing_says_so(cluster: InMemoryCluster) -> None:
     pod = Pod(b"state")
     async with pods(cluster, "alice", "bob") as (old, new):
@@ -397,7 +415,9 @@ async def test_user_who_arrives_late_is_not_cancelled(
         assert new._arrivals._expected == {}  # noqa: SLF001
 
 
-async def test_late_state_of_a_user_who_has_arrived_is_not_taken(cluster: InMemoryCluster) -> None:
+async def test_late_state_of_a_user_who_has_arrived_is_not_taken(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The operator has moved the user at the deadline, and the user may have changed the state at the new pod."""
     is_called, ends = asyncio.Event(), []
 
@@ -422,9 +442,38 @@ async def test_late_state_of_a_user_who_has_arrived_is_not_taken(cluster: InMemo
         with pytest.raises(RefusedError):
             await sending
         assert ends == ["alice"]
-        with pytest.raises(RefusedError):
+        await new.set_linked_pod(HERE, "alice", "game", 0)
+        cluster.hand_over("game", "alice", 1)
+        stale = await new._arrivals._check("game", "alice", "game-0")  # noqa: SLF001
+        cluster.end_hand_over("game", "alice")
+        await until(lambda: new.users() == {"alice"})
+        monkeypatch.setattr(new._arrivals, "_check", AsyncMock(return_value=stale))  # noqa: SLF001
+        with pytest.raises(RefusedError):  # the link was read before the user arrived
             await new._arrivals.take("game", "alice", "game-0", parts(1, 1))  # noqa: SLF001
         assert ends == ["alice"]
+
+
+async def test_closing_the_new_pod_cancels_its_handlers(cluster: InMemoryCluster) -> None:
+    pod, is_called, ends = Pod(b"state"), asyncio.Event(), []
+
+    async def receive(user: ArrivingUser) -> None:
+        is_called.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ends.append(user.uid)
+
+    silence_the_event_loop()
+    old = cluster.server_driver("game", 0, configuration=TRANSFERRING, follow_users=True)
+    async with old:
+        await old.set_linked_pod(HERE, "alice", "game", 0)
+        async with cluster.server_driver("game", 1, configuration=TRANSFERRING, follow_users=True) as new:
+            new.on_arriving(receive)
+            old.on_leaving(pod.send)
+            cluster.hand_over("game", "alice", 1)
+            await is_called.wait()
+        assert ends == ["alice"]
+        await until(lambda: pod.errors)
 
 
 async def test_pod_that_sends_for_the_users_of_others_does_not_delay_them(cluster: InMemoryCluster) -> None:

@@ -143,6 +143,15 @@ class Sender:
 
     async def _read_identity(self, origin: URL) -> str:
         try:
+            return await self._request_identity(origin)
+        except HandOverError as error:
+            if not isinstance(error.__cause__, aiohttp.ServerDisconnectedError | ConnectionResetError):
+                raise
+        # The other pod had closed the idle connection.
+        return await self._request_identity(origin)
+
+    async def _request_identity(self, origin: URL) -> str:
+        try:
             async with self._session.get(
                 origin.with_path(IDENTITY_PATH), **self._options(_IDENTITY_SECONDS)
             ) as response:
