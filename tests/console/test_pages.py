@@ -168,7 +168,7 @@ def test_acts_that_the_viewer_may_not_do_are_hidden(
     options = ("--namespace", shared_service.namespace, "--as", "reader")
     with (
         running_console(cluster.kubeconfig, *options) as own,
-        open_page(browser, own.address, reports="502") as page,  # the events
+        open_page(browser, own.address) as page,
     ):
         open_route(page)
         tile(page, 0).click()

@@ -1,7 +1,9 @@
 """What the console serves of a real cluster, with the rights of its user."""
 
 import socket
+import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,7 +74,9 @@ def test_shows_the_events_of_a_route_and_the_checks_of_the_installation(
     console: ConsoleProcess, shared_service: Service
 ) -> None:
     path = f"api/routes/{shared_service.namespace}/game/events"
-    eventually(lambda: "Routable" in {event["reason"] for event in console.get(path)}, "the console shows the event")
+    eventually(
+        lambda: "Routable" in {event["reason"] for event in console.get(path)["events"]}, "the console shows the event"
+    )
     assert [each for each in console.get("api/checks") if each["level"] == "problem"] == []
 
 
@@ -100,6 +104,9 @@ def test_shows_the_namespaces_that_the_user_may_read(
             page = console.get("api/routes")
             assert page["connection"]["scope"] == f"namespace {shared_service.namespace}"
             assert [item["card"]["namespace"] for item in page["routes"]] == [shared_service.namespace]
+            events = console.get(f"api/routes/{shared_service.namespace}/game/events")
+            assert events["events"] == []
+            assert "you do not have the permission" in events["problem"]
     finally:
         shared_kubectl.run("delete", "clusterrole,clusterrolebinding", listing).expect_success()
 
@@ -129,3 +136,20 @@ def test_warns_if_other_machines_can_reach_it(cluster: LocalCluster, shared_serv
     ) as console:
         assert "warning: 0.0.0.0 can be reached from other machines" in console.stop()
     assert console.process.returncode == 130
+
+
+def test_the_command_line_of_the_browser_contains_a_code_and_not_the_token(
+    cluster: LocalCluster, shared_service: Service, tmp_path: Path
+) -> None:
+    recorded = tmp_path / "arguments"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {recorded}.unfinished && mv {recorded}.unfinished {recorded}\n')
+    browser.chmod(0o755)
+    options = ("--browser", "--namespace", shared_service.namespace)
+    with running_console(cluster.kubeconfig, *options, environment={"BROWSER": f"{browser} %s"}) as console:
+        eventually(recorded.exists, "the browser is opened")
+        address = recorded.read_text().strip()
+        assert console.address.rstrip("/").rpartition("/")[2] not in address
+        with urllib.request.urlopen(address, timeout=30) as response:  # noqa: S310 - on loopback
+            assert (response.status, response.url) == (200, console.address)
+        assert status_of(address) == 403

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -75,9 +75,11 @@ class ConsoleProcess:
 
 
 @contextmanager
-def running_console(kubeconfig: Path, *options: str) -> Iterator[ConsoleProcess]:
-    """Returns a context with a console at a free port."""
-    with launch_console(kubeconfig, *options) as process:
+def running_console(
+    kubeconfig: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> Iterator[ConsoleProcess]:
+    """Returns a context with a console at a free port, which opens no browser unless an option says so."""
+    with launch_console(kubeconfig, *options, environment=environment) as process:
         try:
             console = ConsoleProcess(process)
             yield console
@@ -87,7 +89,9 @@ def running_console(kubeconfig: Path, *options: str) -> Iterator[ConsoleProcess]
             process.kill()
 
 
-def launch_console(kubeconfig: Path, *options: str) -> subprocess.Popen[str]:
+def launch_console(
+    kubeconfig: Path, *options: str, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[str]:
     """Starts a console, and does not wait for its address."""
     return subprocess.Popen(
         [PROGRAM, "console", "--no-browser", "--kubeconfig", kubeconfig, *options],
@@ -95,7 +99,7 @@ def launch_console(kubeconfig: Path, *options: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **NO_AUTHORITIES},
+        env={**os.environ, **NO_AUTHORITIES, **(environment or {})},
     )
 
 

@@ -6,6 +6,8 @@ import msgspec
 
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster
+from statefulroute.cli.runner import error_message
+from statefulroute.cluster.errors import ClusterError
 from statefulroute.domain.keys import RouteKey
 
 #: The number of events that are read and shown.
@@ -22,6 +24,13 @@ class RouteEvent(msgspec.Struct, frozen=True):
     count: int
 
 
+class EventList(msgspec.Struct, frozen=True):
+    """The events of a route, or why they cannot be read: not every user may read events."""
+
+    events: list[RouteEvent]
+    problem: str = ""
+
+
 class RouteEvents:
     """Reads events when they are asked for.
 
@@ -32,16 +41,15 @@ class RouteEvents:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
 
-    async def of_route(self, key: RouteKey) -> list[RouteEvent]:
-        """Returns the events of a route, the latest first.
-
-        Raises:
-            ClusterError: the API server does not answer, or the user may not read events.
-        """
+    async def of_route(self, key: RouteKey) -> EventList:
+        """Returns the events of a route, the latest first."""
         selector = f"regarding.kind={STATEFUL_ROUTE.kind},regarding.name={key.name}"
         path = f"/apis/events.k8s.io/v1/namespaces/{key.namespace}/events"
-        items = [_make(item) async for item in self._cluster.objects(path, {"fieldSelector": selector})]
-        return sorted(items, key=lambda event: event.time, reverse=True)[:_MAX_EVENTS]
+        try:
+            events = [_make(item) async for item in self._cluster.objects(path, {"fieldSelector": selector})]
+        except ClusterError as error:
+            return EventList([], error_message(error))
+        return EventList(sorted(events, key=lambda event: event.time, reverse=True)[:_MAX_EVENTS])
 
 
 def _make(item: dict[str, Any]) -> RouteEvent:

@@ -1,10 +1,9 @@
 """Serves the pages of the console, and what they show, over HTTP."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import TypeVar
 
 import msgspec
 from aiohttp import web
@@ -25,8 +24,6 @@ from statefulroute.console.stream import Page, stream_page
 from statefulroute.console.views import link_item, link_page, overview, route_page
 from statefulroute.console.watcher import Watcher
 from statefulroute.domain.keys import PodKey, RouteKey
-
-T = TypeVar("T")
 
 #: The maximum and the usual number of routes and links in a page.
 _MAX_PAGE, _PAGE = 200, 50
@@ -181,10 +178,13 @@ class ConsoleServer:
         return json_response(self.watcher.history.of_route(_route_key(request)))
 
     async def _list_events(self, request: web.Request) -> web.Response:
-        return json_response(await _answer(self._events.of_route(_route_key(request))))
+        return json_response(await self._events.of_route(_route_key(request)))
 
     async def _list_rights(self, request: web.Request) -> web.Response:
-        return json_response(await _answer(self._rights.in_namespace(_route_key(request).namespace)))
+        try:
+            return json_response(await self._rights.in_namespace(_route_key(request).namespace))
+        except ClusterError as error:
+            raise RequestError(HTTPStatus.BAD_GATEWAY, error_message(error)) from error
 
     async def _act(self, request: web.Request) -> web.Response:
         if request.content_type != "application/json":
@@ -194,14 +194,6 @@ class ConsoleServer:
         except msgspec.DecodeError as error:
             raise RequestError(HTTPStatus.BAD_REQUEST, f"this is not an act: {error}") from error
         return json_response(await perform(self.cluster, _route_key(request), act))
-
-
-async def _answer(reading: Awaitable[T]) -> T:
-    """Returns what the API server answers; if it does not, the response says why."""
-    try:
-        return await reading
-    except ClusterError as error:
-        raise RequestError(HTTPStatus.BAD_GATEWAY, error_message(error)) from error
 
 
 def _no_changes(number: int) -> tuple[object, int]:

@@ -75,8 +75,7 @@ export class Events extends Component {
 
   async load() {
     try {
-      const events = await get(`${routePath(this.props.namespace, this.props.name)}/events`);
-      this.setState({ events, problem: "" });
+      this.setState(await get(`${routePath(this.props.namespace, this.props.name)}/events`));
     } catch (error) {
       this.setState({ problem: error instanceof RequestError ? error.message : String(error) });
     }

@@ -13,6 +13,8 @@ import { PageStream } from "./stream.js";
 import { Legend, Tiles } from "./tiles.js";
 import { loadText, number, plural, printable, timeLeft } from "./text.js";
 
+const RETRY_MILLISECONDS = 5000;
+
 /**
  * @typedef {object} Props
  * @property {string} namespace
@@ -41,6 +43,8 @@ export class RouteView extends Component {
     this.state = { page: null, isMissing: false, rights: null, act: null };
     /** @type {PageStream | null} */
     this.stream = null;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.timer = undefined;
   }
 
   componentDidMount() {
@@ -54,10 +58,16 @@ export class RouteView extends Component {
       changes: (changes) => fly(changes),
       failed: (problem) => this.props.onConnection(null, problem),
     });
-    get(`${routePath(namespace, name)}/rights`).then(
-      (rights) => this.setState({ rights }),
-      () => {}, // without an answer, no act is offered
-    );
+    this.loadRights();
+  }
+
+  /** Without an answer, no act is offered. */
+  async loadRights() {
+    try {
+      this.setState({ rights: await get(`${routePath(this.props.namespace, this.props.name)}/rights`) });
+    } catch {
+      this.timer = setTimeout(() => this.loadRights(), RETRY_MILLISECONDS);
+    }
   }
 
   /** @param {string} message */
@@ -67,6 +77,7 @@ export class RouteView extends Component {
   }
 
   componentWillUnmount() {
+    clearTimeout(this.timer);
     this.stream?.close();
   }
 
