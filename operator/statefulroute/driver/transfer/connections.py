@@ -21,7 +21,7 @@ class ConnectionGuard:
         idle_seconds: the maximal time of a connection without a request.
     """
 
-    def __init__(self, server: web.Server, max_connections: int, idle_seconds: float = IDLE_SECONDS) -> None:
+    def __init__(self, server: web.Server, max_connections: int, idle_seconds: float) -> None:
         self._server = server
         self._max_connections = max_connections
         self._idle_seconds = idle_seconds

@@ -130,7 +130,9 @@ class Receiver:
             read_bufsize=READ_BYTES,
             auto_decompress=False,
         )
-        guard = self._guard = ConnectionGuard(server, _CONNECTIONS_FOR_EACH * self._configuration.max_concurrent)
+        guard = self._guard = ConnectionGuard(
+            server, _CONNECTIONS_FOR_EACH * self._configuration.max_concurrent, IDLE_SECONDS
+        )
         tls = None if self._tls is None else self._tls.listening
         listener = await asyncio.get_running_loop().create_server(
             guard.make_protocol,
