@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from statefulroute.api.limits import DNS_SUBDOMAIN, ENCODED_UID_PREFIX, SLOT_PREFIX
 
+#: Follows the name of the route in the name of a slot's link, and may be part of other names.
+_SLOT_INFIX = f".{SLOT_PREFIX}"
+
 _dns_subdomain = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
 
 
@@ -66,7 +69,8 @@ def slot_link_name(route_name: str, slot: int) -> str:
 
 def is_slot_link_name(name: str) -> bool:
     """Returns whether the PodLink of this name binds a slot."""
-    return name.startswith(SLOT_PREFIX, name.find(".") + 1)
+    # Most names do not contain it, and this is asked at each change of each link.
+    return _SLOT_INFIX in name and name.startswith(_SLOT_INFIX, name.find("."))
 
 
 def slot_from_link_name(name: str) -> int:

@@ -44,6 +44,10 @@ def test_link_of_a_uid_is_not_that_of_a_slot(uid: str, route: str, name: str) ->
     assert link(name=name).uid == uid
 
 
+def test_uid_with_the_name_of_a_slot_in_it_is_not_a_slot() -> None:
+    assert link(name=link_name("game", "a.x-slot-1")).uid == "a.x-slot-1"
+
+
 def test_link_of_a_slot_has_no_uid() -> None:
     assert link(name="game.x-slot-12").slot == 12
     assert link(name="game.x-slot-12").uid is None
