@@ -64,8 +64,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if hasattr(config, "workerinput"):
         sort_longest_first(items)
     first = next((item for item in items if "cluster" in getattr(item, "fixturenames", ())), None)
-    if first is not None:
+    if first is not None and not _has_longer_timeout(first):
         first.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+
+
+def _has_longer_timeout(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("timeout")
+    return marker is not None and marker.args[0] > BUILD_SECONDS
 
 
 @pytest.hookimpl(wrapper=True)
