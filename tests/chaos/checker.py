@@ -14,7 +14,7 @@ from chaos.hand_over_rules import (
 )
 from chaos.leadership import writes_without_lease
 from chaos.link_history import HOSTILE_PREFIX, LinkHistory
-from chaos.pod_losses import LAG_SECONDS, PodLosses
+from chaos.pod_losses import LAG_SECONDS
 from chaos.record import Gap, Link, Operation, QuietPeriod, Record, Run
 from chaos.recovery import Recovery, bind_recoveries, removal_recoveries
 
@@ -94,12 +94,12 @@ def no_link_moves_without_a_reason(record: Record) -> Iterator[str]:
     If it asks for a hand-over, its pod may commit it, or the operator after the time-out.
     """
     hand_overs = HandOvers(record)
-    history, losses = hand_overs.history, hand_overs.losses
-    for versions in history.versions.values():
+    losses = hand_overs.losses
+    for versions in hand_overs.history.versions.values():
         for before, after in pairwise(versions):
             if before.is_gone or after.is_gone or before.pod is None or before.pod == after.pod:
                 continue
-            if _was_asked_to_move(history, before, after) or hand_overs.may_have_moved(before, after):
+            if _was_asked_to_move(hand_overs, before, after) or hand_overs.may_have_moved(before, after):
                 continue
             if not losses.may_lose_links(before.key[0], before.pod, after.at):
                 yield (
@@ -108,9 +108,14 @@ def no_link_moves_without_a_reason(record: Record) -> Iterator[str]:
                 )
 
 
-def _was_asked_to_move(history: LinkHistory, before: Link, after: Link) -> bool:
+def _was_asked_to_move(hand_overs: HandOvers, before: Link, after: Link) -> bool:
+    """Returns whether a client may have moved a link, or asked for a hand-over in a route without any: a move."""
+    history = hand_overs.history
+    moves_at_once = not hand_overs.timeout_seconds(before.key[0])
     for each in history.operations_during(after.name, after.at):
-        if each.name == "hand_over" or (each.name == "commit" and before.hand_over is None):
+        if each.name in {"hand_over", "commit"} and before.hand_over is None:
+            continue
+        if each.name == "hand_over" and not moves_at_once:
             continue
         if each.requested_pod is not None and each.requested_pod == after.pod and not each.can_remove:
             return True
@@ -121,14 +126,15 @@ def _was_asked_to_move(history: LinkHistory, before: Link, after: Link) -> bool:
 
 def no_pod_loses_links_while_no_node_is_ready(record: Record) -> Iterator[str]:
     """No link moves or is marked while all nodes are not ready, unless a client requests it: the pods may serve."""
-    history, outages = LinkHistory(record), PodLosses(record).times_without_a_ready_node()
-    for versions in history.versions.values():
+    hand_overs = HandOvers(record)
+    outages = hand_overs.losses.times_without_a_ready_node()
+    for versions in hand_overs.history.versions.values():
         for before, after in pairwise(versions):
             if before.pod is None or after.is_gone:
                 continue
             if not any(each.started + LAG_SECONDS <= after.at <= each.ended for each in outages):
                 continue
-            is_moved = before.pod != after.pod and not _was_asked_to_move(history, before, after)
+            is_moved = before.pod != after.pod and not _was_asked_to_move(hand_overs, before, after)
             if is_moved or (before.is_bound and (after.phase, after.pod) == ("Lost", before.pod)):
                 verb = "moved from" if is_moved else "was marked as lost on"
                 yield f"{after.name} {verb} pod {before.pod} at revision {after.revision} ({after.at:.3f})"

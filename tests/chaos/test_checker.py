@@ -303,6 +303,14 @@ NO_VIOLATIONS: dict[str, list[Row]] = {
         *ASKS,
         link(120.5, 13, 1),
     ],
+    "a link of a route without hand-overs is moved on request while no node is ready": [
+        Route(110, 10, "game", "Rebind", 2.0),
+        REQUEST,
+        *OUTAGE,
+        handing_over(119, 14, phase="Bound"),
+        link(120, 15, 1),
+        OUTAGE_END,
+    ],
     "a client moves the link during a hand-over": [
         *ASKS,
         operation("set", 120, 121, requested_pod=2, answer=2, has_pod=True),
