@@ -48,6 +48,14 @@ def test_a_dry_run_persists_nothing_and_an_act_does(  # noqa: PLR0913, PLR0917 -
     assert {field: spec.get(field) for field in changed} == changed
 
 
+def test_scales_a_route_and_confirms_losses(console: ConsoleProcess, shared_service: Service) -> None:
+    status, messages = act(console, shared_service, "scale", replicas=3)
+    note = "note: game scales StatefulSet/game from now on: scale the route, not the workload"
+    assert (status, messages) == (200, ["game: 3 pods (was not set)", note])
+    assert shared_service.route()["spec"]["replicas"] == 3
+    assert act(console, shared_service, "confirm-loss") == (200, ["game: no loss is suspended"])
+
+
 def test_moves_and_unlinks_a_user_unless_another_was_faster(console: ConsoleProcess, shared_service: Service) -> None:
     link = shared_service.link("alice", podIndex=0)
     shared_service.await_bound(link)

@@ -109,6 +109,20 @@ def test_is_used_by_keyboard(page: Page, shared_service: Service) -> None:
     expect(tile(page, 1)).to_have_attribute("aria-selected", "false")
 
 
+def test_finds_a_user_and_a_route(page: Page, shared_service: Service) -> None:
+    shared_service.link_all(["alice", "bob"], podIndex=1)
+    expect(page.locator(".figure").filter(has_text="Links")).to_contain_text("2")
+    page.get_by_label("Find a user").fill("BO")
+    page.get_by_role("link", name="bob").click()
+    expect(page.get_by_label("Search by uid")).to_have_value("bob")
+    expect(page.get_by_role("cell", name="bob", exact=True)).to_be_visible()
+    expect(page.get_by_role("cell", name="alice", exact=True)).to_have_count(0)
+    page.get_by_role("link", name="Routes").click()
+    page.keyboard.press("/")
+    page.keyboard.type("other")
+    expect(page.get_by_text("No route matches “other”.")).to_be_visible()
+
+
 def test_uids_of_html_and_control_characters_are_only_text(page: Page, shared_service: Service) -> None:
     for uid in HOSTILE_UIDS:
         shared_service.link_encoded(uid, podIndex=0)
