@@ -1,6 +1,7 @@
 """Tests the operator as users run it: real pods, installed by Helm, beside the chat's pods."""
 
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ from node.chat import (
 )
 from node.gateway import deploy_gateway
 from node.rooms import VERSION, Users, await_gateway, deploy_rooms
+from node.sidecar import NAMESPACE as SIDECAR_NAMESPACE
+from node.sidecar import SidecarPod
 from statefulroute.api.group import FINALIZER
 from support.command import Command
 from support.independent_client import IndependentClient, PodLink
@@ -124,6 +127,31 @@ def test_rollout_of_real_pods_fails_no_request_and_moves_no_user(
     assert template_revisions(rooms) == dict.fromkeys(before, latest)
     assert latest not in before.values()
     admin.run("delete", "namespace", rooms.namespace, "--wait=false").expect_success()
+
+
+def test_native_sidecar_starts_before_its_server_restarts_alone_and_ends_after_it(
+    real_cluster: LocalCluster, admin: Kubectl, release: Release, independent_client: IndependentClient
+) -> None:
+    del release  # it runs the operator
+    pod = SidecarPod(real_cluster, admin, independent_client)
+    pod.deploy()
+    assert pod.kubectl.run("logs", "rooms-0").stdout == "started, running: True\nwon: True\n"
+    link = independent_client.get(PodLink, "rooms.rooms-0", SIDECAR_NAMESPACE)
+    assert link["spec"]["podIndex"] == 0
+    assert pod.read()["metadata"]["annotations"]["statefulroute.io/routing-state"] == "Ready"
+
+    pod.kill_sidecar()
+    assert pod.read()["status"]["containerStatuses"][0]["restartCount"] == 0
+
+    before = pod.read()["metadata"]["uid"]
+    with ThreadPoolExecutor() as pool:
+        log = pool.submit(pod.kubectl.run, "logs", "--follow", "rooms-0")
+        pod.kubectl.run("delete", "pod", "rooms-0", "--timeout=90s").expect_success()
+        assert log.result().stdout.endswith("stopped, running: False\n")  # the sidecar has served it until then
+    pod.await_ready()
+    assert pod.read()["metadata"]["uid"] != before
+    assert pod.kubectl.run("logs", "rooms-0").stdout == "started, running: True\nwon: True\n"
+    pod.delete()
 
 
 def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # noqa: PLR0913, PLR0917 - the fixtures it needs
