@@ -77,10 +77,10 @@ async def test_stream_ends_when_the_resolver_stops(resolver: RunningResolver, st
         assert await stream.next() is None
 
 
-async def test_closed_stream_is_removed(
+async def test_closed_stream_is_removed_before_the_next_heartbeat(
     resolver: RunningResolver, stub_service: StubService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("statefulroute.resolver.http.streams.HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr("statefulroute.resolver.http.streams.HEARTBEAT_SECONDS", 3600)
     metrics = resolver.components.metrics
     async with open_stream(resolver, stub_service):
         await resolver.wait_until(lambda: _streams(metrics.collectors) == 1, "one stream is open")

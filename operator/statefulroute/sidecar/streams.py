@@ -1,13 +1,11 @@
 """Streams the events of the pod's users."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 from aiohttp import web
 
-from statefulroute.monitoring.listener import TimedConnection
-from statefulroute.rest.event_streams import HEARTBEAT, HEARTBEAT_SECONDS, STREAM_HEADERS
+from statefulroute.rest.event_streams import HEARTBEAT, HEARTBEAT_SECONDS, STREAM_HEADERS, observe_connection
 from statefulroute.rest.problems import ProblemError, ProblemKind
 from statefulroute.sidecar.event_log import EventLog
 from statefulroute.sidecar.hand_overs import HandOvers
@@ -49,7 +47,7 @@ class EventStreams:
         self._number += 1
         try:
             with (
-                stream.observe_connection(request),
+                observe_connection(request, stream.close),
                 self._log.listen(stream.wake),
                 self._hand_overs.take_part() if takes_part else nullcontext(),
             ):
@@ -70,19 +68,6 @@ class _Stream:
         self._woken = asyncio.Event()
         self._is_closed = False
         """Whether the client has closed the connection."""
-
-    @contextmanager
-    def observe_connection(self, request: web.BaseRequest) -> Iterator[None]:
-        """Ends the stream when its client closes the connection. The next write would notice it, but much later."""
-        connection = request.protocol
-        if not isinstance(connection, TimedConnection):
-            yield
-            return
-        connection.on_close = self._close
-        try:
-            yield
-        finally:
-            connection.on_close = None
 
     def wake(self) -> None:
         """Lets the stream look at the log again."""
@@ -117,6 +102,7 @@ class _Stream:
             return False
         return True
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Ends the stream: its client has closed the connection."""
         self._is_closed = True
         self._woken.set()

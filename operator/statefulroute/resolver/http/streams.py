@@ -11,7 +11,7 @@ from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.http.callers import peer_of
 from statefulroute.resolver.http.paths import RequestPath
 from statefulroute.resolver.move_broadcaster import MoveBroadcaster
-from statefulroute.rest.event_streams import HEARTBEAT, HEARTBEAT_SECONDS, STREAM_HEADERS
+from statefulroute.rest.event_streams import HEARTBEAT, HEARTBEAT_SECONDS, STREAM_HEADERS, observe_connection
 
 
 class MoveStreams:
@@ -33,7 +33,8 @@ class MoveStreams:
     async def get_moves(self, request: web.BaseRequest, path: RequestPath) -> web.StreamResponse:
         """Streams every move of a route from now on, until the client or the resolver ends the stream."""
         self._cache.route(path.route)
-        with self._moves.subscribe(path.route, path.caller or peer_of(request)) as moves:
+        client = path.caller or peer_of(request)
+        with self._moves.subscribe(path.route, client) as moves, observe_connection(request, moves.end):
             response = web.StreamResponse(headers=STREAM_HEADERS)
             next_event = asyncio.create_task(_next(moves))
             try:
