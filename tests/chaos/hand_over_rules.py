@@ -10,7 +10,7 @@ from chaos.record import Link, Operation, QuietPeriod, Record, Run
 OLD_CLIENT = "old_set"
 
 #: The operations that end a hand-over if they name the present pod of the link.
-_SETTING = frozenset({"set", "try_set", OLD_CLIENT})
+_SETTING = frozenset({"set", OLD_CLIENT})
 
 
 def no_hand_over_starts_without_a_reason(record: Record) -> Iterator[str]:
@@ -28,9 +28,9 @@ def no_hand_over_starts_without_a_reason(record: Record) -> Iterator[str]:
 def no_hand_over_is_lost(record: Record) -> Iterator[str]:
     """A link that stays with its pod keeps its hand-over, unless a client or the new pod is the reason.
 
-    So a renewal keeps it. A client may set the present pod or ask for another hand-over; the new pod may be lost, not
-    Ready or shut down; and a client that does not know hand-overs may have moved the link, or seems to have, because
-    the status still names the pod before an earlier move.
+    So a renewal keeps it, and a claim by the present pod. A client may set the present pod or ask for another
+    hand-over; the new pod may be lost, not Ready or shut down; and a client that does not know hand-overs may have
+    moved the link, or seems to have, because the status still names the pod before an earlier move.
     """
     hand_overs = HandOvers(record)
     for each in hand_overs.all:

@@ -143,19 +143,19 @@ def set_link(link: Link | None, now: TimeInterval, *, pod: PodKey, ttl_seconds: 
     This ends a hand-over of the link, also if the pod is the same.
     """
     current = active_link(link, now.earliest)
-    previous = current.pod if current else None
-    is_same = current and (current.pod, current.ttl_seconds, current.hand_over) == (pod, ttl_seconds, None)
-    if current and is_same and _has_requested_lifetime(current, now):
-        return Step(None, previous)
-    return Step(_put_binding(pod, ttl_seconds, now), previous)
+    return Step(_set(current, now, Binding(pod, ttl_seconds)), current.pod if current else None)
 
 
 def try_set_link(link: Link | None, now: TimeInterval, *, pod: PodKey, ttl_seconds: int | None) -> Step[Attempt]:
-    """Binds to the pod, unless a persistent link to another pod exists."""
+    """Binds to the pod, unless a persistent link to another pod exists.
+
+    A hand-over of a link to this pod goes on: a server may claim its users with each of their requests.
+    """
     current = active_link(link, now.earliest)
     if current and current.ttl_seconds is None and current.pod is not None and current.pod != pod:
         return Step(None, Attempt(won=False, holder=current.pod))
-    return Step(set_link(link, now, pod=pod, ttl_seconds=ttl_seconds).write, Attempt(won=True, holder=pod))
+    hand_over = current.hand_over if current and current.pod == pod else None
+    return Step(_set(current, now, Binding(pod, ttl_seconds, hand_over=hand_over)), Attempt(won=True, holder=pod))
 
 
 def set_link_if_absent(link: Link | None, now: TimeInterval, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey]:
@@ -252,6 +252,15 @@ def renew_link(link: Link | None, now: TimeInterval) -> Step[bool]:
     """Renews a temporary link. The result is whether a link exists. A persistent link needs no renewal."""
     current = active_link(link, now.earliest)
     return Step(_renewal(current, now) if current else None, result=current is not None)
+
+
+def _set(current: Link | None, now: TimeInterval, binding: Binding) -> Put | None:
+    """Returns the write of a binding, which is renewed now; None if the link has it, and needs no renewal."""
+    wanted = binding.pod, binding.ttl_seconds, binding.hand_over
+    is_same = current and (current.pod, current.ttl_seconds, current.hand_over) == wanted
+    if current and is_same and _has_requested_lifetime(current, now):
+        return None
+    return _put_binding(binding.pod, binding.ttl_seconds, now, binding.hand_over)
 
 
 def _put_binding(

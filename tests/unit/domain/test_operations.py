@@ -9,6 +9,7 @@ import pytest
 
 from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.operations import (
+    Attempt,
     Binding,
     Delete,
     ImportResult,
@@ -25,6 +26,7 @@ from statefulroute.domain.operations import (
     request_pod,
     set_link,
     set_link_if_absent,
+    try_set_link,
 )
 from statefulroute.domain.times import TimeInterval
 from unit.domain.builders import NOON, link
@@ -188,3 +190,15 @@ def test_pod_that_is_set_ends_the_hand_over_even_if_it_is_the_same(pod: int) -> 
     current = link(0, hand_over=HAND_OVER)
     assert set_link(current, NOW, pod=pod, ttl_seconds=None).write == Put(Binding(pod))
     assert move(current, pod=pod).write == Put(Binding(pod))
+
+
+def test_pod_that_claims_its_own_user_keeps_the_hand_over() -> None:
+    """A server that claims its users with each of their requests would never be empty otherwise."""
+    current = link(0, hand_over=HAND_OVER)
+    assert try_set_link(current, NOW, pod=0, ttl_seconds=None) == Step(None, Attempt(won=True, holder=0))
+    assert try_set_link(current, NOW, pod=0, ttl_seconds=60).write == Put(Binding(0, 60, NOON, HAND_OVER))
+
+
+def test_pod_that_claims_the_user_of_a_temporary_link_to_another_pod_ends_the_hand_over() -> None:
+    current = link(0, ttl_seconds=600, expire_time=NOON + timedelta(seconds=500), hand_over=HAND_OVER)
+    assert try_set_link(current, NOW, pod=1, ttl_seconds=None).write == Put(Binding(1))
