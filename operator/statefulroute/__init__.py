@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from statefulroute.api.vocabulary import RoutingState, ServiceState, WorkloadState
+    from statefulroute.api.vocabulary import BoundBy, RoutingState, ServiceState, WorkloadState
     from statefulroute.domain.address import Address
     from statefulroute.domain.errors import (
         ContendedError,
@@ -65,6 +65,7 @@ __all__ = [
     "ArrivalCancelled",
     "ArrivingUser",
     "Attempt",
+    "BoundBy",
     "ClientDriver",
     "Configuration",
     "ContendedError",
@@ -115,7 +116,7 @@ __all__ = [
 ]
 
 _NAMES_BY_MODULE = {
-    "statefulroute.api.vocabulary": ("RoutingState", "ServiceState", "WorkloadState"),
+    "statefulroute.api.vocabulary": ("BoundBy", "RoutingState", "ServiceState", "WorkloadState"),
     "statefulroute.domain.address": ("Address",),
     "statefulroute.domain.keys": ("PodKey",),
     "statefulroute.domain.operations": ("Attempt",),

@@ -53,12 +53,13 @@ class DriverFactory:
         """
         name = self.service.pod_name(pod)
         server = await read_server(self.client, self.service.namespace, name, None)
+        services = RequestedServices(self.client, self.service.namespace, self.routes)
         parts = ServerParts(
-            LinkStore(self.client, self.service.namespace),
+            LinkStore(self.client, self.service.namespace, slots_of=services.slots_of),
             self.routes,
             AnnotationPublisher(self.client, server),
             replace(server, termination_grace_seconds=grace),
-            RequestedServices(self.client, self.service.namespace),
+            services,
         )
         settings = {"state_period_seconds": NEVER, "workload_period_seconds": NEVER, **configuration}
         return ServerDriver(

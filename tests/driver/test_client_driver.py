@@ -43,6 +43,8 @@ NAMED_PORT = "play"
 METHODS = {
     "get_linked_pod",
     "get_linked_pod_if_persistent",
+    "bound_by",
+    "slot_of",
     "links_of",
     "batch_get",
     "address_of",

@@ -1,7 +1,7 @@
 """Operations on links with the Kubernetes API: each applies a domain rule with one conditional request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeGuard, TypeVar
@@ -37,6 +37,7 @@ from statefulroute.domain.operations import (
     set_link_if_absent,
     try_set_link,
 )
+from statefulroute.domain.slots.hashing import slot_of
 from statefulroute.domain.times import TimeInterval
 from statefulroute.domain.validation import (
     validate_grace_seconds,
@@ -71,6 +72,8 @@ class LinkStore:
         keep_managed_fields: whether the managedFields of links stay. By default, each write of a spec removes them
             unless the link was applied: they are more than half of a link.
         limiter: limits new links; None creates any number.
+        slots_of: returns the number of slots of a route, or None if it has none, for `get_bound`, `links_of` and
+            `batch_get`; None takes no route to have slots.
         on_write: called with each change that was written; None calls nothing.
     """
 
@@ -84,10 +87,12 @@ class LinkStore:
         deadline_seconds: float = 10.0,
         keep_managed_fields: bool = False,
         limiter: LinkLimiter | None = None,
+        slots_of: Callable[[str], Awaitable[int | None]] | None = None,
         on_write: Callable[[LinkWrite], None] | None = None,
     ) -> None:
         self._namespace = namespace
         self._limiter = limiter
+        self._slots_of = slots_of
         self._on_write = on_write
         self._requests = LinkRequests(client, namespace, links, keep_managed_fields=keep_managed_fields)
         self._clock = clock
@@ -128,6 +133,16 @@ class LinkStore:
         async with self._deadline():
             link = await self._requests.read(name) if fresh else (await self._requests.get(route, name)).link
             return active_link(link, self._clock().earliest)
+
+    async def get_bound(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
+        """Returns the link that binds a uid: its own if it has one, otherwise that of its slot; or None.
+
+        Has the arguments and errors of `get`.
+        """
+        link = await self.get(route, uid, fresh=fresh)
+        if link is not None or self._slots_of is None or (slots := await self._slots_of(route)) is None:
+            return link
+        return await self.get_slot(route, slot_of(uid, slots), fresh=fresh)
 
     async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
         """Binds a uid to a pod unconditionally; returns its previous pod, or None. Raises as `get` does."""
@@ -246,13 +261,16 @@ class LinkStore:
     async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, PodKey]:
         """Returns the pod of a uid in each of the given routes in which it is bound. Raises as `get` does."""
         uid = validate_uid(uid)
-        links = await self._gather({route: partial(self.get, route, uid) for route in map(validate_route, routes)})
+        reads = {route: partial(self.get_bound, route, uid) for route in map(validate_route, routes)}
+        links = await self._gather(reads)
         return {route: link.pod for route, link in links.items() if link and link.pod is not None}
 
     async def get_all(self, route: str, uids: Iterable[str], *, fresh: bool = False) -> dict[str, Link | None]:
-        """Returns the link of each of the given uids, or None. Has the arguments and errors of `get`."""
+        """Returns the link that binds each of the given uids, or None. Has the arguments and errors of `get`."""
         route = validate_route(route)
-        return await self._gather({uid: partial(self.get, route, uid, fresh=fresh) for uid in map(validate_uid, uids)})
+        return await self._gather(
+            {uid: partial(self.get_bound, route, uid, fresh=fresh) for uid in map(validate_uid, uids)}
+        )
 
     async def batch_get(self, route: str, uids: Iterable[str]) -> dict[PodKey, list[str]]:
         """Returns the given uids by the pod of a route that they are bound to. Raises as `get` does."""
@@ -263,7 +281,7 @@ class LinkStore:
                 by_pod.setdefault(link.pod, []).append(uid)
         return by_pod
 
-    async def _gather(self, reads: dict[str, Callable[[], Awaitable[Link | None]]]) -> dict[str, Link | None]:
+    async def _gather(self, reads: Mapping[str, Callable[[], Awaitable[Link | None]]]) -> dict[str, Link | None]:
         """Runs reads in parallel, up to a limit; the first error cancels them all."""
         limit = asyncio.Semaphore(_MAX_PARALLEL_READS)
 

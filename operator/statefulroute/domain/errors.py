@@ -24,7 +24,7 @@ class ErrorCode(StrEnum):
     POD_NOT_FOUND = "PodNotFound"
     """The service has no such pod."""
     POD_NOT_AVAILABLE = "PodNotAvailable"
-    """No pod accepts new users."""
+    """No pod accepts new users, or the slot of the user is not bound to a pod yet."""
     LINK_LIMIT_REACHED = "LinkLimitReached"
     """The route, or its namespace, has as many links as it may have."""
     POD_NOT_ROUTABLE = "PodNotRoutable"
@@ -112,7 +112,7 @@ class InvalidParameterError(StatefulRouteError):
 
 
 class PodNotAvailableError(StatefulRouteError):
-    """No pod accepts new users."""
+    """No pod accepts new users, or the slot of the user is not bound to a pod yet."""
 
     code = ErrorCode.POD_NOT_AVAILABLE
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from statefulroute.api.vocabulary import BoundBy
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock, utc_interval
 from statefulroute.cluster.errors import ClusterError
@@ -94,9 +95,10 @@ class ClientDriver(ClientServices):
             deadline_seconds=deadline_seconds,
             keep_managed_fields=keep_managed_fields,
             limiter=LinkLimiter(lambda key: self._routes.get(key.name), self._count_links),
+            slots_of=self._read_slots,
             on_write=None if counts is None else counts.observe_write,
         )
-        reader = LinkReader(namespace, self._cache, self._store, clock, self._operations)
+        reader = LinkReader(self._routes, self._cache, self._store, clock, self._operations)
         self._reader: LinkReader | CountingLinkReader = reader
         self._cached_link = reader.find
         if counts is not None:
@@ -239,7 +241,7 @@ class ClientDriver(ClientServices):
     # Reads of links.
 
     async def get_linked_pod(self, uid: str, service: str, *, fresh: bool = False) -> PodKey | None:
-        """Returns the pod that holds a uid, or None.
+        """Returns the pod that holds a uid, or None. In a service with slots, it is never None.
 
         Args:
             uid: the user.
@@ -247,6 +249,7 @@ class ClientDriver(ClientServices):
             fresh: whether to read from the API server instead of the cache.
 
         Raises:
+            PodNotAvailableError: the uid has no link of its own, and its slot is not bound to a pod yet.
             InvalidParameterError: a parameter is invalid; no request was sent.
             DeadlineExceededError: the API server did not respond in time.
             StatefulRouteError: the API server responded with an error.
@@ -266,6 +269,17 @@ class ClientDriver(ClientServices):
         link = None if fresh else self._reader.find(uid, service)
         link = link or await self._reader.read(uid, service, fresh=fresh)
         return link.pod if link and link.ttl_seconds is None else None
+
+    async def bound_by(self, uid: str, service: str) -> BoundBy | None:
+        """Returns whether a uid is bound by a link of its own, or by the link of its slot; None if by neither.
+
+        Takes the parameters of `get_linked_pod` and raises the same errors.
+        """
+        self._lifetime.check()
+        link = self._reader.find(uid, service) or await self._reader.read(uid, service, fresh=False)
+        if link is None:
+            return None
+        return BoundBy.SLOT if link.is_of_slot else BoundBy.LINK
 
     async def links_of(self, uid: str, among: Iterable[str] | None = None) -> dict[str, PodKey]:
         """Returns the pod that holds a uid, by service. Raises the errors of `get_linked_pod`.
@@ -308,6 +322,8 @@ class ClientDriver(ClientServices):
     async def link_if_absent(self, uid: str, service: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey:
         """Binds a uid to a pod, unless it is bound. Renews an existing temporary link.
 
+        In a service with slots, each uid is bound, by its own link or by its slot, so this creates no link.
+
         Args:
             uid: the user.
             service: the name of the StatefulRoute.
@@ -318,6 +334,7 @@ class ClientDriver(ClientServices):
             The pod that holds the uid now.
 
         Raises:
+            PodNotAvailableError: the service has slots, and that of the uid is not bound to a pod yet.
             LinkLimitReachedError: the service or its namespace has as many links as it may have.
             InvalidParameterError: a parameter is invalid; no request was sent.
             DeadlineExceededError: the API server did not respond in time.
@@ -326,12 +343,16 @@ class ClientDriver(ClientServices):
         self._lifetime.check()
         fields = {"service": service, "pod": pod, "ttl_seconds": ttl_seconds}
         with self._operations.run("link_if_absent", uid=uid, **fields) as outcome:
-            holder = await self._store.set_if_absent(service, uid, pod, ttl_seconds=ttl_seconds)
+            holder = await self._reader.find_or_renew(uid, service)
+            if holder is None:
+                holder = await self._store.set_if_absent(service, uid, pod, ttl_seconds=ttl_seconds)
             outcome.add(holder=holder)
             return holder
 
     async def compute_link_if_absent(self, uid: str, service: str, *, ttl_seconds: int | None = None) -> PodKey:
         """Binds a uid to the best pod, unless it is bound. Concurrent calls for a uid and service share one request.
+
+        In a service with slots, each uid is bound, by its own link or by its slot, so this creates no link.
 
         Args:
             uid: the user.
@@ -343,17 +364,23 @@ class ClientDriver(ClientServices):
 
         Raises:
             ServiceNotFoundError: the service does not exist.
-            PodNotAvailableError: no pod of the service accepts new users at present.
+            PodNotAvailableError: no pod of the service accepts new users at present, or the service has slots, and that
+                of the uid is not bound to a pod yet.
             LinkLimitReachedError: the service or its namespace has as many links as it may have.
             InvalidParameterError: a parameter is invalid; no request was sent.
             DeadlineExceededError: the API server did not respond in time.
             StatefulRouteError: the API server responded with an error.
         """
         self._lifetime.check()
+        link = self._reader.find_slotted(uid, service)
+        if link is not None and link.is_of_slot and link.pod is not None:
+            return link.pod
         fields = {"service": service, "ttl_seconds": ttl_seconds}
         with self._operations.run("compute_link_if_absent", uid=uid, **fields) as outcome:
-            choose = partial(self._services.assume_best_pod, service)
-            holder = await self._store.compute_if_absent(service, uid, choose, ttl_seconds=ttl_seconds)
+            holder = await self._reader.find_or_renew(uid, service)
+            if holder is None:
+                choose = partial(self._services.assume_best_pod, service)
+                holder = await self._store.compute_if_absent(service, uid, choose, ttl_seconds=ttl_seconds)
             outcome.add(holder=holder)
             return holder
 
@@ -373,11 +400,13 @@ class ClientDriver(ClientServices):
     async def renew(self, uid: str, service: str) -> bool:
         """Renews a temporary link; returns whether there is a link. Raises the errors of `get_linked_pod`.
 
-        Writes only when less than half of the TTL is left, so it may be called at every use of the link.
+        Writes only when less than half of the TTL is left, so it may be called at every use of the link. The link of a
+        slot counts, and needs no renewal.
         """
         self._lifetime.check()
         with self._operations.run("renew", uid=uid, service=service) as outcome:
-            is_there = await self._store.renew(service, uid)
+            is_there = await self._reader.find_or_renew(uid, service) is not None
+            is_there = is_there or await self._store.renew(service, uid)
             outcome.add(is_there=is_there)
             return is_there
 
@@ -402,6 +431,9 @@ class ClientDriver(ClientServices):
         """Returns the number of links of a service: cached, or by its status if the driver does not follow all."""
         cached = self._cache.count(route.key)
         return (route.status.links or 0) if cached is None else cached
+
+    async def _read_slots(self, service: str) -> int | None:
+        return self._routes.slots_of(service)
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
         self._events.publish(events.routing_state_changes(old, new))

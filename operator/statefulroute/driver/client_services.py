@@ -2,6 +2,8 @@
 
 from statefulroute.domain import service as rules
 from statefulroute.domain.keys import PodKey
+from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.domain.validation import validate_uid
 from statefulroute.driver.lifetime import Lifetime
 from statefulroute.driver.services import Services
 
@@ -68,6 +70,18 @@ class ClientServices:
         """
         self._lifetime.check()
         return rules.is_workload_ready(self._services.route(service))
+
+    def slot_of(self, uid: str, service: str) -> int | None:
+        """Returns the slot that a uid belongs to, whether or not the uid has a link of its own; None without slots.
+
+        Raises:
+            ServiceNotFoundError: the service does not exist.
+            InvalidParameterError: the uid is invalid.
+        """
+        self._lifetime.check()
+        slots = self._services.route(service).spec.slots
+        uid = validate_uid(uid)
+        return None if slots is None else slot_of(uid, slots)
 
     def services_of_tag(self, tag: str) -> list[str]:
         """Returns the sorted names of the services that have a tag."""

@@ -81,6 +81,7 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
     if cache is not None:
         await stack.enter_async_context(cache)
     links = cache if users is None else ObservedLinks(users, cache)
+    services = RequestedServices(client, namespace, routes)
     store = LinkStore(
         client,
         namespace,
@@ -88,8 +89,8 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
         deadline_seconds=configuration.deadline_seconds,
         keep_managed_fields=keep_managed_fields,
         on_write=on_write,
+        slots_of=services.slots_of,
     )
-    services = RequestedServices(client, namespace)
     transfer = None
     if configuration.hand_over is not None:
         from statefulroute.driver.transfer.http_transfer import HTTPTransfer  # noqa: PLC0415 - needs an extra

@@ -1,22 +1,29 @@
-"""Finds the link of a user for a client driver: in the cache, or by a request."""
+"""Finds the link that binds a user for a client driver: in the cache, or by a request."""
 
 from collections.abc import Callable
 
-from statefulroute.api.limits import ENCODED_UID_PREFIX
+from statefulroute.api.limits import DNS_LABEL_MAX_LENGTH, ENCODED_UID_PREFIX
 from statefulroute.cluster.clock import IntervalClock
 from statefulroute.cluster.link_store import LinkStore
-from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.errors import InvalidParameterError, PodNotAvailableError
+from statefulroute.domain.keys import PodKey, RouteKey, link_name, slot_link_name
 from statefulroute.domain.link import Link
-from statefulroute.domain.operations import active_link
+from statefulroute.domain.operations import active_link, find_holder
+from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.domain.validation import validate_route, validate_uid
 from statefulroute.driver.link_cache import LinkCache
 from statefulroute.driver.operations import Operations
+from statefulroute.driver.routes import RouteCache
+
+#: Up to this length, a uid that is a DNS name is valid.
+_MAX_UNCHECKED = DNS_LABEL_MAX_LENGTH
 
 
 class LinkReader:
-    """Finds links.
+    """Finds links: that of a user, otherwise that of the user's slot.
 
     Args:
-        namespace: the namespace of the links.
+        routes: the cached routes.
         cache: the cached links.
         store: reads links from the API server.
         clock: the time of day by both clocks.
@@ -24,32 +31,57 @@ class LinkReader:
     """
 
     def __init__(
-        self, namespace: str, cache: LinkCache, store: LinkStore, clock: IntervalClock, operations: Operations
+        self, routes: RouteCache, cache: LinkCache, store: LinkStore, clock: IntervalClock, operations: Operations
     ) -> None:
-        self._namespace = namespace
+        self._namespace = routes.namespace
         self._cache = cache
+        self._slots_of = routes.slots_of
         self._store = store
         self._clock = clock
         self._operations = operations
         self._keys: dict[str, RouteKey] = {}
 
     def find(self, uid: str, service: str) -> Link | None:
-        """Returns the cached link; None if there is no active one, or if a parameter is invalid."""
+        """Returns the cached link that binds a uid; None if there is no active one, or if a parameter is invalid."""
         try:
-            if uid.startswith(ENCODED_UID_PREFIX):  # the name of another uid's link
-                return None
             key = self._keys.get(service)
+            if uid.startswith(ENCODED_UID_PREFIX):  # the name of another uid's link
+                return self.find_slotted(uid, service)
         except (AttributeError, TypeError):  # not a string
             return None
         if key is None:
             key = RouteKey(self._namespace, service)
         link = self._cache.get(key, f"{service}.{uid}")
         if link is None:
-            return None
+            return self.find_slotted(uid, service)
         self._keys[service] = key  # only services with links: a caller may pass any name
         if link.expire_time is None:
             return link if link.assigned_pod is not None else None
-        return active_link(link, self._clock().earliest)
+        return active_link(link, self._clock().earliest) or self.find_slotted(uid, service)
+
+    def find_slotted(self, uid: str, service: str) -> Link | None:
+        """Returns the cached link that binds a uid in a service with slots.
+
+        None if the cache does not have it, if it names no pod, if the service has no slots, or if a parameter is
+        invalid.
+        """
+        try:
+            slots = self._slots_of(service)
+            if slots is None or not self.has_all(service):  # without all links, the uid may have one of its own
+                return None
+            name = link_name(service, uid)
+            if len(uid) > _MAX_UNCHECKED or len(name) != len(service) + 1 + len(uid):  # the name is not the uid itself
+                validate_uid(uid)
+        except (InvalidParameterError, TypeError, UnicodeEncodeError):  # a parameter that is not a string, for example
+            return None
+        key = self._keys.get(service)
+        if key is None:
+            key = self._keys[service] = RouteKey(self._namespace, service)
+        own = self._cache.get(key, name)
+        if own is not None and (own := active_link(own, self._clock().earliest)) is not None:
+            return own if own.pod is not None else None
+        link = self._cache.get(key, slot_link_name(service, slot_of(uid, slots)))
+        return link if link is not None and link.assigned_pod is not None else None
 
     def has_all(self, service: str) -> bool:
         """Returns whether the cache has all links of a service, so that no request is necessary."""
@@ -58,11 +90,36 @@ class LinkReader:
     async def read(self, uid: str, service: str, *, fresh: bool) -> Link | None:
         """Returns a link that `find` has not found, or a fresh one. Raises as `ClientDriver.get_linked_pod` does."""
         if not fresh and self.has_all(service):
-            return await self._store.get(service, uid)
+            return self._check_slot(uid, service, await self._store.get_bound(service, uid))
         with self._operations.run("get_linked_pod", uid=uid, service=service) as outcome:
-            link = await self._store.get(service, uid, fresh=fresh)
+            link = self._check_slot(uid, service, await self._store.get_bound(service, uid, fresh=fresh))
             outcome.add(pod=link.pod if link else None)
             return link
+
+    async def find_or_renew(self, uid: str, service: str) -> PodKey | None:
+        """Returns the pod that holds a uid in a service with slots, and renews a temporary link of the uid.
+
+        None if the uid has a link of its own that names no pod, or if the service has no slots. Raises as
+        `ClientDriver.get_linked_pod` does.
+        """
+        if self._slots_of(validate_route(service)) is None:
+            return None
+        link = self.find_slotted(uid, service) or await self.read(uid, service, fresh=False)
+        if link is None or link.is_of_slot or link.pod is None:
+            return None if link is None else link.pod
+        if (holder := await self._store.execute(service, uid, find_holder)) is None:  # the link is gone
+            link = await self.read(uid, service, fresh=True)
+            return None if link is None else link.pod
+        return holder
+
+    def _check_slot(self, uid: str, service: str, link: Link | None) -> Link | None:
+        """Returns a link. Raises `PodNotAvailableError` if it is that of a slot that is not bound to a pod."""
+        slots = self._slots_of(service)
+        if slots is None or (link is not None and (link.pod is not None or not link.is_of_slot)):
+            return link
+        raise PodNotAvailableError(
+            f"the uid belongs to slot {slot_of(uid, slots)} of {service!r}, which is not bound to a pod yet"
+        )
 
 
 class CountingLinkReader:
@@ -83,6 +140,17 @@ class CountingLinkReader:
         if link is not None:
             self._count()
         return link
+
+    def find_slotted(self, uid: str, service: str) -> Link | None:
+        """Returns the cached link in a service with slots, as `LinkReader` does."""
+        link = self._reader.find_slotted(uid, service)
+        if link is not None:
+            self._count()
+        return link
+
+    async def find_or_renew(self, uid: str, service: str) -> PodKey | None:
+        """Returns the pod that holds a uid in a service with slots, as `LinkReader` does."""
+        return await self._reader.find_or_renew(uid, service)
 
     async def read(self, uid: str, service: str, *, fresh: bool) -> Link | None:
         """Returns a link that `find` has not found, or a fresh one, as `LinkReader` does."""

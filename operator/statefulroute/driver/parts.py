@@ -54,6 +54,9 @@ class Links(Protocol):
     async def get(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
         """Returns the link of a uid in a route, or None."""
 
+    async def get_bound(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
+        """Returns the link that binds a uid in a route: its own, otherwise that of its slot; or None."""
+
     async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, PodKey]:
         """Returns the pod of a uid in each of the given routes in which it is bound."""
 

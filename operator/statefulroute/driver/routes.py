@@ -25,11 +25,12 @@ class RouteCache:
         name: the only route to cache; None caches all.
 
     Attributes:
+        namespace: the namespace of the routes.
         reflector: updates the cache.
     """
 
     def __init__(self, client: Client, namespace: str, name: str | None = None) -> None:
-        self._namespace = namespace
+        self.namespace = namespace
         self.reflector = Reflector(
             client, ROUTES.in_namespace(namespace, f"metadata.name={name}" if name else ""), BACKOFF_SECONDS
         )
@@ -55,11 +56,16 @@ class RouteCache:
 
     def get(self, name: str) -> Route | None:
         """Returns the cached route of a service, or None."""
-        return self.reflector.cache.get(self._namespace, name)
+        return self.reflector.cache.get(self.namespace, name)
+
+    def slots_of(self, name: str) -> int | None:
+        """Returns the number of slots of a service; None if it has none, or is not cached."""
+        route = self.get(name)
+        return None if route is None else route.spec.slots
 
     def all(self) -> list[Route]:
         """Returns all cached routes."""
-        return list(self.reflector.cache.in_partition(self._namespace).values())
+        return list(self.reflector.cache.in_partition(self.namespace).values())
 
     def listen(self, name: str, listener: Callable[[], None]) -> Callable[[], None]:
         """Calls a function at every change of a service; returns a function that removes the listener."""

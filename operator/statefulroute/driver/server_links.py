@@ -38,6 +38,8 @@ class ServerLinks:
     ) -> PodKey | None:
         """Binds a uid to a pod, and replaces any other binding.
 
+        In a service with slots, the user has a link of its own then, which binds before that of the slot.
+
         Args:
             namespace: the driver's namespace.
             uid: the user.
@@ -46,7 +48,7 @@ class ServerLinks:
             ttl_seconds: the TTL of the link; None makes a persistent link.
 
         Returns:
-            The pod that held the uid before, or None. Pod 0 is a pod.
+            The pod that held the uid by a link before, or None. Pod 0 is a pod.
 
         Raises:
             NotLocalNamespaceError: the namespace is not the driver's; no request was sent.
@@ -80,6 +82,8 @@ class ServerLinks:
         self, namespace: str, uid: str, service: str, *, grace_seconds: int | None = None
     ) -> bool:
         """Removes a link to any pod. Raises the errors of `set_linked_pod`.
+
+        In a service with slots, the user belongs to its slot then.
 
         Args:
             namespace: the driver's namespace.
@@ -120,6 +124,8 @@ class ServerLinks:
     async def get_linked_pod(self, namespace: str, uid: str, service: str, *, fresh: bool = False) -> PodKey | None:
         """Returns the pod that holds a uid, or None. Raises the errors of `set_linked_pod`.
 
+        In a service with slots, that is the pod of the user's slot, unless the user has a link.
+
         Args:
             namespace: the driver's namespace.
             uid: the user.
@@ -127,7 +133,7 @@ class ServerLinks:
             fresh: whether to read from the API server, even if the driver follows the links of its service.
         """
         async with self._operation("get_linked_pod", namespace, uid, service) as (parts, outcome):
-            link = await parts.links.get(service, uid, fresh=fresh)
+            link = await parts.links.get_bound(service, uid, fresh=fresh)
             pod = link.pod if link else None
             outcome.add(pod=pod)
             return pod
@@ -159,7 +165,7 @@ class ServerLinks:
             PodNotRoutableError: the pod does not serve its users at present.
         """
         async with self._operation("address_of", namespace, uid, service) as (parts, outcome):
-            link = await parts.links.get(service, uid)
+            link = await parts.links.get_bound(service, uid)
             if link is None or link.pod is None:
                 return None
             route = parts.routes.get(service) or await _reader(parts).route(service)

@@ -8,6 +8,7 @@ from statefulroute.cluster.errors import NotFoundError
 from statefulroute.cluster.pager import list_pages
 from statefulroute.domain.pod import Endpoint
 from statefulroute.domain.route import Route
+from statefulroute.driver.routes import RouteCache
 
 _PAGE_SIZE = 500
 
@@ -18,10 +19,12 @@ class RequestedServices:
     Args:
         client: the client of the API server.
         namespace: the namespace.
+        cached: the routes that need no request.
     """
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, cached: RouteCache) -> None:
         self._client = client
+        self._cached = cached
         self._routes = ROUTES.in_namespace(namespace)
         self._pods = ENDPOINTS.in_namespace(namespace)
 
@@ -38,6 +41,11 @@ class RequestedServices:
             return self._routes.decode(await self._client.get(f"{self._routes.path}/{name}"))
         except NotFoundError:
             return None
+
+    async def slots_of(self, name: str) -> int | None:
+        """Returns the number of slots of a service; None if it has none. Raises `ClusterError`."""
+        route = self._cached.get(name) or await self.route(name)
+        return None if route is None else route.spec.slots
 
     async def endpoint(self, name: str) -> Endpoint | None:
         """Returns a pod, or None. Raises `ClusterError`."""

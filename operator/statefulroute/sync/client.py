@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
+from statefulroute.api.vocabulary import BoundBy
 from statefulroute.domain.address import Address
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.validation import validate_strings
@@ -112,6 +113,10 @@ class ClientDriver:
         """Returns the pod that holds a uid by a persistent link, or None."""
         return self._driver.call(lambda driver: driver.get_linked_pod_if_persistent(uid, service, fresh=fresh), timeout)
 
+    def bound_by(self, uid: str, service: str, *, timeout: float | None = None) -> BoundBy | None:
+        """Returns whether a uid is bound by a link of its own, or by the link of its slot; None if by neither."""
+        return self._driver.call(lambda driver: driver.bound_by(uid, service), timeout)
+
     def links_of(
         self, uid: str, among: Iterable[str] | None = None, *, timeout: float | None = None
     ) -> dict[str, PodKey]:
@@ -173,6 +178,10 @@ class ClientDriver:
     def is_workload_ready(self, service: str) -> bool:
         """Returns whether a service is ready for users: a pod accepts them, and it is not Overloaded or Shutdown."""
         return self._driver.read(lambda driver: driver.is_workload_ready(service))
+
+    def slot_of(self, uid: str, service: str) -> int | None:
+        """Returns the slot that a uid belongs to; None if the service has no slots."""
+        return self._driver.read(lambda driver: driver.slot_of(uid, service))
 
     def services_of_tag(self, tag: str) -> list[str]:
         """Returns the sorted names of the services that have a tag."""

@@ -7,7 +7,7 @@ from typing import Any
 from statefulroute.api.annotations import LOAD_STATE, ROUTING_STATE, WAITING_TASKS
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.cluster.link_store import LinkStore
-from statefulroute.domain.keys import link_name
+from statefulroute.domain.keys import link_name, slot_link_name
 from statefulroute.domain.times import format_rfc3339
 from statefulroute.driver.client import ClientDriver
 from statefulroute.driver.metrics import DriverMetrics
@@ -57,6 +57,7 @@ class InMemoryCluster:
         tags: tuple[str, ...] = (),
         max_links: int = 0,
         hand_over_seconds: int | None = None,
+        slots: int | None = None,
     ) -> None:
         """Adds a StatefulSet with pods that are ready, and its StatefulRoute.
 
@@ -67,6 +68,7 @@ class InMemoryCluster:
             tags: additional names of the service.
             max_links: the number of links from which drivers of callers link no new users; 0 is no limit.
             hand_over_seconds: how long pods may take to hand over a user; None has no hand-overs.
+            slots: the number of slots, which are bound to the pods in turn: slot 0 to pod 0. None has none.
         """
         self._sizes[name] = pods
         for index in range(pods):
@@ -77,7 +79,33 @@ class InMemoryCluster:
         spec = {"tags": list(tags), "links": {"max": max_links}} | ({} if port is None else {"port": port})
         if hand_over_seconds is not None:
             spec["handOver"] = {"timeoutSeconds": hand_over_seconds}
+        if slots is not None:
+            spec["slots"] = slots
         self._client.create(self._routes, {"metadata": {"name": name}, "spec": spec, "status": self._status(name)})
+        for slot in range(slots or 0):
+            self.set_slot(name, slot, slot % pods)
+
+    def set_slot(self, service: str, slot: int, pod: int | None) -> None:
+        """Binds a slot to a pod; None deletes the link of the slot.
+
+        Args:
+            service: the service.
+            slot: the number of the slot.
+            pod: the index of the pod.
+        """
+        name = slot_link_name(service, slot)
+        if pod is None:
+            self._client.remove(self._links, name)
+        elif slot in self.slots(service):
+            self._client.update(self._links, name, {"spec": {"podIndex": pod, "handOver": None}})
+        else:
+            spec = {"routeName": service, "slot": slot, "podIndex": pod}
+            self._client.create(self._links, {"metadata": {"name": name}, "spec": spec})
+
+    def slots(self, service: str) -> dict[int, int]:
+        """Returns the pod of each slot that is bound."""
+        specs = (item["spec"] for item in self._client.objects(self._links))
+        return {spec["slot"]: spec["podIndex"] for spec in specs if spec["routeName"] == service and "slot" in spec}
 
     def set_ready(self, service: str, pod: int, *, is_ready: bool) -> None:
         """Changes whether a pod is ready."""
@@ -154,9 +182,11 @@ class InMemoryCluster:
             if users is not None:
                 await users.open(stack, configuration.deadline_seconds)
             observed = None if users is None else ObservedLinks(users)
-            links = LinkStore(self._client, self.namespace, links=observed, on_write=on_write)
+            services = RequestedServices(self._client, self.namespace, routes)
+            links = LinkStore(
+                self._client, self.namespace, links=observed, on_write=on_write, slots_of=services.slots_of
+            )
             publisher = AnnotationPublisher(self._client, server)
-            services = RequestedServices(self._client, self.namespace)
             transfer = None
             if configuration.hand_over is not None:
                 transfer = InMemoryTransfer(server.pod_name, self._acceptors)
@@ -175,10 +205,12 @@ class InMemoryCluster:
                 self._client.update(self._routes, name, {"status": status})
 
     def _status(self, service: str) -> Object:
-        bound = list(self.links(service).values())
+        slots = list(self.slots(service).values())
+        bound = [*self.links(service).values(), *slots]
         pods = {item["metadata"]["name"]: item for item in self._client.objects(self._pods)}
         listed = [
             _pod_status(item, index, bound.count(index), self._deadlines.get((service, index)))
+            | ({"slots": slots.count(index)} if slots else {})
             for index in range(self._sizes[service])
             if (item := pods.get(f"{service}-{index}")) is not None
         ]
