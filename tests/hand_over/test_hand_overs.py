@@ -22,7 +22,7 @@ from support.waiting import eventually
 SEED = int(os.environ.get("STATEFULROUTE_SEED", "1"))
 PODS, USERS = 6, scaled(12, 60)
 QUIET, WITH_FAULTS = scaled(20, 1000), scaled(20, 9000)
-AT_ONCE = scaled(4, 8)
+QUIET_AT_ONCE, AT_ONCE = 2, scaled(4, 8)
 PATIENCE = scaled(240, 7200)
 FAULT_PAUSES = (0.2, scaled(1, 4))
 
@@ -64,7 +64,7 @@ def hand_over(system: System) -> Record:
         eventually(
             lambda: len({each.uid for each in system.entries() if isinstance(each, Answered)}) == USERS, "all write"
         )
-        mover.run(QUIET, AT_ONCE, PATIENCE)
+        mover.run(QUIET, QUIET_AT_ONCE, PATIENCE)
         quiet_until = time.monotonic()
         system.service.edit_route(handOver=SHORT_TIMEOUT)
         faults = Faults(system, SEED, FAULT_PAUSES)
