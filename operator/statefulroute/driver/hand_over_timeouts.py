@@ -18,6 +18,9 @@ _CACHE_SECONDS = 30.0
 #: The same for a route without hand-overs: it may have been edited just before a hand-over was asked for.
 _SHORT_CACHE_SECONDS = 1.0
 
+#: The pause before a route is read again that could not be read.
+RETRY_SECONDS = 2.0
+
 
 class HandOverTimeouts:
     """Returns the time-outs of hand-overs.
@@ -45,6 +48,8 @@ class HandOverTimeouts:
         self._read: dict[str, tuple[float | None, float]] = {}
         """The time-out of each further service, and when it was read."""
         self._reading: dict[str, asyncio.Task[None]] = {}
+        self._retries: dict[str, asyncio.TimerHandle] = {}
+        """The services whose route could not be read: their users may be waiting for it."""
         self._own_timeout = self.get(self._own)
         routes.listen(server.service, self._own_changed)
 
@@ -70,6 +75,8 @@ class HandOverTimeouts:
         """Stops reading."""
         for task in self._reading.values():
             task.cancel()
+        for retry in self._retries.values():
+            retry.cancel()
 
     def _own_changed(self) -> None:
         timeout = self.get(self._own)
@@ -82,6 +89,9 @@ class HandOverTimeouts:
             timeout = _timeout(await services.route(service))
         except (StatefulRouteError, ClusterError, ValueError) as error:
             log.warning("cannot read the time-out of hand-overs", service=service, error=str(error))
+            if (earlier := self._retries.get(service)) is not None:
+                earlier.cancel()
+            self._retries[service] = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._on_change, service)
             return
         finally:
             del self._reading[service]

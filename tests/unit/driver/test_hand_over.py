@@ -26,6 +26,7 @@ from statefulroute import (
     sync,
 )
 from statefulroute.cluster.errors import UnreachableError, api_error
+from statefulroute.driver import hand_over_timeouts
 from statefulroute.sync.loop_thread import DriverInLoop
 from statefulroute.testing import InMemoryCluster
 from support.waiting import eventually
@@ -342,6 +343,31 @@ async def test_time_outs_of_further_services_are_read_when_needed(cluster: InMem
         await until(lambda: cluster.links("chat") == {"alice": 1})
         assert [user.service for user in application.called] == ["chat"]
         assert cluster.links("rooms") == {"alice": 0}
+
+
+async def test_time_out_of_a_further_service_is_read_until_the_api_server_answers(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hand_over_timeouts, "RETRY_SECONDS", 0.01)
+    client, failures = cluster._client, 0  # noqa: SLF001
+    get = client.get
+
+    async def fail(path: str, *args: Any, **options: Any) -> bytes:
+        nonlocal failures
+        if not path.endswith("/statefulroutes/chat") or failures == 2:
+            return await get(path, *args, **options)
+        failures += 1
+        raise UnreachableError("no answer")
+
+    async with pod(cluster, 0, services=("chat",)) as old:
+        application = Application()
+        application.go_on()
+        old.on_leaving(application.save)
+        await old.set_linked_pod(HERE, "alice", "chat", 0)
+        monkeypatch.setattr(client, "get", fail)
+        cluster.hand_over("chat", "alice", 1)
+        await until(lambda: cluster.links("chat") == {"alice": 1})
+        assert (failures, len(application.called)) == (2, 1)
 
 
 async def test_withdrawn_hand_over_of_a_closing_pod(cluster: InMemoryCluster) -> None:
