@@ -82,6 +82,16 @@ def test_pod_hands_the_user_over_while_it_is_not_ready_too() -> None:
     assert plan_of(handed_over(), settled(pod(0, ServiceState.NOT_READY), pod(1))) == UpdateStatus(HANDING_OVER)
 
 
+def test_user_of_a_pod_whose_node_is_lost_stays_until_the_time_is_over_or_the_pod_is_lost() -> None:
+    nodes = {"a": Node(name="a", resource_version=1, is_ready=False)}
+    old = pod(0, ServiceState.NOT_READY, node_name="a")
+    assert plan_of(handed_over(), settled(old, pod(1), nodes=nodes)) == UpdateStatus(HANDING_OVER)
+    lost = {0: PodLoss(LossCause.NODE_NOT_READY, "has been gone", is_grace_over=True)}
+    plan = plan_of(handed_over(), settled(old, pod(1), nodes=nodes, lost=lost))
+    assert isinstance(plan, CommitHandOver)
+    assert (plan.cause, plan.outcome.result) == (LossCause.NODE_NOT_READY, HandOverResult.POD_GONE)
+
+
 def test_operator_moves_the_link_when_the_time_is_over() -> None:
     plan = plan_of(handed_over(), settled(), is_due=True)
     assert isinstance(plan, CommitHandOver)

@@ -19,7 +19,7 @@ from statefulroute.domain.errors import HandOverError
 log = get_logger(__name__)
 
 #: The audience of the token by which a pod proves who it is when it sends, and when it receives. They differ, so that a
-#: pod cannot use the token that it has received.
+#: pod cannot receive in the name of one that has sent to it.
 SEND_AUDIENCE = "statefulroute.io/hand-over/send"
 RECEIVE_AUDIENCE = "statefulroute.io/hand-over/receive"
 
