@@ -22,6 +22,7 @@ _COMMANDS = {
     "routes": "Show services and their state.",
     "pods": "Show the pods of a service.",
     "links": "Show which user is bound to which pod.",
+    "slots": "Show how the slots of a service are spread over its pods.",
     "whereis": "Find the pods that hold a user.",
     "events": "Print bindings and moves as they happen.",
     "top": "Watch pods and moves on the whole terminal.",

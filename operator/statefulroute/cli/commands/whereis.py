@@ -22,11 +22,12 @@ from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.codec import ENDPOINTS, LINKS, PODS, ROUTES
 from statefulroute.cluster.errors import APIError, NotFoundError
-from statefulroute.domain.keys import link_name
+from statefulroute.domain.keys import link_name, slot_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.route import Route
 from statefulroute.domain.serving import pod_not_serving_reason
+from statefulroute.domain.slots.hashing import slot_of
 from statefulroute.domain.unlisted_pods import linked_pod_name, unlisted_pod
 from statefulroute.domain.validation import validate_uid
 
@@ -36,8 +37,8 @@ _FORBIDDEN = 403
 _COLUMNS = ("ROUTE", "POD", "PHASE", "SERVED", "ADDRESS", "HOST")
 _WIDE_COLUMNS = ("REASON", "EXPIRES", "PREVIOUS", "NODE")
 
-#: The column that is shown only while the user is handed over.
-_OPTIONAL_COLUMN = "TO"
+#: The columns that are shown only while the user is handed over, and if the link of a slot binds the user.
+_OPTIONAL_COLUMNS = ("TO", "SLOT")
 
 
 @cluster_command(all_namespaces=True)
@@ -53,7 +54,8 @@ def whereis(
     The link is read by its name for each service. If no service holds the user, the links of this uid whose route does
     not exist are listed. SERVED is Yes if the pod serves its users
     now, and otherwise the reason why not; ADDRESS is its present address, if it serves them. TO is shown while the user
-    is handed over: the pod that the user moves to.
+    is handed over: the pod that the user moves to. In a service with slots, a user without a link is at the pod of a
+    slot: SLOT is its number.
     """
     options = ListOptions(output, no_headers=no_headers)
     run(cluster_options, lambda cluster: show_whereis(cluster, Terminal(), uid, options))
@@ -105,11 +107,12 @@ async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, options: 
             *(("NAMESPACE",) if has_namespace else ()),
             *_COLUMNS,
             *(_WIDE_COLUMNS if options.output.is_wide else ()),
-            _OPTIONAL_COLUMN,
+            *_OPTIONAL_COLUMNS,
         ]
-        table = Table(terminal, header, no_header=options.no_headers, optional=1)
+        optional = len(_OPTIONAL_COLUMNS)
+        table = Table(terminal, header, no_header=options.no_headers, optional=optional)
         rows = [_row(match, has_namespace=has_namespace) for match in matches]
-        table.write([[*row[: len(header) - 1], row[-1]] for row in rows])
+        table.write([[*row[: len(header) - optional], *row[-optional:]] for row in rows])
     else:
         print_empty(cluster, f"links of {uid}", options)
 
@@ -128,12 +131,19 @@ class _Search:
         self._limit = asyncio.Semaphore(_CONCURRENCY)
 
     async def match(self, route: Object) -> _Match | None:
-        """Returns the match if the route has an active link of the user."""
+        """Returns the match if the route has an active link of the user, or of the user's slot."""
         namespace, name = route["metadata"]["namespace"], route["metadata"]["name"]
         async with self._limit:
-            path = Cluster(self._cluster.client, namespace).path(POD_LINK, link_name(name, self._uid))
-            item = await self._get(path)
-            link = active_link(LINKS.convert(item), utc_now()) if item else None
+            item, link = await self._link(namespace, link_name(name, self._uid))
+            if link is None and (slots := route["spec"].get("slots")) is not None:
+                slot = slot_of(self._uid, slots)
+                item, link = await self._link(namespace, slot_link_name(name, slot))
+                if link is None:
+                    route_name = namespaced_name(route)
+                    print_message(
+                        f"note: {self._uid} belongs to slot {slot} of {route_name}, which is not bound to a pod yet",
+                        err=True,
+                    )
             if link is None:
                 return None
             if link.pod is None:
@@ -160,6 +170,11 @@ class _Search:
                 err=True,
             )
         return matches
+
+    async def _link(self, namespace: str, name: str) -> tuple[Object, Link | None]:
+        """Returns a link as it is stored, and decoded; None if it does not count."""
+        item = await self._get(Cluster(self._cluster.client, namespace).path(POD_LINK, name))
+        return item, active_link(LINKS.convert(item), utc_now()) if item else None
 
     async def _pod(self, namespace: str, name: str) -> Object | None:
         """Returns a pod; empty if it does not exist, and None if it cannot be read."""
@@ -243,6 +258,7 @@ def _row(match: _Match, *, has_namespace: bool) -> Row:
         _previous_pod(match),
         match.pod.get("spec", {}).get("nodeName", EMPTY),
         next_pod_label(match.link),
+        str(match.link["spec"].get("slot", EMPTY)),
     ]
 
 
