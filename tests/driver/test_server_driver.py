@@ -55,6 +55,7 @@ ADDED = {
     "close",
     "is_running",
     "users",
+    "slots",
     "token",
     "events",
     "listen",

@@ -55,6 +55,21 @@ class ServerUsers(ServerLinks):
         users, service = self._followed(service)
         return set(users.uids(service))
 
+    def slots(self, service: str | None = None) -> set[int]:
+        """Returns the slots that are bound to the pod, as of the last event of the watch. It sends no request.
+
+        The pod holds all users of these slots that have no link of their own: `users` does not list them.
+
+        Args:
+            service: one of the followed services; None is the pod's own.
+
+        Raises:
+            InvalidParameterError: the driver does not follow the users of the service.
+            DriverNotOpenError: the driver is not open, or has not reached the API server yet.
+        """
+        users, service = self._followed(service)
+        return {slot for link in users.links(service) if (slot := link.slot) is not None}
+
     def token(self, uid: str, service: str | None = None) -> int:
         """Returns the fencing token of a user that is bound to the pod. It sends no request.
 

@@ -123,6 +123,10 @@ class ServerDriver:
         """Returns the users that are bound to the pod."""
         return self._driver.read(lambda driver: driver.users(service))
 
+    def slots(self, service: str | None = None) -> set[int]:
+        """Returns the slots that are bound to the pod."""
+        return self._driver.read(lambda driver: driver.slots(service))
+
     def token(self, uid: str, service: str | None = None) -> int:
         """Returns the fencing token of a user that is bound to the pod."""
         return self._driver.read(lambda driver: driver.token(uid, service))

@@ -1,5 +1,6 @@
 """Services with slots: the drivers find the pod of a user by the user's slot, and write nothing."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -78,6 +79,21 @@ async def test_server_of_another_service_finds_the_pod_of_a_slot(cluster: InMemo
     assert await server.get_linked_pod("play", "alice", "game") == ALICE
     assert await server.links_of("play", "alice") == {"game": ALICE}
     await server.close()
+
+
+async def test_server_knows_the_slots_of_its_pod(cluster: InMemoryCluster) -> None:
+    async with cluster.server_driver("game", 1, follow_users=True) as server:
+        assert server.slots() == {1, 4, 7}
+        assert server.users() == set()
+        await server.set_linked_pod("play", "alice", "game", 1)
+        assert (server.users(), server.slots("game")) == ({"alice"}, {1, 4, 7})
+        cluster.set_slot("game", 1, 2)
+        cluster.set_slot("game", 2, 1)
+        async with asyncio.timeout(5):
+            while server.slots() != {2, 4, 7}:  # noqa: ASYNC110 - there is no event to wait for
+                await asyncio.sleep(0.005)
+        with pytest.raises(InvalidParameterError, match="service"):
+            server.slots("chat")
 
 
 async def test_unbound_slot_is_an_error_that_names_it(cluster: InMemoryCluster, client: ClientDriver) -> None:
