@@ -34,7 +34,7 @@ class Departure:
         ends_at: the same by the clock of the event loop.
         has_left: whether the user is no longer at the pod.
         is_withdrawn: whether the link no longer asks for this hand-over.
-        is_sent: whether the new pod has the state of the user.
+        is_sent: whether the new pod may have the state of the user.
     """
 
     service: str

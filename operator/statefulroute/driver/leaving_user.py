@@ -85,6 +85,7 @@ class StateSender:
                 raise HandOverError("the hand-over was withdrawn, or the user has left")
             counted = _Counted(data, self._max_bytes)
             ends_at = max(departure.ends_at, asyncio.get_running_loop().time() + _MIN_SECONDS)
+            departure.is_sent = True  # also if the answer is lost
             try:
                 async with asyncio.timeout_at(ends_at):
                     await self._transfer.send(service, uid, to, counted.parts())
@@ -94,13 +95,12 @@ class StateSender:
                 raise
             except TimeoutError as error:
                 raise HandOverError("the new pod has not taken the state within the deadline") from error
-            departure.is_sent = True
             outcome.add(bytes=counted.size)
             if self._count is not None:
                 self._count(counted.size)
 
     async def withdraw(self, departure: Departure) -> None:
-        """Tells the new pod that a user whose state it has will perhaps not arrive."""
+        """Tells the new pod that a user whose state it may have will perhaps not arrive."""
         await self._transfer.withdraw(departure.service, departure.uid, departure.hand_over.pod)
 
 

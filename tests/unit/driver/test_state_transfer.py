@@ -33,6 +33,7 @@ from statefulroute import (
 from statefulroute.driver.refusals import RefusedError
 from statefulroute.sync.loop_thread import DriverInLoop
 from statefulroute.testing import InMemoryCluster
+from statefulroute.testing.in_memory_transfer import InMemoryTransfer
 from support.waiting import eventually
 
 HERE = "play"
@@ -358,6 +359,27 @@ async def test_user_whose_state_was_taken_does_not_arrive(cluster: InMemoryClust
             cluster.withdraw_hand_over("game", "alice")
         else:
             cluster.hand_over("game", "alice", target)
+        assert await take(events) == [ArrivalCancelled("game", "alice")]
+
+
+async def test_arrival_is_cancelled_if_the_answer_of_the_new_pod_was_lost(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = InMemoryTransfer.send
+
+    async def lose_answer(self: InMemoryTransfer, *args: Any) -> None:
+        await whole(self, *args)
+        raise HandOverError("the connection has failed")
+
+    monkeypatch.setattr(InMemoryTransfer, "send", lose_answer)
+    async with pods(cluster, "alice") as (old, new):
+        sender = Pod(b"state")
+        old.on_leaving(sender.send)
+        new.on_arriving(Pod().receive)
+        events = new.events()
+        cluster.hand_over("game", "alice", 1)
+        await until(lambda: sender.errors)
+        cluster.withdraw_hand_over("game", "alice")
         assert await take(events) == [ArrivalCancelled("game", "alice")]
 
 
