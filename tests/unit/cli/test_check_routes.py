@@ -65,3 +65,14 @@ async def test_slots_whose_links_are_refused_are_a_problem_and_those_that_wait_a
         results = check_routes(cluster, OperatorLag(), ServingPods(), HandOvers(), lambda: NOON)
         levels.append([(each.level, "createSlots" in each.fix) async for each in results])
     assert levels == [[(Level.PROBLEM, True)], [(Level.NOTICE, False)]]
+
+
+async def test_uneven_slots_are_a_notice_with_the_setting_that_balances_them() -> None:
+    uneven = {"type": "SlotsBalanced", "status": "False", "reason": "SlotsUneven", "message": "the pods have 2 to 9"}
+    route = route_without_pods({"slots": 16}, 1)
+    route["status"]["conditions"] = [uneven]
+    cluster = cast("Cluster", _OneRoute(route))
+    results = [each async for each in check_routes(cluster, OperatorLag(), ServingPods(), HandOvers(), lambda: NOON)]
+    assert (Level.NOTICE, True) in [
+        (each.level, "rebalance" in each.fix and "2 to 9" in each.message) for each in results
+    ]

@@ -61,6 +61,7 @@ _ROUTE_FIXES: dict[str, str] = {
     "correct the template (kubectl rollout undo)",
     RouteReason.NO_OTHER_AVAILABLE_POD: "make another pod Ready, or let the rollout add one: set spec.rollout.surge",
     RouteReason.EVICTION_REFUSED: "let the PodDisruptionBudget allow a disruption: kubectl get pdb",
+    RouteReason.SLOTS_UNEVEN: "set spec.rebalance.strategy to Even, unless slots must not move",
     RouteReason.SLOTS_REFUSED: "give the operator the permission that the message names (the chart's createSlots), or "
     "raise the quota",
     RouteReason.PAUSED: "if this is not intended: statefulroute rollout resume ROUTE",
@@ -176,6 +177,11 @@ def _check_slots(route: Object) -> Iterator[CheckResult]:
         reason, name = unbound["reason"], namespaced_name(route)
         message = f"{name} is not {ConditionType.SLOTS_BOUND} ({reason}): {unbound['message']}"
         yield CheckResult(_ROUTES, Level.PROBLEM, message, _ROUTE_FIXES[reason], 1, name)
+    uneven = condition(route, ConditionType.SLOTS_BALANCED)
+    if uneven.get("reason") == RouteReason.SLOTS_UNEVEN:  # may be intended
+        reason, name = uneven["reason"], namespaced_name(route)
+        message = f"{name} is not {ConditionType.SLOTS_BALANCED} ({reason}): {uneven['message']}"
+        yield CheckResult(_ROUTES, Level.NOTICE, message, _ROUTE_FIXES[reason], 1, name)
 
 
 def _check_disruptions(route: Object) -> Iterator[CheckResult]:
