@@ -85,6 +85,9 @@ class History:
 
 
 def _per_minute(totals: "array[int]") -> list[int]:
-    """Returns the rates between successive totals; the first sample has none, so that it is 0."""
-    differences = (after - before for before, after in pairwise(totals))
+    """Returns the rates between successive totals; the first sample has none, so that it is 0.
+
+    The totals of a route that was deleted and created again begin at 0 again.
+    """
+    differences = (after - before if after >= before else after for before, after in pairwise(totals))
     return [0, *(each * 60 // STEP_SECONDS for each in differences)] if totals else []

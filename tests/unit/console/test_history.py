@@ -31,3 +31,10 @@ def test_keeps_an_hour_and_forgets_deleted_routes() -> None:
     assert game.times[-1] - game.times[0] == 239 * 15
     assert history.of_route(CHAT).times == []
     assert all(len(each) == 240 for each in (game.load, game.bound, game.moved))
+
+
+def test_a_route_that_is_created_again_has_no_negative_rates() -> None:
+    history = History()
+    for number, bound in enumerate([0, 40, 2]):
+        history.record(NOON + timedelta(seconds=15 * number), [Sample(GAME, 1, None, bound, bound)])
+    assert history.of_route(GAME).bound == history.of_route(GAME).moved == [0, 160, 8]
