@@ -88,12 +88,14 @@ lint: setup ## Check style, types, layers and generated files
 
 # The pages of the console run in the browser as they are; only this check needs Node.js.
 .PHONY: lint-pages
-lint-pages: ## Check the types of the console's pages (left out where there is no Node.js)
-	@if command -v npm > /dev/null; then $(MAKE) --no-print-directory tools/console/node_modules/.synced && tools/console/node_modules/.bin/tsc --project tools/console; \
-	else echo "There is no Node.js: the types of the console's pages are not checked."; fi
+lint-pages: ## Check the types of the console's pages (left out where there is no Node.js or no npm registry)
+	@if ! command -v npm > /dev/null; then echo "There is no Node.js: the types of the console's pages are not checked."; \
+	elif ! $(MAKE) --no-print-directory tools/console/node_modules/.synced 2> /dev/null; then \
+		echo "npm cannot install TypeScript (is its registry within reach?): the types of the console's pages are not checked."; \
+	else tools/console/node_modules/.bin/tsc --project tools/console; fi
 
 tools/console/node_modules/.synced: tools/console/package-lock.json
-	@npm ci --prefix tools/console --silent --no-audit --no-fund
+	@npm ci --prefix tools/console --silent --no-audit --no-fund --fetch-retries 1 --fetch-retry-mintimeout 1000 --fetch-retry-maxtimeout 2000
 	@touch $@
 
 .PHONY: audit
