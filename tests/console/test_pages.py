@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -30,6 +31,32 @@ window.flights = 0;
 new MutationObserver((records) => records.forEach((record) => record.addedNodes.forEach((node) => {
   if (node.className === "flight") window.flights += 1;
 }))).observe(document.body, { childList: true });
+"""
+
+
+#: Keeps the response to the next request until another value is chosen, and then never answers.
+CHOOSE_BEFORE_THE_ANSWER = """
+async ([first, second]) => {
+  const answer = window.fetch;
+  const select = document.querySelector("dialog select");
+  const choose = (value) => { select.value = value; select.dispatchEvent(new Event("input", { bubbles: true })); };
+  let release;
+  const isAsked = new Promise((asked) => {
+    window.fetch = async (...request) => {
+      window.fetch = () => new Promise(() => {});
+      const response = await answer(...request);
+      const released = new Promise((resolve) => { release = resolve; });
+      asked();
+      await released;
+      return response;
+    };
+  });
+  choose(first);
+  await isAsked;
+  choose(second);
+  release();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+}
 """
 
 
@@ -171,6 +198,14 @@ def test_an_act_that_is_cancelled_or_refused_changes_nothing(page: Page, shared_
     assert shared_service.route()["metadata"]["generation"] == before
 
 
+def test_the_answer_to_a_dry_run_of_another_value_is_not_shown(page: Page) -> None:
+    open_route(page)
+    page.get_by_role("button", name="Set state…").click()
+    expect(page.get_by_role("dialog")).to_contain_text("(server dry run)")
+    page.evaluate(CHOOSE_BEFORE_THE_ANSWER, ["DenyNewCall", "Shutdown"])
+    expect(page.locator(".preview")).to_have_text("Asking the API server…")
+
+
 def test_acts_that_the_viewer_may_not_do_are_hidden(
     browser: Browser, cluster: LocalCluster, shared_service: Service
 ) -> None:
@@ -224,6 +259,24 @@ def test_two_tabs_show_the_same_and_say_when_the_console_has_stopped(
         own.stop()
         for page in (first, second):
             expect(page.get_by_role("alert")).to_contain_text("The console does not answer")
+
+
+def test_says_when_the_console_is_suspended(browser: Browser, cluster: LocalCluster, shared_service: Service) -> None:
+    with (
+        running_console(cluster.kubeconfig, "--namespace", shared_service.namespace) as own,
+        open_page(browser, own.address) as page,
+    ):
+        page.clock.install()
+        page.reload()
+        expect(page.locator(".connection")).to_contain_text("Live")
+        own.process.send_signal(signal.SIGSTOP)
+        try:
+            page.clock.run_for(26_000)
+            expect(page.get_by_role("alert")).to_contain_text("The console does not answer")
+        finally:
+            own.process.send_signal(signal.SIGCONT)
+        page.clock.run_for(26_000)
+        expect(page.locator(".connection")).to_contain_text("Live")
 
 
 def test_shows_the_last_hour_as_charts(page: Page, shared_service: Service) -> None:

@@ -59,6 +59,7 @@ export class ActDialog extends Component {
 
   /** @param {string} value */
   choose(value) {
+    this.previews += 1; // an answer to the dry run of another value is not shown
     this.setState({ value, preview: "", error: "" });
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.preview(), TYPING_MILLISECONDS);

@@ -91,7 +91,7 @@ export class Events extends Component {
         ${events.map(
           (event) => html`<li class="change">
             <time datetime=${event.time}>${clock(event.time)}</time>
-            <span class="verb">${event.reason}${event.count > 1 ? ` ×${event.count}` : ""}</span>
+            <span class="verb">${printable(event.reason)}${event.count > 1 ? ` ×${event.count}` : ""}</span>
             <span class="note-text">${printable(event.note)}</span>
           </li>`,
         )}

@@ -125,7 +125,7 @@ export class LinkTable extends Component {
               </tr>
             </thead>
             <tbody>
-              ${list.links.map((link) => html`<${LinkRow} key=${link.uid} link=${link} page=${page} rights=${canAct ? rights : null} choose=${choose} />`)}
+              ${list.links.map((link) => html`<${LinkRow} key=${`${link.isUser}/${link.uid}`} link=${link} page=${page} rights=${canAct ? rights : null} choose=${choose} />`)}
             </tbody>
           </table></div>`
         : list && html`<p class="empty">${search ? `No uid contains “${printable(search)}”.` : "No links."}</p>`}

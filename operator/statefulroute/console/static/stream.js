@@ -4,6 +4,11 @@ import { get, RequestError } from "./api.js";
 
 const RETRY_MILLISECONDS = 1000;
 
+/** The console sends a snapshot every ten seconds: after so long without one, it is suspended, or cut off. */
+const SILENCE_MILLISECONDS = 25_000;
+
+const HEALTH_MILLISECONDS = 5000;
+
 /**
  * A stream of server-sent events. It is closed while the tab is hidden, and opened again afterwards and after failures.
  *
@@ -24,6 +29,8 @@ export class PageStream {
     this.source = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.silence = undefined;
     this.isClosed = false;
     this.visibilityChanged = () => (document.hidden ? this.disconnect() : this.connect());
     document.addEventListener("visibilitychange", this.visibilityChanged);
@@ -38,6 +45,7 @@ export class PageStream {
 
   disconnect() {
     clearTimeout(this.timer);
+    clearTimeout(this.silence);
     this.source?.close();
     this.source = null;
   }
@@ -46,17 +54,26 @@ export class PageStream {
     if (this.isClosed || this.source || document.hidden) return;
     const source = new EventSource(this.path);
     this.source = source;
+    this.expectSnapshot();
     source.addEventListener("open", () => this.listener.failed(""));
-    source.addEventListener("snapshot", (event) => this.listener.snapshot(JSON.parse(event.data)));
+    source.addEventListener("snapshot", (event) => {
+      this.expectSnapshot();
+      this.listener.snapshot(JSON.parse(event.data));
+    });
     source.addEventListener("changes", (event) => this.listener.changes?.(JSON.parse(event.data)));
     source.addEventListener("error", () => this.retry());
+  }
+
+  expectSnapshot() {
+    clearTimeout(this.silence);
+    this.silence = setTimeout(() => this.retry(), SILENCE_MILLISECONDS);
   }
 
   async retry() {
     this.disconnect();
     this.timer = setTimeout(() => this.connect(), RETRY_MILLISECONDS);
     try {
-      await get("api/health");
+      await get("api/health", AbortSignal.timeout(HEALTH_MILLISECONDS));
     } catch (error) {
       if (!this.isClosed) this.listener.failed(describe(error));
     }
