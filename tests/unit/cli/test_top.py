@@ -58,6 +58,12 @@ CHANGES = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _no_samples_by_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine, the timer would add a sample before the screen is drawn."""
+    monkeypatch.setattr("statefulroute.cli.output.screen._SAMPLE_SECONDS", 3600)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
