@@ -52,6 +52,7 @@ def operator(account: Path, operator_slot: OperatorSlot) -> Iterator[OperatorPro
 def test_account_has_no_other_rights(account: Path, installed: Kubectl) -> None:
     restricted = Kubectl(installed.program, account, installed.cache, "default")
     for allowed in (
+        "create podlinks",
         "patch podlinks",
         "patch podlinks --subresource=status",
         "delete podlinks",
@@ -69,7 +70,6 @@ def test_account_has_no_other_rights(account: Path, installed: Kubectl) -> None:
     ):
         assert restricted.run("auth", "can-i", *allowed.split()).stdout == "yes\n", allowed
     for forbidden in (
-        "create podlinks",
         "delete pods",
         "update pods",
         "get secrets",

@@ -65,7 +65,7 @@ def exercise(game: Service) -> None:
     for kind in OTHER_KINDS:
         other = Service(game.kubectl, game.client, kind.kind.lower())
         other.create_workload(kind.kind)
-        other.create_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1)
+        other.create_route(workloadRef={"kind": kind.kind}, statePeriodSeconds=1, workloadPeriodSeconds=1, slots=2)
         other.await_pods(3)
         scale(other)
         annotate_loads(other, kind)

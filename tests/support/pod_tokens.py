@@ -43,7 +43,7 @@ class TokenIssuer:
         }
         whole = {
             "aud": [audience],
-            "exp": now + 600,
+            "exp": now + 86_400,
             "iat": now,
             "nbf": now,
             "iss": "https://kubernetes.default.svc",

@@ -93,7 +93,7 @@ NOW = int(time.time())
         (ISSUER.issue("game-1", SEND, exp=NOW - 60), "expired"),
         (ISSUER.issue("game-1", SEND, exp=None), "invalid"),
         (ISSUER.issue("game-1", SEND, exp="soon"), "invalid"),
-        (ISSUER.issue("game-1", SEND, nbf=NOW + 600), "invalid"),
+        (ISSUER.issue("game-1", SEND, nbf=NOW + 86_400), "invalid"),
         (TokenIssuer("other").issue("game-1", SEND), "unknown key"),
         (TokenIssuer("first").issue("game-1", SEND), "invalid"),
         (unsigned(), "invalid"),
