@@ -22,17 +22,18 @@ def no_link_moves_before_the_deadline(record: Record) -> Iterator[str]:
             if left is None or "DELETED" in {before.event, after.event} or left == entered:
                 continue
             closing = record.closing(after.resource_version).get(left)
-            previous = _previous(versions[number + 1 :])
+            previous = _previous(versions[number + 1 :], after.object["metadata"].get("generation", 0))
             if closing is None or previous is None or previous.get("cause") != "DeadlineOver":
                 yield f"{name} moved from {left} to {entered}: {previous}"
             elif datetime.fromisoformat(previous["time"]) < closing.deadline:
                 yield f"{name} moved from {left} at {previous['time']}, before {closing.deadline}"
 
 
-def _previous(versions: Versions) -> dict[str, str] | None:
-    """Returns the first status of a previous binding."""
-    statuses = (each.object.get("status", {}).get("previous") for each in versions)
-    return next((each for each in statuses if each), None)
+def _previous(versions: Versions, generation: int) -> dict[str, str] | None:
+    """Returns the previous binding in the first status of a generation; an earlier one may be of an earlier move."""
+    statuses = (each.object.get("status", {}) for each in versions)
+    current = (each for each in statuses if each.get("observedGeneration", 0) >= generation)
+    return next((each["previous"] for each in current if "previous" in each), None)
 
 
 def no_link_ends_without_a_reason(record: Record) -> Iterator[str]:

@@ -73,11 +73,18 @@ def hand_over(system: System) -> Record:
             while faults.number < len(KINDS):
                 mover.run(1, AT_ONCE, PATIENCE)
         eventually(lambda: is_settled(system), "no user is handed over any more")
+        eventually(lambda: has_answered_all(system), "the last pod of each user has answered the user")
         system.users.finish()
         held = {server.index: server.users() or [] for server in system.servers}
     finally:
         mover.stop()
     return Record(entries=system.entries(), links=mover.versions, held=held, quiet_until=quiet_until)
+
+
+def has_answered_all(system: System) -> bool:
+    """Returns whether the last answer of each user is from the pod that holds the user."""
+    last = {each.uid: each.pod for each in system.entries() if isinstance(each, Answered)}
+    return last == {link["spec"]["uid"]: link["spec"]["podIndex"] for link in system.service.links()}
 
 
 def is_settled(system: System) -> bool:

@@ -135,6 +135,9 @@ def test_native_sidecar_starts_before_its_server_restarts_alone_and_ends_after_i
     del release  # it runs the operator
     pod = SidecarPod(real_cluster, admin, independent_client)
     pod.deploy()
+    eventually(
+        lambda: pod.kubectl.run("logs", "rooms-0").stdout.endswith("won: True\n"), "the server has claimed a room"
+    )
     assert pod.kubectl.run("logs", "rooms-0").stdout == "started, running: True\nwon: True\n"
     link = independent_client.get(PodLink, "rooms.rooms-0", SIDECAR_NAMESPACE)
     assert link["spec"]["podIndex"] == 0
