@@ -72,6 +72,10 @@ class SidecarPod:
         """Waits until the pod is Ready."""
         self.kubectl.run("rollout", "status", "statefulset/rooms", "--timeout=120s").expect_success()
 
+    def await_log(self, text: str) -> None:
+        """Waits until the server has logged this text, and nothing else: a container may be Ready before its log is."""
+        eventually(lambda: self.kubectl.run("logs", "rooms-0").stdout == text, f"the log is {text!r}")
+
     def read(self) -> dict[str, Any]:
         """Returns the pod as it is now."""
         return self._client.get(Pod, "rooms-0", NAMESPACE)

@@ -135,10 +135,7 @@ def test_native_sidecar_starts_before_its_server_restarts_alone_and_ends_after_i
     del release  # it runs the operator
     pod = SidecarPod(real_cluster, admin, independent_client)
     pod.deploy()
-    eventually(
-        lambda: pod.kubectl.run("logs", "rooms-0").stdout.endswith("won: True\n"), "the server has claimed a room"
-    )
-    assert pod.kubectl.run("logs", "rooms-0").stdout == "started, running: True\nwon: True\n"
+    pod.await_log("started, running: True\nwon: True\n")
     link = independent_client.get(PodLink, "rooms.rooms-0", SIDECAR_NAMESPACE)
     assert link["spec"]["podIndex"] == 0
     assert pod.read()["metadata"]["annotations"]["statefulroute.io/routing-state"] == "Ready"
@@ -153,7 +150,7 @@ def test_native_sidecar_starts_before_its_server_restarts_alone_and_ends_after_i
         assert log.result().stdout.endswith("stopped, running: False\n")  # the sidecar has served it until then
     pod.await_ready()
     assert pod.read()["metadata"]["uid"] != before
-    assert pod.kubectl.run("logs", "rooms-0").stdout == "started, running: True\nwon: True\n"
+    pod.await_log("started, running: True\nwon: True\n")
     pod.delete()
 
 

@@ -25,6 +25,7 @@ from statefulroute import (
     UserStaying,
     sync,
 )
+from statefulroute.cluster.clock import utc_interval
 from statefulroute.cluster.errors import UnreachableError, api_error
 from statefulroute.driver import hand_over_timeouts
 from statefulroute.sync.loop_thread import DriverInLoop
@@ -113,11 +114,11 @@ async def test_user_moves_when_the_handler_returns(cluster: InMemoryCluster) -> 
         old.on_leaving(application.save)
         events, arrivals = old.events(), new.events()
         await take(events, 1)
-        before = datetime.now(UTC)
+        before = utc_interval().earliest
         cluster.hand_over("game", "alice", 1)
         [leaving] = await take(events, 1)
         assert leaving == UserLeaving("game", "alice", 1, leaving.deadline)
-        assert before <= leaving.deadline - timedelta(seconds=FOREVER) <= datetime.now(UTC)
+        assert before <= leaving.deadline - timedelta(seconds=FOREVER) <= utc_interval().latest
         await until(lambda: application.called)
         assert application.called == [LeavingUser("game", "alice", 1, leaving.deadline)]
         assert cluster.links("game") == {"alice": 0}
