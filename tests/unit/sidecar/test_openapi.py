@@ -13,7 +13,6 @@ from statefulroute import ServerEvent
 from statefulroute.sidecar.openapi import EVENTS, document
 from unit.sidecar.conftest import RunSidecar
 
-ROOT = Path(__file__).parents[3]
 OPENAPI: dict[str, Any] = json.loads(document())
 
 
@@ -31,8 +30,8 @@ def test_the_document_is_valid() -> None:
     schemathesis.openapi.from_dict(OPENAPI).validate()
 
 
-def test_the_committed_documents_are_those_of_the_types(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert main(["--check", str(ROOT)]) == 0
+def test_documents_that_differ_from_the_types_are_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    # `make lint` checks the committed documents: those of another version of msgspec differ.
     assert main(["--check", str(tmp_path)]) == 1
     assert capsys.readouterr().err.count("differs from the types") == len(DOCUMENTS)
     assert main([str(tmp_path)]) == 0
