@@ -10,6 +10,7 @@ from statefulroute.domain.keys import PodKey, RouteKey, link_name, slot_link_nam
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link, find_holder
 from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.domain.slots.lookup import describe_unbound_slot
 from statefulroute.domain.validation import validate_route, validate_uid
 from statefulroute.driver.link_cache import LinkCache
 from statefulroute.driver.operations import Operations
@@ -117,9 +118,7 @@ class LinkReader:
         slots = self._slots_of(service)
         if slots is None or (link is not None and (link.pod is not None or not link.is_of_slot)):
             return link
-        raise PodNotAvailableError(
-            f"the uid belongs to slot {slot_of(uid, slots)} of {service!r}, which is not bound to a pod yet"
-        )
+        raise PodNotAvailableError(describe_unbound_slot(service, slot_of(uid, slots)))
 
 
 class CountingLinkReader:

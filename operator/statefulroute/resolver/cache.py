@@ -28,6 +28,7 @@ from statefulroute.domain.operations import active_link
 from statefulroute.domain.pod import Endpoint, ordinal
 from statefulroute.domain.route import Route
 from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.domain.slots.lookup import describe_unbound_slot
 from statefulroute.domain.unlisted_pods import linked_pod_name, may_omit_available_pods, pod_name, unlisted_pods
 from statefulroute.domain.validation import validate_uid
 from statefulroute.rest.problems import ProblemError, ProblemKind
@@ -251,6 +252,4 @@ class ResolverCache:
 
 def slot_not_bound(route: str, slot: int) -> ProblemError:
     """Returns the problem of a uid whose slot has no link yet."""
-    return ProblemError(
-        ProblemKind.WAITS_FOR_POD, f"the uid belongs to slot {slot} of {route!r}, which is not bound to a pod yet"
-    )
+    return ProblemError(ProblemKind.WAITS_FOR_POD, describe_unbound_slot(route, slot))

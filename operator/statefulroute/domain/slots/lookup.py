@@ -14,6 +14,11 @@ from statefulroute.domain.slots.hashing import slot_of
 ReadLink = Callable[[str], Link | None]
 
 
+def describe_unbound_slot(route: str, slot: int) -> str:
+    """Returns the message for a uid whose slot has no pod yet."""
+    return f"the uid belongs to slot {slot} of {route!r}, which is not bound to a pod yet"
+
+
 class BoundLink(NamedTuple):
     """The link that binds a uid.
 
