@@ -6,13 +6,12 @@ import random
 import time
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from measuring.rounds import Figures
-from statefulroute.domain.keys import PodKey, RouteKey, slot_link_name
+from statefulroute.domain.keys import PodKey, RouteKey, link_name, slot_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.slots.hashing import slot_of
-from statefulroute.domain.slots.lookup import find_bound_link
+from statefulroute.domain.slots.lookup import binding_slot
 from statefulroute.domain.slots.spread import balance_slots, spread_slots
 
 FULLEST, MOVED, SHARE = "users of the fullest pod, of the mean", "slots moved to one pod more", "of its share"
@@ -23,7 +22,6 @@ LOOKUP, HASH = "µs a look-up", "µs a hash"
 HASHED_USERS = 1_000_000
 
 _LOOKUPS = 100_000
-_NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def users_by_slot(users: int, slots: int) -> Sequence[int]:
@@ -65,7 +63,8 @@ def measure_lookups(slots: int, pods: int) -> Figures:
         slot_of(uid, slots)
     hashed = time.process_time()
     for uid in uids:
-        find_bound_link(route.name, slots, uid, links.get, _NOW)
+        if (slot := binding_slot(uid, links.get(link_name(route.name, uid)), slots)) is not None:
+            links.get(slot_link_name(route.name, slot))
     return {
         LOOKUP: (time.process_time() - hashed) / _LOOKUPS * 1e6,
         HASH: (hashed - started) / _LOOKUPS * 1e6,

@@ -37,7 +37,7 @@ from statefulroute.domain.operations import (
     set_link_if_absent,
     try_set_link,
 )
-from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.domain.slots.lookup import binding_slot
 from statefulroute.domain.times import TimeInterval
 from statefulroute.domain.validation import (
     validate_grace_seconds,
@@ -112,13 +112,10 @@ class LinkStore:
             DeadlineExceededError: the API server did not answer in time.
             ClusterError: the API server is unreachable or answered with an error.
         """
-        name = _checked_link_name(route, uid)
-        async with self._deadline():
-            link = await self._requests.read(name) if fresh else (await self._requests.get(route, name)).link
-            return active_link(link, self._clock().earliest)
+        return await self._get(route, _checked_link_name(route, uid), fresh=fresh)
 
     async def get_slot(self, route: str, slot: int, *, fresh: bool = False) -> Link | None:
-        """Returns the link of a slot of a route, or None if it does not exist.
+        """Returns the link of a slot of a route, or None if it does not exist or names no pod.
 
         Args:
             route: the name of the StatefulRoute.
@@ -129,20 +126,19 @@ class LinkStore:
             DeadlineExceededError: the API server did not answer in time.
             ClusterError: the API server is unreachable or answered with an error.
         """
-        name = slot_link_name(route, slot)
-        async with self._deadline():
-            link = await self._requests.read(name) if fresh else (await self._requests.get(route, name)).link
-            return active_link(link, self._clock().earliest)
+        link = await self._get(route, slot_link_name(route, slot), fresh=fresh)
+        return link if link is not None and link.pod is not None else None
 
     async def get_bound(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
         """Returns the link that binds a uid: its own if it has one, otherwise that of its slot; or None.
 
         Has the arguments and errors of `get`.
         """
-        link = await self.get(route, uid, fresh=fresh)
-        if link is not None or self._slots_of is None or (slots := await self._slots_of(route)) is None:
-            return link
-        return await self.get_slot(route, slot_of(uid, slots), fresh=fresh)
+        own = await self.get(route, uid, fresh=fresh)
+        # The number of slots may cost a request, which a uid with a link of its own does not need.
+        slots = await self._slots_of(route) if own is None and self._slots_of is not None else None
+        slot = binding_slot(uid, own, slots)
+        return own if slot is None else await self.get_slot(route, slot, fresh=fresh)
 
     async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
         """Binds a uid to a pod unconditionally; returns its previous pod, or None. Raises as `get` does."""
@@ -280,6 +276,12 @@ class LinkStore:
             if link is not None and link.pod is not None:
                 by_pod.setdefault(link.pod, []).append(uid)
         return by_pod
+
+    async def _get(self, route: str, name: str, *, fresh: bool) -> Link | None:
+        """Returns an active link by its name, within the deadline."""
+        async with self._deadline():
+            link = await self._requests.read(name) if fresh else (await self._requests.get(route, name)).link
+            return active_link(link, self._clock().earliest)
 
     async def _gather(self, reads: Mapping[str, Callable[[], Awaitable[Link | None]]]) -> dict[str, Link | None]:
         """Runs reads in parallel, up to a limit; the first error cancels them all."""

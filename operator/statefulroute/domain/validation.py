@@ -42,6 +42,8 @@ def validate_uid(uid: object) -> str:
     """
     if not isinstance(uid, str):
         raise InvalidParameterError("uid", f"must be a string, not {type(uid).__name__}")
+    if len(uid) <= DNS_LABEL_MAX_LENGTH and _dns_label.fullmatch(uid):
+        return uid  # most uids
     if not uid:
         raise InvalidParameterError("uid", "must not be empty")
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in uid):

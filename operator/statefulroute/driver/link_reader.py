@@ -9,8 +9,7 @@ from statefulroute.domain.errors import InvalidParameterError, PodNotAvailableEr
 from statefulroute.domain.keys import PodKey, RouteKey, link_name, slot_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link, find_holder
-from statefulroute.domain.slots.hashing import slot_of
-from statefulroute.domain.slots.lookup import describe_unbound_slot
+from statefulroute.domain.slots.lookup import binding_slot, describe_unbound_slot
 from statefulroute.domain.validation import validate_route, validate_uid
 from statefulroute.driver.link_cache import LinkCache
 from statefulroute.driver.operations import Operations
@@ -47,41 +46,50 @@ class LinkReader:
         try:
             key = self._keys.get(service)
             if uid.startswith(ENCODED_UID_PREFIX):  # the name of another uid's link
-                return self.find_slotted(uid, service)
+                return self._find_by_slot(uid, service)
         except (AttributeError, TypeError):  # not a string
             return None
         if key is None:
             key = RouteKey(self._namespace, service)
         link = self._cache.get(key, f"{service}.{uid}")
         if link is None:
-            return self.find_slotted(uid, service)
+            return self._find_by_slot(uid, service)
         self._keys[service] = key  # only services with links: a caller may pass any name
         if link.expire_time is None:
             return link if link.assigned_pod is not None else None
-        return active_link(link, self._clock().earliest) or self.find_slotted(uid, service)
+        return active_link(link, self._clock().earliest) or self._find_by_slot(uid, service)
 
     def find_slotted(self, uid: str, service: str) -> Link | None:
-        """Returns the cached link that binds a uid in a service with slots.
+        """Returns the cached link that binds a uid, as `find` does; None if the service has no slots."""
+        try:
+            return None if self._slots_of(service) is None else self.find(uid, service)
+        except TypeError:  # not a string
+            return None
+
+    def _find_by_slot(self, uid: str, service: str) -> Link | None:
+        """Returns the cached link that binds a uid, of which no active link has the name `<service>.<uid>`.
 
         None if the cache does not have it, if it names no pod, if the service has no slots, or if a parameter is
         invalid.
         """
-        try:
-            slots = self._slots_of(service)
-            if slots is None or not self.has_all(service):  # without all links, the uid may have one of its own
-                return None
-            name = link_name(service, uid)
-            if len(uid) > _MAX_UNCHECKED or len(name) != len(service) + 1 + len(uid):  # the name is not the uid itself
-                validate_uid(uid)
-        except (InvalidParameterError, TypeError, UnicodeEncodeError):  # a parameter that is not a string, for example
+        slots = self._slots_of(service)
+        if slots is None or not self.has_all(service):  # without all links, the uid may have one of its own
             return None
         key = self._keys.get(service)
         if key is None:
             key = self._keys[service] = RouteKey(self._namespace, service)
-        own = self._cache.get(key, name)
-        if own is not None and (own := active_link(own, self._clock().earliest)) is not None:
-            return own if own.pod is not None else None
-        link = self._cache.get(key, slot_link_name(service, slot_of(uid, slots)))
+        own = None
+        try:
+            name = link_name(service, uid)
+            is_encoded = len(name) != len(service) + 1 + len(uid)
+            if is_encoded or len(uid) > _MAX_UNCHECKED:
+                validate_uid(uid)
+        except (InvalidParameterError, UnicodeEncodeError):
+            return None
+        if is_encoded and (own := self._cache.get(key, name)) is not None:
+            own = active_link(own, self._clock().earliest)
+        slot = binding_slot(uid, own, slots)
+        link = own if slot is None else self._cache.get(key, slot_link_name(service, slot))
         return link if link is not None and link.assigned_pod is not None else None
 
     def has_all(self, service: str) -> bool:
@@ -105,7 +113,7 @@ class LinkReader:
         """
         if self._slots_of(validate_route(service)) is None:
             return None
-        link = self.find_slotted(uid, service) or await self.read(uid, service, fresh=False)
+        link = self.find(uid, service) or await self.read(uid, service, fresh=False)
         if link is None or link.is_of_slot or link.pod is None:
             return None if link is None else link.pod
         if (holder := await self._store.execute(service, uid, find_holder)) is None:  # the link is gone
@@ -114,11 +122,10 @@ class LinkReader:
         return holder
 
     def _check_slot(self, uid: str, service: str, link: Link | None) -> Link | None:
-        """Returns a link. Raises `PodNotAvailableError` if it is that of a slot that is not bound to a pod."""
-        slots = self._slots_of(service)
-        if slots is None or (link is not None and (link.pod is not None or not link.is_of_slot)):
+        """Returns a link. Raises `PodNotAvailableError` if there is none, because the slot is not bound to a pod."""
+        if (slot := binding_slot(uid, link, self._slots_of(service))) is None:
             return link
-        raise PodNotAvailableError(describe_unbound_slot(service, slot_of(uid, slots)))
+        raise PodNotAvailableError(describe_unbound_slot(service, slot))
 
 
 class CountingLinkReader:

@@ -35,6 +35,7 @@ class RouteCache:
             client, ROUTES.in_namespace(namespace, f"metadata.name={name}" if name else ""), BACKOFF_SECONDS
         )
         self._listeners: dict[str, list[Callable[[], None]]] = {}
+        self._slots: dict[str, int] = {}
         self._task: asyncio.Task[None] | None = None
         self.reflector.cache.listen(self._changed)
 
@@ -60,8 +61,7 @@ class RouteCache:
 
     def slots_of(self, name: str) -> int | None:
         """Returns the number of slots of a service; None if it has none, or is not cached."""
-        route = self.get(name)
-        return None if route is None else route.spec.slots
+        return self._slots.get(name)
 
     def all(self) -> list[Route]:
         """Returns all cached routes."""
@@ -86,5 +86,9 @@ class RouteCache:
     def _changed(self, old: Route | None, new: Route | None) -> None:
         route = new or old
         if route is not None:
+            if new is not None and new.spec.slots is not None:
+                self._slots[new.name] = new.spec.slots
+            else:
+                self._slots.pop(route.name, None)
             for listener in tuple(self._listeners.get(route.name, ())):
                 listener()

@@ -91,8 +91,8 @@ class Binder:
         """Until when the API server asks not to renew links, in monotonic seconds."""
         cache.routes.cache.listen(self._placements.observe_route)
 
-    async def read(self, key: RouteKey, uid: str) -> Link | None:
-        """Reads the link of a uid from the API server; returns None if there is none.
+    async def read_bound(self, key: RouteKey, uid: str) -> Link | None:
+        """Reads the link that binds a uid from the API server: its own, otherwise that of its slot; or None.
 
         Raises:
             StatefulRouteError: the service does not exist, the uid is invalid, or the API server did not respond.
@@ -100,16 +100,7 @@ class Binder:
         """
         self._cache.route(key)  # only names of known routes reach the API server
         async with self._slot(key):
-            return await self._store(key).get(key.name, uid, fresh=True)
-
-    async def read_bound(self, key: RouteKey, uid: str) -> Link | None:
-        """Reads the link that binds a uid: its own, otherwise that of its slot. The errors are those of `read`."""
-        link = await self.read(key, uid)
-        if link is not None or (slot := self._cache.slot(key, uid)) is None:
-            return link
-        async with self._slot(key):
-            link = await self._store(key).get_slot(key.name, slot, fresh=True)
-        return None if link is None or link.pod is None else link
+            return await self._store(key).get_bound(key.name, uid, fresh=True)
 
     async def execute(
         self, key: RouteKey, uid: str, rule: Callable[[Link | None, TimeInterval], Step[ResultT]]
@@ -127,7 +118,7 @@ class Binder:
                 return await self._store(key).execute(key.name, uid, rule)
 
     async def read_all(self, key: RouteKey, uids: Iterable[str]) -> dict[str, Link | None]:
-        """Reads the links that bind many uids. Raises the errors of `read`."""
+        """Reads the links that bind many uids. Raises the errors of `read_bound`."""
         links: dict[str, Link | None] = {}
         left = iter(uids)
 
@@ -297,6 +288,9 @@ class Binder:
     def _route_of(self, key: RouteKey) -> Route | None:
         return self._cache.routes.cache.get(key.namespace, key.name)
 
+    async def _slots_of(self, namespace: str, name: str) -> int | None:
+        return self._cache.slots_of(RouteKey(namespace, name))
+
     def _store(self, key: RouteKey) -> LinkStore:
         store = self._stores.get(key.namespace)
         if store is None:
@@ -309,5 +303,6 @@ class Binder:
                 deadline_seconds=self._deadline_seconds,
                 keep_managed_fields=self._keep_managed_fields,
                 limiter=self._limiter,
+                slots_of=partial(self._slots_of, key.namespace),
             )
         return store

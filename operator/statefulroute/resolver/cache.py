@@ -27,8 +27,7 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.pod import Endpoint, ordinal
 from statefulroute.domain.route import Route
-from statefulroute.domain.slots.hashing import slot_of
-from statefulroute.domain.slots.lookup import describe_unbound_slot
+from statefulroute.domain.slots.lookup import binding_slot, describe_unbound_slot
 from statefulroute.domain.unlisted_pods import linked_pod_name, may_omit_available_pods, pod_name, unlisted_pods
 from statefulroute.domain.validation import validate_uid
 from statefulroute.rest.problems import ProblemError, ProblemKind
@@ -69,6 +68,7 @@ class ResolverCache:
         self._on_too_old = on_too_old
         self._pod_statuses: dict[RouteKey, Mapping[PodKey, PodStatus]] = {}
         """The pods in each route's status by key, so that a look-up does not scan a thousand pods."""
+        self._slots: dict[RouteKey, int] = {}
         sources = zip(self.links.reflectors, self.routes.reflectors, self.endpoints.reflectors, strict=True)
         self._reflectors_by_namespace = dict(zip(namespaces, sources, strict=False))
         """The reflectors of each namespace, if only some namespaces are watched."""
@@ -137,6 +137,8 @@ class ResolverCache:
         link = None if uid.startswith(ENCODED_UID_PREFIX) else cache.get(key, f"{key.name}.{uid}")
         if link is None:
             link = cache.get(key, link_name(key.name, validate_uid(uid)))
+        if link is None or (link.expire_time is None and link.assigned_pod is not None):
+            return link  # most links need no clock
         return active_link(link, self._clock())
 
     def bound_link(self, key: RouteKey, uid: str) -> Link | None:
@@ -148,18 +150,21 @@ class ResolverCache:
         Raises:
             ProblemError: the slot of the uid is not bound yet.
         """
-        link = self.link(key, uid)
-        if link is not None or (slot := self.slot(key, uid)) is None:
-            return link
-        link = active_link(self.links.cache.get(key, slot_link_name(key.name, slot)), self._clock())
-        if link is None or link.pod is None:
+        own = self.link(key, uid)
+        if (slot := binding_slot(uid, own, self.slots_of(key))) is None:
+            return own
+        link = self.links.cache.get(key, slot_link_name(key.name, slot))
+        if link is None or link.assigned_pod is None:
             raise slot_not_bound(key.name, slot)
         return link
 
+    def slots_of(self, key: RouteKey) -> int | None:
+        """Returns the number of slots of a route; None if it has none, or does not exist."""
+        return self._slots.get(key)
+
     def slot(self, key: RouteKey, uid: str) -> int | None:
         """Returns the slot that a uid belongs to; None if the route has no slots."""
-        route = self.routes.cache.get(key.namespace, key.name)
-        return None if route is None or route.spec.slots is None else slot_of(uid, route.spec.slots)
+        return binding_slot(uid, None, self.slots_of(key))
 
     def address(self, link: Link) -> Address:
         """Returns the address of a link's pod.
@@ -244,6 +249,10 @@ class ResolverCache:
         return self.endpoints.cache.get(key.namespace, pod_status.name)
 
     def _route_changed(self, old: Route | None, new: Route | None) -> None:
+        if new is not None and new.spec.slots is not None:
+            self._slots[new.key] = new.spec.slots
+        elif old is not None:
+            self._slots.pop(old.key, None)
         if new is not None:
             self._pod_statuses[new.key] = {service.pod_key(pod): pod for pod in new.status.pods}
         elif old is not None:

@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statefulroute.api.vocabulary import BoundBy
 from statefulroute.domain.keys import is_slot_link_name, link_name, slot_from_link_name, slot_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.slots.hashing import slot_of
-from statefulroute.domain.slots.lookup import BoundLink, find_bound_link
+from statefulroute.domain.slots.lookup import binding_slot
 from support.link_rules import LINK_NAMES
-from unit.domain.builders import NOON, link
+from unit.domain.builders import link
 
 VECTORS = json.loads((Path(__file__).parents[3] / "docs/slot-vectors.json").read_text())
 
@@ -59,32 +58,15 @@ def test_name_that_no_slot_has_is_an_error(name: str) -> None:
         slot_from_link_name(name)
 
 
-SLOT = slot_of("alice", 16)
-OWN, OF_SLOT = link(1, name="game.alice"), link(2, name=f"game.x-slot-{SLOT}")
-
-
 @pytest.mark.parametrize(
-    ("links", "slots", "expected"),
+    ("own", "slots", "expected"),
     [
-        pytest.param([OWN, OF_SLOT], 16, BoundLink(OWN, BoundBy.LINK), id="its own"),
-        pytest.param([OF_SLOT], 16, BoundLink(OF_SLOT, BoundBy.SLOT), id="its slot's"),
-        pytest.param([link(2, name=f"game.x-slot-{SLOT + 1}")], 16, None, id="another slot's"),
-        pytest.param([OF_SLOT], None, None, id="a route without slots"),
-        pytest.param([OWN], None, BoundLink(OWN, BoundBy.LINK), id="its own without slots"),
-        pytest.param([], 16, None, id="none"),
-        pytest.param(
-            [link(1, name="game.alice", ttl_seconds=1, expire_time=NOON), OF_SLOT],
-            16,
-            BoundLink(OF_SLOT, BoundBy.SLOT),
-            id="its slot's if its own has expired",
-        ),
-        pytest.param(
-            [link(2, name=f"game.x-slot-{SLOT}", violation="invalid")], 16, None, id="an invalid link of a slot"
-        ),
+        pytest.param(None, 16, slot_of("alice", 16), id="its slot"),
+        pytest.param(link(1, name="game.alice"), 16, None, id="its own link"),
+        pytest.param(link(None, name="game.alice"), 16, None, id="its own link without a pod"),
+        pytest.param(None, None, None, id="a route without slots"),
+        pytest.param(link(1, name="game.alice"), None, None, id="its own link without slots"),
     ],
 )
-def test_uid_is_bound_by_its_own_link_and_otherwise_by_its_slot(
-    links: list[Link], slots: int | None, expected: BoundLink | None
-) -> None:
-    by_name = {each.name: each for each in links}
-    assert find_bound_link("game", slots, "alice", by_name.get, NOON) == expected
+def test_slot_binds_a_uid_without_a_link_of_its_own(own: Link | None, slots: int | None, expected: int | None) -> None:
+    assert binding_slot("alice", own, slots) == expected
