@@ -1,5 +1,6 @@
 """The links of slots: which the operator creates, on which pods, and where they go when a pod is lost."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -216,6 +217,43 @@ async def test_creation_that_fails_is_repeated_and_a_refusal_is_shown() -> None:
         await eventually(lambda: slots.condition(ConditionType.SLOTS_BOUND)[0])
 
 
+async def test_pods_that_come_after_a_failure_get_the_slots() -> None:
+    slots = Slots(0, slots=4)
+    slots.environment.writer.failures.append(APIError(429, "TooManyRequests", "too many requests"))
+    async with slots.running():
+        await eventually(lambda: slots.environment.writer.failures == [])
+        slots.environment.pods.put(drained(60, 0))
+        await asyncio.sleep(0.05)  # the retry finds no pod that takes new users
+        assert len(slots.links) < 4
+        slots.environment.pods.put(pod(61, 0))
+        await eventually(lambda: len(slots.links) == 4 and slots.all_bound())
+
+
+async def test_retries_do_not_become_rarer_while_some_links_are_created() -> None:
+    slots, delays = Slots(0, slots=200), list[int]()
+
+    class Delays(Backoff):
+        def delay(self, attempt: int, retry_after_seconds: float = 0.0) -> float:
+            delays.append(attempt)
+            return super().delay(attempt, retry_after_seconds)
+
+    slots.controller._backoff = Delays(0.01, 0.01, lambda: 0.0)  # noqa: SLF001 - a backoff that tells what it is asked
+    create, number = slots.environment.writer.create_slot, 0
+
+    async def refuse_some(*arguments: Any) -> None:
+        nonlocal number
+        number += 1
+        if number % 20 == 0:
+            raise APIError(500, "InternalError", "the webhook did not answer")
+        await create(*arguments)
+
+    slots.environment.writer.create_slot = refuse_some  # type: ignore[method-assign]
+    async with slots.running():
+        await eventually(lambda: len(slots.links) == 200 and slots.all_bound())
+    assert len(delays) > 3
+    assert set(delays) == {0}
+
+
 @pytest.mark.parametrize(
     "error", [ConflictError(409, "AlreadyExists", "it exists"), NotLeadingError("this operator does not lead")]
 )
@@ -309,6 +347,26 @@ async def test_new_pod_gets_its_share_by_the_fewest_moves() -> None:
         await eventually(lambda: slots.condition(ConditionType.SLOTS_BALANCED)[0] and slots.all_bound())
         assert sorted(slots.by_pod.values()) == [5, 5, 6]
         assert moves_by_reason(slots) == {"Rebalanced": 5}
+
+
+async def test_plan_of_moves_looks_at_no_link_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked_at: set[str] = set()
+    async with Slots(0, 1, slots=16, **FAST).running() as slots:
+        for number in range(50):
+            slots.environment.links.put(link(30 + number, f"user-{number}", pod=0))
+        await eventually(lambda: len(slots.links) == 66 and slots.all_bound())
+        status_pod = Link.status_pod.fget
+        assert status_pod is not None
+
+        def look(each: Link) -> PodKey | None:
+            looked_at.add(each.name)
+            return cast("PodKey | None", status_pod(each))
+
+        monkeypatch.setattr(Link, "status_pod", property(look))
+        slots.environment.workloads.put(workload(70, replicas=3))
+        slots.environment.pods.put(pod(71, 2))
+        await eventually(lambda: slots.condition(ConditionType.SLOTS_BALANCED)[0])
+    assert looked_at == {f"game.x-slot-{slot}" for slot in range(16)}
 
 
 async def test_moves_are_limited_by_slots_per_minute() -> None:

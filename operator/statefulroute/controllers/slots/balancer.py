@@ -9,10 +9,10 @@ from itertools import islice
 from statefulroute.cluster.cache import Cache
 from statefulroute.controllers.slots.moves import SlotMoves
 from statefulroute.controllers.state_store import RouteStore
-from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
+from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, slot_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.rate_limiter import RateLimiter
-from statefulroute.domain.route import RouteView
+from statefulroute.domain.route import Route, RouteView
 from statefulroute.domain.slots.moves import is_balanced_by_moves
 from statefulroute.domain.slots.placement import pods_for_slots
 from statefulroute.domain.slots.spread import balance_slots
@@ -132,16 +132,22 @@ class SlotBalancer:
         moves = list(islice(balance_slots(pods, view.slot_counts), _PLANNED_MOVES))
         if not moves:
             return deque()
-        slots = _movable_slots(self._links.in_partition(view.route.key))
+        slots = _movable_slots(view.route, self._links.in_partition(view.route.key))
         return deque(
             (LinkKey(view.route.key, slots[origin].pop()), target) for origin, target in moves if slots[origin]
         )
 
 
-def _movable_slots(links: Mapping[str, Link]) -> Mapping[PodKey, list[str]]:
-    """Returns the names of the links of slots that are bound to each pod and stay there."""
+def _movable_slots(route: Route, links: Mapping[str, Link]) -> Mapping[PodKey, list[str]]:
+    """Returns the names of the links of slots that are bound to each pod and stay there.
+
+    The links of single users, of which there may be a million, are not looked at.
+    """
     by_pod: defaultdict[PodKey, list[str]] = defaultdict(list)
-    for link in links.values():
-        if link.pod is not None and link.hand_over is None and link.status_pod == link.pod and link.is_of_slot:
+    for slot in range(route.spec.slots or 0):
+        link = links.get(slot_link_name(route.name, slot))
+        if link is None or link.pod is None or link.hand_over is not None:
+            continue
+        if link.status_pod == link.pod:
             by_pod[link.pod].append(link.name)
     return by_pod

@@ -192,7 +192,8 @@ class SlotController:
             return
         now = self._route_store.now()
         if not pods_for_slots(view, now):
-            return  # the next change of the pods is the next chance
+            self._failures.pop(key, None)  # the next change of the pods is the next chance, and must not be ignored
+            return
         seconds = self._waits_for_pods(key, is_new=len(missing) == view.route.spec.slots)
         creations = plan_creations(view, missing, now, _CHUNK_SIZE, waits_for_pods=seconds > 0)
         if not creations:
@@ -200,7 +201,7 @@ class SlotController:
             return
         created, errors = await self._create_all(view, creations)
         if errors:
-            self._back_off(key, errors)
+            self._back_off(key, errors, has_created=bool(created))
         elif created:
             self._failures.pop(key, None)
             self._statuses.put_refusal(key, "")
@@ -209,8 +210,9 @@ class SlotController:
         else:  # they exist, and the watch is late; or this operator leads no more
             self._add_later(key, _MOVED_SECONDS)
 
-    def _back_off(self, key: RouteKey, errors: Sequence[ClusterError]) -> None:
-        failures = self._failures[key] = self._failures.get(key, 0) + 1
+    def _back_off(self, key: RouteKey, errors: Sequence[ClusterError], *, has_created: bool) -> None:
+        """Tries again later; soon if some links were created, as when a webhook refuses one now and then."""
+        failures = self._failures[key] = 1 if has_created else self._failures.get(key, 0) + 1
         error = errors[0]
         log.warning("links of slots were not created: trying again", route=key, error=str(error), number=len(errors))
         if not is_outage(error):
