@@ -161,6 +161,32 @@ async def test_commit_before_the_status_was_written_is_recognized() -> None:
         assert environment.writer.written[-1] == ("alice", "HandedOver: Committed")
 
 
+async def test_commit_that_is_seen_together_with_the_hand_over_is_recognized() -> None:
+    environment = environment_of(0, 1)
+    environment.links.put(link(30, pod=0))
+    async with running_route(environment):
+        asked = msgspec.structs.replace(user(environment), resource_version=80, generation=2, hand_over=TO_1)
+        environment.links.put(asked)  # both before the operator reconciles the link
+        await edit(environment, pod=1, hand_over=None)
+        assert environment.writer.written == [("alice", "Bound"), ("alice", "HandedOver: Committed")]
+        assert results(environment.hand_over_metrics) == {"Committed": 1}
+        assert timed(environment.hand_over_metrics) == 1
+        assert not len(environment.hand_overs)
+
+
+async def test_move_to_the_pod_of_a_cancelled_hand_over_is_none() -> None:
+    environment = environment_of(0, 1)
+    environment.links.put(link(30, pod=0))
+    async with running_route(environment):
+        bound = user(environment)
+    standby = environment_of(0, 1)
+    for version, fields in enumerate(({"hand_over": TO_1}, {"hand_over": None}, {"pod": 1}), start=80):
+        bound = msgspec.structs.replace(bound, resource_version=version, generation=version, **fields)
+        standby.links.put(bound)
+    async with running_route(standby):
+        assert standby.writer.written == [("alice", "Moved")]
+
+
 async def test_present_pod_written_by_a_client_cancels_the_hand_over() -> None:
     environment = environment_of(0, 1)
     environment.links.put(link(30, pod=0))

@@ -24,6 +24,9 @@ class HandOvers:
     A time-out counts from when this process first saw the hand-over, because the clocks of clients may be wrong. After
     a restart it begins again. Links that are not handed over have no entry and no timer.
 
+    A pod may commit a hand-over before the link is reconciled for the first time. The entry of such a link stays until
+    its status names the new pod, as it is the only trace of the hand-over.
+
     Args:
         monotonic: returns monotonic seconds.
     """
@@ -52,18 +55,20 @@ class HandOvers:
         """
         if link.hand_over is None or route is None or (settings := route.route.spec.hand_over) is None:
             return False
-        now, started = self._monotonic(), self._started.get(link.key)
-        if started is None or started.hand_over != link.hand_over:
-            started = self._started[link.key] = _Started(link.hand_over, now)
-        seconds_left = started.since + settings.timeout_seconds - now
+        seconds_left = self._start(link.key, link.hand_over).since + settings.timeout_seconds - self._monotonic()
         if seconds_left > 0:
             self._deadlines.set(link.key, seconds_left)
         return seconds_left <= 0
 
     def link_changed(self, old: Link | None, new: Link | None) -> None:
-        """Forgets the hand-over of a deleted link. It is a listener of the cache of links."""
-        if new is None and old is not None:
-            self.forget(old.key)
+        """Notes the hand-over of a link, until the link names the pod of its status again or is deleted.
+
+        It is a listener of the cache of links.
+        """
+        if new is not None and new.hand_over is not None:
+            self._start(new.key, new.hand_over)
+        elif self._started and (link := new or old) is not None and (new is None or new.pod == new.status_pod):
+            self.forget(link.key)
 
     def find(self, key: LinkKey) -> HandOver | None:
         """Returns the last hand-over of a link that was seen; None if there was none."""
@@ -79,6 +84,13 @@ class HandOvers:
         """Forgets the hand-over of a link."""
         if self._started.pop(key, None) is not None:
             self._deadlines.cancel(key)
+
+    def _start(self, key: LinkKey, hand_over: HandOver) -> _Started:
+        """Returns the entry of a link's present hand-over."""
+        started = self._started.get(key)
+        if started is None or started.hand_over != hand_over:
+            started = self._started[key] = _Started(hand_over, self._monotonic())
+        return started
 
     def _expire(self, key: LinkKey) -> None:
         self._listener(key)

@@ -252,6 +252,7 @@ class LinkReconciler:
     async def _update_status(self, view: LinkView, status: LinkStatus, first: type[Plan]) -> None:
         link = view.link
         outcome = None if link.status is None else self._find_outcome(link)
+        seconds = None if outcome is None else self._hand_overs.seconds(link.key)
         cause = self._causes.get(link.key) or move_cause(view, is_handed_over=outcome is not None)
         reason = None if cause is not None or link.status is None else self._slot_moves.reason(link, view.route)
         self._writing[link.key] = status
@@ -264,7 +265,7 @@ class LinkReconciler:
         if reason is not None:
             self._slot_moves.forget(link.key)
         if outcome is not None:
-            self._hand_over_metrics.record(outcome.result, self._hand_overs.seconds(link.key))
+            self._hand_over_metrics.record(outcome.result, seconds)
         elif link.status is not None and first is UpdateStatus and is_cancelled(link):
             self._hand_over_metrics.record(HandOverResult.CANCELLED)
         log.debug("acknowledged", link=link.name, namespace=link.route.namespace, phase=status.phase)
