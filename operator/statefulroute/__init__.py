@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         SlotChanged,
     )
     from statefulroute.driver.hand_over_configuration import HandOverConfiguration, TLSFiles
-    from statefulroute.driver.leaving_user import LeavingUser
+    from statefulroute.driver.leaving_user import LeavingSlot, LeavingUser
     from statefulroute.driver.metrics import DriverMetrics
     from statefulroute.driver.parts import Configuration, ServerInformation, ServerParts
     from statefulroute.driver.server import ServerDriver
@@ -54,6 +54,10 @@ if TYPE_CHECKING:
         LeaveReason,
         Reconnected,
         ServerEvent,
+        SlotArrived,
+        SlotLeaving,
+        SlotLeft,
+        SlotStaying,
         UserArrived,
         UserLeaving,
         UserLeft,
@@ -84,6 +88,7 @@ __all__ = [
     "InternalError",
     "InvalidParameterError",
     "LeaveReason",
+    "LeavingSlot",
     "LeavingUser",
     "LinkChanged",
     "LinkLimitReachedError",
@@ -103,7 +108,11 @@ __all__ = [
     "ServerParts",
     "ServiceNotFoundError",
     "ServiceState",
+    "SlotArrived",
     "SlotChanged",
+    "SlotLeaving",
+    "SlotLeft",
+    "SlotStaying",
     "StateTooLargeError",
     "StatefulRouteError",
     "TLSFiles",
@@ -132,7 +141,7 @@ _NAMES_BY_MODULE = {
         "SlotChanged",
     ),
     "statefulroute.driver.hand_over_configuration": ("HandOverConfiguration", "TLSFiles"),
-    "statefulroute.driver.leaving_user": ("LeavingUser",),
+    "statefulroute.driver.leaving_user": ("LeavingSlot", "LeavingUser"),
     "statefulroute.driver.metrics": ("DriverMetrics",),
     "statefulroute.driver.parts": ("Configuration", "ServerInformation", "ServerParts"),
     "statefulroute.driver.server": ("ServerDriver",),
@@ -143,6 +152,10 @@ _NAMES_BY_MODULE = {
         "LeaveReason",
         "Reconnected",
         "ServerEvent",
+        "SlotArrived",
+        "SlotLeaving",
+        "SlotLeft",
+        "SlotStaying",
         "UserArrived",
         "UserLeaving",
         "UserLeft",

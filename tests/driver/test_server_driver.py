@@ -61,6 +61,7 @@ ADDED = {
     "listen",
     "is_cut_off",
     "on_leaving",
+    "on_slot_leaving",
     "on_arriving",
 }
 

@@ -17,7 +17,7 @@ from statefulroute.cluster.errors import APIError, ClusterError, ConflictError, 
 from statefulroute.cluster.writes import hand_over_patch, pod_patch, spec_patch
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.errors import InvalidParameterError, LinkLimitReachedError
-from statefulroute.domain.keys import RouteKey, link_name
+from statefulroute.domain.keys import RouteKey, UidOrSlot, bound_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Binding, Delete, Put
 from statefulroute.domain.times import format_rfc3339
@@ -121,8 +121,10 @@ class LinkRequests:
             self._links.observe(link)
         return link
 
-    async def try_write(self, route: str, uid: str, link: Link | None, write: Put | Delete) -> ClusterError | None:
-        """Writes a link.
+    async def try_write(
+        self, route: str, bound: UidOrSlot, link: Link | None, write: Put | Delete
+    ) -> ClusterError | None:
+        """Writes the link of a uid or of a slot.
 
         Returns:
             None on success, or an error after which a retry may succeed. After an UnreachableError, the write may have
@@ -136,10 +138,10 @@ class LinkRequests:
         """
         try:
             if self._links is None:
-                await self._write(route, uid, link, write)
+                await self._write(route, bound, link, write)
             else:
-                with self._links.requesting(route, link_name(route, uid)):
-                    await self._write(route, uid, link, write)
+                with self._links.requesting(route, bound_link_name(route, bound)):
+                    await self._write(route, bound, link, write)
         except ConflictError as error:
             return error  # another client was faster
         except NotFoundError as error:
@@ -158,8 +160,8 @@ class LinkRequests:
             return error
         return None
 
-    async def _write(self, route: str, uid: str, link: Link | None, write: Put | Delete) -> None:
-        name = link_name(route, uid)
+    async def _write(self, route: str, bound: UidOrSlot, link: Link | None, write: Put | Delete) -> None:
+        name = bound_link_name(route, bound)
         match write:
             case Delete() if link is not None:
                 options = {"preconditions": {"resourceVersion": str(link.resource_version)}}
@@ -173,7 +175,7 @@ class LinkRequests:
                     change["spec"]["namespace"] = None
                 response = await self._client.merge_patch(self._path(name), msgspec.json.encode(change))
             case Put(binding):
-                body = _manifest(self._namespace, route, uid, name, binding)
+                body = _manifest(self._namespace, route, bound, name, binding)
                 response = await self._client.post(self._path(), msgspec.json.encode(body))
             case _:
                 return
@@ -208,11 +210,11 @@ def _spec(link: Link | None, binding: Binding) -> dict[str, Any]:
     }
 
 
-def _manifest(namespace: str, route: str, uid: str, name: str, binding: Binding) -> dict[str, Any]:
+def _manifest(namespace: str, route: str, bound: UidOrSlot, name: str, binding: Binding) -> dict[str, Any]:
     spec = {key: value for key, value in _spec(None, binding).items() if value is not None}
     return {
         "apiVersion": API_VERSION,
         "kind": POD_LINK.kind,
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"routeName": route, "uid": uid} | spec,
+        "spec": {"routeName": route, "uid" if isinstance(bound, str) else "slot": bound} | spec,
     }

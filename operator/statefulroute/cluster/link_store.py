@@ -17,7 +17,7 @@ from statefulroute.cluster.link_requests import (
     LinkSnapshot,
 )
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError
-from statefulroute.domain.keys import PodKey, RouteKey, link_name, slot_link_name
+from statefulroute.domain.keys import PodKey, RouteKey, UidOrSlot, bound_link_name, link_name, slot_link_name
 from statefulroute.domain.leaving import CommitResult, commit_hand_over
 from statefulroute.domain.link import HandOver, Link, expire_time
 from statefulroute.domain.link_limiter import LinkLimiter
@@ -242,17 +242,19 @@ class LinkStore:
         """
         return await self._execute(route, uid, renew_link)
 
-    async def commit_hand_over(self, uid: str, link: Link, origin: PodKey, hand_over: HandOver) -> CommitResult:
-        """Binds a user who was handed over to the new pod, if the link still asks for it. Raises as `get` does.
+    async def commit_hand_over(self, link: Link, origin: PodKey, hand_over: HandOver) -> CommitResult:
+        """Binds a user or slot that was handed over to the new pod, if the link still asks for it.
+
+        Raises as `get` does.
 
         Args:
-            uid: the uid of the user.
             link: the last known version of the link; if it is the present one, this is one request.
             origin: the old pod.
             hand_over: the hand-over that the old pod has carried out.
         """
         rule = partial(commit_hand_over, origin=origin, hand_over=hand_over)
-        return await self._execute(link.route.name, uid, rule, LinkSnapshot(link, is_fresh=False))
+        async with self._deadline() as timeout:
+            return await self._attempt(link.route.name, link.bound, rule, LinkSnapshot(link, is_fresh=False), timeout)
 
     async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, PodKey]:
         """Returns the pod of a uid in each of the given routes in which it is bound. Raises as `get` does."""
@@ -314,7 +316,7 @@ class LinkStore:
     async def _attempt(
         self,
         route: str,
-        uid: str,
+        bound: UidOrSlot,
         rule: Callable[[Link | None, TimeInterval], Step[ResultT]],
         snapshot: LinkSnapshot,
         timeout: asyncio.Timeout,  # noqa: ASYNC109 - that of the whole operation, which may have several parts
@@ -323,7 +325,7 @@ class LinkStore:
 
         It retries until the deadline while the API server is unreachable.
         """
-        name = link_name(route, uid)
+        name = bound_link_name(route, bound)
         refusal: ClusterError | None = None
         uncertain_step: Step[ResultT] | None = None
         before_uncertain: Link | None = None
@@ -339,7 +341,7 @@ class LinkStore:
                 attempt += 1
                 # A write to a link that is being deleted would be lost with it.
                 if not (snapshot.link and snapshot.link.is_deleting):
-                    refusal = await self._try_write(route, uid, snapshot.link, step.write)
+                    refusal = await self._try_write(route, bound, snapshot.link, step.write)
                     if refusal is None:
                         self._observe_write(snapshot.link, step.write)
                         return step.result
@@ -356,12 +358,14 @@ class LinkStore:
             raise refusal
         raise ContendedError(f"other clients changed the link {name!r} {_MAX_ATTEMPTS} times in a row: try again")
 
-    async def _try_write(self, route: str, uid: str, link: Link | None, write: Put | Delete) -> ClusterError | None:
+    async def _try_write(
+        self, route: str, bound: UidOrSlot, link: Link | None, write: Put | Delete
+    ) -> ClusterError | None:
         """Writes a link as `LinkRequests.try_write` does, unless it is a new one above the limit."""
         if link is not None or self._limiter is None:
-            return await self._requests.try_write(route, uid, link, write)
+            return await self._requests.try_write(route, bound, link, write)
         with self._limiter.creating(RouteKey(self._namespace, route)):
-            return await self._requests.try_write(route, uid, link, write)
+            return await self._requests.try_write(route, bound, link, write)
 
     def _observe_write(self, before: Link | None, write: Put | Delete | None) -> None:
         if self._on_write is not None and write is not None:

@@ -15,6 +15,10 @@ PodKey = int | str
 """The key of a pod within its route: its index if the workload's pods have indexes, otherwise its name."""
 
 
+UidOrSlot = str | int
+"""What a link binds: the uid of a user, or the number of a slot."""
+
+
 class RouteKey(NamedTuple):
     """The key of a StatefulRoute. Caches of links use it as the partition."""
 
@@ -65,6 +69,11 @@ def link_name(route_name: str, uid: str) -> str:
 def slot_link_name(route_name: str, slot: int) -> str:
     """Returns the name of the PodLink of a slot: `<route>.x-slot-<slot>`. No uid has a link of this name."""
     return f"{route_name}.{SLOT_PREFIX}{slot}"
+
+
+def bound_link_name(route_name: str, bound: UidOrSlot) -> str:
+    """Returns the name of the PodLink of a uid or of a slot."""
+    return link_name(route_name, bound) if isinstance(bound, str) else slot_link_name(route_name, bound)
 
 
 def is_slot_link_name(name: str) -> bool:

@@ -9,6 +9,7 @@ from statefulroute.domain.keys import (
     LinkKey,
     PodKey,
     RouteKey,
+    UidOrSlot,
     is_slot_link_name,
     slot_from_link_name,
     uid_from_link_name,
@@ -131,6 +132,11 @@ class Link(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     def slot(self) -> int | None:
         """The slot that the link binds; None if it binds a uid."""
         return slot_from_link_name(self.name) if self.is_of_slot else None
+
+    @property
+    def bound(self) -> UidOrSlot:
+        """What the link binds: a uid, or the number of a slot."""
+        return slot_from_link_name(self.name) if self.is_of_slot else uid_from_link_name(self.name)
 
     @property
     def assigned_pod(self) -> PodKey | None:

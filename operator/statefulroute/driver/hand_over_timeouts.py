@@ -1,8 +1,10 @@
-"""How long a pod may take to hand over a user, by the routes of its services."""
+"""How long a pod may take to hand over a user or a slot, and the numbers of slots, by the routes of its services."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from time import monotonic
+from typing import NamedTuple
 
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.field_logger import get_logger
@@ -22,8 +24,25 @@ _SHORT_CACHE_SECONDS = 1.0
 RETRY_SECONDS = 2.0
 
 
+class _Settings(NamedTuple):
+    """What the route of a further service says.
+
+    Attributes:
+        timeout: the time-out of hand-overs in seconds; None if it has none.
+        slots: the number of slots; None if it has none.
+        read_at: when it was read.
+    """
+
+    timeout: float | None
+    slots: int | None
+    read_at: float
+
+
+_UNREAD = _Settings(None, None, -math.inf)
+
+
 class HandOverTimeouts:
-    """Returns the time-outs of hand-overs.
+    """Returns the time-outs of hand-overs, and the numbers of slots.
 
     The route of the pod's own service is cached by a watch. Those of further services are read when they are needed.
 
@@ -45,8 +64,8 @@ class HandOverTimeouts:
         self._services = services
         self._own = server.service
         self._on_change = on_change
-        self._read: dict[str, tuple[float | None, float]] = {}
-        """The time-out of each further service, and when it was read."""
+        self._read: dict[str, _Settings] = {}
+        """The settings of each further service."""
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._retries: dict[str, asyncio.TimerHandle] = {}
         """The services whose route could not be read: their users may be waiting for it."""
@@ -57,18 +76,25 @@ class HandOverTimeouts:
         """Returns the time-out in seconds; None if the route has no hand-overs, or until it is read."""
         if service == self._own:
             return _timeout(self._routes.get(service))
-        timeout, read_at = self._read.get(service, (None, -_CACHE_SECONDS))
-        limit = _SHORT_CACHE_SECONDS if timeout is None else _CACHE_SECONDS
-        if monotonic() - read_at > limit and service not in self._reading and self._services is not None:
-            self._reading[service] = asyncio.create_task(self._read_route(service, self._services))
+        timeout = self._read.get(service, _UNREAD).timeout
+        self._refresh(service, _SHORT_CACHE_SECONDS if timeout is None else _CACHE_SECONDS)
         return timeout
+
+    def slots(self, service: str) -> int | None:
+        """Returns the number of slots; None if the route has none, or until it is read."""
+        if service == self._own:
+            route = self._routes.get(service)
+            return None if route is None else route.spec.slots
+        slots = self._read.get(service, _UNREAD).slots
+        self._refresh(service, _SHORT_CACHE_SECONDS if slots is None else _CACHE_SECONDS)
+        return slots
 
     async def read(self, service: str) -> float | None:
         """Returns the time-out in seconds, after the route was read if necessary; None if that is not possible."""
         timeout = self.get(service)
         if timeout is None and (reading := self._reading.get(service)) is not None:
             await asyncio.wait({reading})
-            timeout = self._read.get(service, (None, 0.0))[0]
+            timeout = self._read.get(service, _UNREAD).timeout
         return timeout
 
     def close(self) -> None:
@@ -84,9 +110,17 @@ class HandOverTimeouts:
             self._own_timeout = timeout
             self._on_change(self._own)
 
+    def _refresh(self, service: str, max_age_seconds: float) -> None:
+        """Reads the route of a further service if that was longer ago, and is not in progress."""
+        if service in self._reading or self._services is None:
+            return
+        if monotonic() - self._read.get(service, _UNREAD).read_at > max_age_seconds:
+            self._reading[service] = asyncio.create_task(self._read_route(service, self._services))
+
     async def _read_route(self, service: str, services: ServiceReader) -> None:
         try:
-            timeout = _timeout(await services.route(service))
+            route = await services.route(service)
+            settings = _Settings(_timeout(route), None if route is None else route.spec.slots, monotonic())
         except (StatefulRouteError, ClusterError, ValueError) as error:
             log.warning("cannot read the time-out of hand-overs", service=service, error=str(error))
             if (earlier := self._retries.get(service)) is not None:
@@ -95,7 +129,7 @@ class HandOverTimeouts:
             return
         finally:
             del self._reading[service]
-        self._read[service] = timeout, monotonic()
+        self._read[service] = settings
         self._on_change(service)
 
 

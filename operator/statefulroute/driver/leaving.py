@@ -1,4 +1,4 @@
-"""Adds to the events of a pod's users that they are about to leave: the pod is closing, or hands them over."""
+"""Adds to the events of a pod's users and slots that they are about to leave: the pod closes, or hands them over."""
 
 import asyncio
 from collections.abc import Sequence
@@ -7,12 +7,27 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from statefulroute.cluster.clock import IntervalClock, utc_interval
+from statefulroute.domain.keys import UidOrSlot
 from statefulroute.domain.leaving import hand_over_from
 from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.service import pod_key
 from statefulroute.driver.hand_over_timeouts import HandOverTimeouts
 from statefulroute.driver.parts import ServerParts, Users
-from statefulroute.driver.user_events import ServerChange, UserArrived, UserChange, UserLeaving, UserLeft, UserStaying
+from statefulroute.driver.user_events import (
+    ServerChange,
+    SlotArrived,
+    SlotChange,
+    SlotLeft,
+    UserArrived,
+    UserChange,
+    UserLeft,
+    key_of,
+    leaving,
+    staying,
+)
+
+_ARRIVED = UserArrived | SlotArrived
+_LEFT = UserLeft | SlotLeft
 
 
 class Publish(Protocol):
@@ -24,27 +39,37 @@ class Publish(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Departure:
-    """A user whom the pod has to hand over to another pod.
+    """A user or a slot that the pod has to hand over to another pod.
 
     Attributes:
         service: the service.
-        uid: the user.
+        bound: the uid of the user, or the number of the slot.
         hand_over: what the link asks for.
-        deadline: until when the pod keeps the user, by the time of day.
+        deadline: until when the pod keeps the user or slot, by the time of day.
         ends_at: the same by the clock of the event loop.
-        has_left: whether the user is no longer at the pod.
+        has_left: whether the user or slot is no longer at the pod.
         is_withdrawn: whether the link no longer asks for this hand-over.
-        is_sent: whether the new pod may have the state of the user.
+        sent_uid: a user whose state the new pod may have; None if it has none.
     """
 
     service: str
-    uid: str
+    bound: UidOrSlot
     hand_over: HandOver
     deadline: datetime
     ends_at: float
     has_left: bool = False
     is_withdrawn: bool = False
-    is_sent: bool = False
+    sent_uid: str | None = None
+
+    @property
+    def key(self) -> tuple[str, UidOrSlot]:
+        """The service, and the uid or the slot."""
+        return self.service, self.bound
+
+    @property
+    def fields(self) -> dict[str, UidOrSlot]:
+        """The uid or the slot, as a log field."""
+        return {"uid" if isinstance(self.bound, str) else "slot": self.bound}
 
     @property
     def has_ended(self) -> bool:
@@ -56,14 +81,14 @@ class DepartureListener(Protocol):
     """Learns of hand-overs. It must not raise."""
 
     def begin(self, departure: Departure) -> None:
-        """Learns that the pod has to hand a user over."""
+        """Learns that the pod has to hand a user or a slot over."""
 
     def end(self, departure: Departure) -> None:
         """Learns that a hand-over has ended; the departure says how."""
 
 
 class LeavingUsers:
-    """The events of the users of a pod, with those of its closing and of hand-overs.
+    """The events of the users and slots of a pod, with those of its closing and of hand-overs.
 
     Args:
         parts: the parts of the driver. The status of the route of the pod's own service says whether it is closing.
@@ -72,7 +97,7 @@ class LeavingUsers:
         clock: the time of day by both clocks.
 
     Attributes:
-        departures: the users to hand over, by service and uid.
+        departures: the users and slots to hand over, by service, and by uid or slot.
         timeouts: how long the pods may take for it.
     """
 
@@ -83,7 +108,7 @@ class LeavingUsers:
         self._publish = publish
         self._clock = clock
         self._listener: DepartureListener | None = None
-        self.departures: dict[tuple[str, str], Departure] = {}
+        self.departures: dict[tuple[str, UidOrSlot], Departure] = {}
         self.timeouts = HandOverTimeouts(parts.routes, parts.services, parts.server, self._find_departures)
         self._deadline: datetime | None = None
         """Until when the closing pod keeps its users; None if it is not closing."""
@@ -109,16 +134,16 @@ class LeavingUsers:
         events: list[ServerChange] = []
         for event in self._users.present():
             events += self._with_leaving(event)
-            if isinstance(event, UserArrived) and (departure := self.departures.get((event.service, event.uid))):
+            if isinstance(event, _ARRIVED) and (departure := self.departures.get(key_of(event))):
                 events.append(_leaving(departure))
         return events
 
     def _with_leaving(self, event: ServerChange) -> list[ServerChange]:
-        """Returns an event; of a user that arrives at a closing pod also that the user leaves."""
-        if isinstance(event, UserLeft):
-            self._end((event.service, event.uid), has_left=True)
-        if isinstance(event, UserArrived) and self._deadline is not None:
-            return [event, UserLeaving(event.service, event.uid, None, self._deadline)]
+        """Returns an event; of an arrival at a closing pod also that the user or slot leaves."""
+        if isinstance(event, _LEFT):
+            self._end(key_of(event), has_left=True)
+        if isinstance(event, _ARRIVED) and self._deadline is not None:
+            return [event, leaving(*key_of(event), None, self._deadline)]
         return [event]
 
     # Hand-overs.
@@ -130,20 +155,20 @@ class LeavingUsers:
     def _find_departures(self, service: str) -> None:
         """Finds the hand-overs of a service that the pod does not know yet, or which its route no longer allows."""
         for link in self._users.links(service):
-            if link.hand_over is not None or (service, link.uid) in self.departures:
+            if link.hand_over is not None or (service, link.bound) in self.departures:
                 self._update_departure(link, hand_over_from(link, self._server.pod))
 
     def _update_departure(self, link: Link | None, hand_over: HandOver | None) -> None:
-        if link is None or (uid := link.uid) is None:
+        if link is None:
             return
-        service = link.route.name
-        key = service, uid
+        service, bound = link.route.name, link.bound
+        key = service, bound
         timeout = None if hand_over is None else self.timeouts.get(service)
         present = self.departures.get(key)
         if hand_over is None or timeout is None:  # the operator moves the users of a route without hand-overs at once
             if present is not None:
                 self._end(key, has_left=False)
-                self._publish([self._change(service, uid)])
+                self._publish([self._change(service, bound)])
             return
         if present is not None and present.hand_over == hand_over:
             return
@@ -151,12 +176,12 @@ class LeavingUsers:
             self._end(key, has_left=False)
         deadline = self._clock().earliest + timedelta(seconds=timeout)
         ends_at = asyncio.get_running_loop().time() + timeout
-        departure = self.departures[key] = Departure(service, uid, hand_over, deadline, ends_at)
+        departure = self.departures[key] = Departure(service, bound, hand_over, deadline, ends_at)
         self._publish([_leaving(departure)])
         if self._listener is not None:
             self._listener.begin(departure)
 
-    def _end(self, key: tuple[str, str], *, has_left: bool) -> None:
+    def _end(self, key: tuple[str, UidOrSlot], *, has_left: bool) -> None:
         departure = self.departures.pop(key, None)
         if departure is not None:
             departure.has_left, departure.is_withdrawn = has_left, not has_left
@@ -169,17 +194,17 @@ class LeavingUsers:
         deadline = self._read_deadline()
         if deadline != self._deadline:
             self._deadline = deadline
-            self._publish([self._change(service, uid) for service, uid in self._uids()], is_state=True)
+            self._publish([self._change(*key) for key in self._keys()], is_state=True)
 
-    def _change(self, service: str, uid: str) -> UserChange:
-        """Returns the event of a user whom the pod does not hand over."""
+    def _change(self, service: str, bound: UidOrSlot) -> UserChange | SlotChange:
+        """Returns the event of a user or a slot that the pod does not hand over."""
         if self._deadline is None:
-            return UserStaying(service, uid)
-        return UserLeaving(service, uid, None, self._deadline)
+            return staying(service, bound)
+        return leaving(service, bound, None, self._deadline)
 
-    def _uids(self) -> list[tuple[str, str]]:
-        """Returns the users whom the pod does not hand over."""
-        keys = [(service, uid) for service in self._users.services for uid in self._users.uids(service)]
+    def _keys(self) -> list[tuple[str, UidOrSlot]]:
+        """Returns the users and slots that the pod does not hand over."""
+        keys = [(service, link.bound) for service in self._users.services for link in self._users.links(service)]
         return [key for key in keys if key not in self.departures]
 
     def _read_deadline(self) -> datetime | None:
@@ -192,5 +217,5 @@ class LeavingUsers:
         return None if pod.closing is None else pod.closing.deadline
 
 
-def _leaving(departure: Departure) -> UserLeaving:
-    return UserLeaving(departure.service, departure.uid, departure.hand_over.pod, departure.deadline)
+def _leaving(departure: Departure) -> UserChange | SlotChange:
+    return leaving(*departure.key, departure.hand_over.pod, departure.deadline)

@@ -1,4 +1,4 @@
-"""A user whom a pod hands over, and the transfer of the user's state to the new pod."""
+"""A user or a slot that a pod hands over, and the transfer of the states of users to the new pod."""
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
@@ -7,12 +7,16 @@ from datetime import datetime
 
 from statefulroute.domain.errors import HandOverError, InvalidParameterError, StateTooLargeError
 from statefulroute.domain.keys import PodKey
+from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.domain.validation import validate_uid
 from statefulroute.driver.leaving import Departure
 from statefulroute.driver.operations import Operations
 from statefulroute.driver.parts import StateTransfer
 
 #: The state of a user: bytes, or parts of them.
 State = bytes | bytearray | memoryview | AsyncIterable[bytes]
+
+_NOT_CONFIGURED = "the state was not sent: Configuration.hand_over must be set in both pods"
 
 #: The size of the parts of bytes.
 _PART_BYTES = 64 * 2**10
@@ -53,8 +57,57 @@ class LeavingUser:
             InvalidParameterError: the data is of another type.
         """
         if self._send is None:
-            raise HandOverError("the state was not sent: Configuration.hand_over must be set in both pods")
+            raise HandOverError(_NOT_CONFIGURED)
         await self._send(data)
+
+
+@dataclass(frozen=True, slots=True)
+class LeavingSlot:
+    """A slot that the pod hands over to another one, with all its users that have no link of their own.
+
+    Attributes:
+        service: the service.
+        slot: the number of the slot.
+        to: the new pod: its index in a StatefulSet, otherwise its name.
+        deadline: when the operator moves the slot to the new pod, whether the hand-over is done or not.
+    """
+
+    service: str
+    slot: int
+    to: PodKey
+    deadline: datetime
+    _slots: int | None = field(default=None, compare=False, repr=False)
+    _send: Callable[[str, State], Awaitable[None]] | None = field(default=None, compare=False, repr=False)
+
+    def has(self, uid: str) -> bool:
+        """Returns whether a user belongs to the slot, also if a link of its own binds the user to some pod.
+
+        Raises:
+            InvalidParameterError: the uid is invalid.
+        """
+        uid = validate_uid(uid)
+        return self._slots is not None and slot_of(uid, self._slots) == self.slot
+
+    async def send(self, uid: str, data: State) -> None:
+        """Sends the state of one user of the slot to the new pod, and waits until its application has taken it.
+
+        It may be called for any number of users, some of them at a time, and again for the same one: the last state
+        that the new pod has taken counts. The new pod refuses users whom a link of their own binds to another pod.
+
+        Args:
+            uid: the user.
+            data: as for `LeavingUser.send`.
+
+        Raises:
+            StateTooLargeError: as `LeavingUser.send`.
+            HandOverError: as `LeavingUser.send`.
+            InvalidParameterError: the user does not belong to the slot, or the data is of another type.
+        """
+        if not self.has(uid):
+            raise InvalidParameterError("uid", f"must be of a user of the slot {self.slot}")
+        if self._send is None:
+            raise HandOverError(_NOT_CONFIGURED)
+        await self._send(uid, data)
 
 
 class StateSender:
@@ -75,9 +128,9 @@ class StateSender:
         self._max_bytes = max_bytes
         self._count = count
 
-    async def send(self, departure: Departure, data: State) -> None:
-        """Sends a state. Has the errors of `LeavingUser.send`."""
-        service, uid, to = departure.service, departure.uid, departure.hand_over.pod
+    async def send(self, departure: Departure, uid: str, data: State) -> None:
+        """Sends the state of the user, or of one of the slot. Has the errors of `LeavingUser.send`."""
+        service, to = departure.service, departure.hand_over.pod
         with self._operations.run("send_state", service=service, uid=uid, to=to) as outcome:
             if not isinstance(data, bytes | bytearray | memoryview | AsyncIterable):
                 raise InvalidParameterError("data", "must be bytes, or an async iterator of bytes")
@@ -85,7 +138,7 @@ class StateSender:
                 raise HandOverError("the hand-over was withdrawn, or the user has left")
             counted = _Counted(data, self._max_bytes)
             ends_at = max(departure.ends_at, asyncio.get_running_loop().time() + _MIN_SECONDS)
-            departure.is_sent = True  # also if the answer is lost
+            departure.sent_uid = uid  # also if the answer is lost
             try:
                 async with asyncio.timeout_at(ends_at):
                     await self._transfer.send(service, uid, to, counted.parts())
@@ -100,8 +153,9 @@ class StateSender:
                 self._count(counted.size)
 
     async def withdraw(self, departure: Departure) -> None:
-        """Tells the new pod that a user whose state it may have will perhaps not arrive."""
-        await self._transfer.withdraw(departure.service, departure.uid, departure.hand_over.pod)
+        """Tells the new pod that a user whose state it may have, or the user's slot, will perhaps not arrive."""
+        if departure.sent_uid is not None:
+            await self._transfer.withdraw(departure.service, departure.sent_uid, departure.hand_over.pod)
 
 
 class _Counted:

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.field_logger import StandardLogger
-from statefulroute.domain.keys import PodKey
+from statefulroute.domain.keys import PodKey, UidOrSlot
 from statefulroute.domain.leaving import CommitResult
 from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.operations import Attempt
@@ -72,8 +72,8 @@ class Links(Protocol):
     async def remove_if_linked_to(self, route: str, uid: str, pod: PodKey, *, grace_seconds: int | None = None) -> bool:
         """Does the same as `remove` if the link is to the given pod; returns whether it was."""
 
-    async def commit_hand_over(self, uid: str, link: Link, origin: PodKey, hand_over: HandOver) -> CommitResult:
-        """Binds a user who was handed over to the new pod, if the link still asks for it."""
+    async def commit_hand_over(self, link: Link, origin: PodKey, hand_over: HandOver) -> CommitResult:
+        """Binds a user or slot that was handed over to the new pod, if the link still asks for it."""
 
 
 class Routes(Protocol):
@@ -100,7 +100,7 @@ class ServiceReader(Protocol):
 
 
 class Users(Protocol):
-    """The users of the server's own pod; `PodUsers` implements it."""
+    """The users and slots of the server's own pod; `PodUsers` implements it."""
 
     services: tuple[str, ...]
 
@@ -114,8 +114,8 @@ class Users(Protocol):
     def uids(self, service: str) -> list[str]:
         """Returns the users of a service whose own links are to the pod."""
 
-    def get(self, service: str, uid: str) -> Link | None:
-        """Returns the link of a user to the pod, or None."""
+    def get(self, service: str, bound: UidOrSlot) -> Link | None:
+        """Returns the link of a user or of a slot to the pod, or None."""
 
     def present(self) -> list[ServerChange]:
         """Returns the events that lead to the present state."""

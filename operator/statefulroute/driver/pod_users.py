@@ -13,7 +13,7 @@ from statefulroute.cluster.pager import collection_version
 from statefulroute.cluster.reflector import Reflector
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.errors import InvalidParameterError
-from statefulroute.domain.keys import PodKey, RouteKey, link_name
+from statefulroute.domain.keys import PodKey, RouteKey, UidOrSlot, bound_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.route import Route
 from statefulroute.domain.validation import validate_route, validate_strings
@@ -162,12 +162,12 @@ class PodUsers:
         """Returns the users of a service whose own links are to the pod, as `links` does."""
         return [uid for link in self.links(service) if (uid := link.uid) is not None]
 
-    def get(self, service: str, uid: str) -> Link | None:
-        """Returns the link of a user to the pod; None if there is none, or if it has expired."""
+    def get(self, service: str, bound: UidOrSlot) -> Link | None:
+        """Returns the link of a user or of a slot to the pod; None if there is none, or if it has expired."""
         watch = self._watches.get(service)
         if watch is None:
             return None
-        link = watch.reflector.get(RouteKey(self._namespace, service), link_name(service, uid))
+        link = watch.reflector.get(RouteKey(self._namespace, service), bound_link_name(service, bound))
         if link is None or not self._is_held(link) or link.has_expired(self._clock().earliest):
             return None
         return link
@@ -182,7 +182,7 @@ class PodUsers:
             watch.reflector.cache.listen(listener)
 
     def present(self) -> list[ServerChange]:
-        """Returns the events that lead to the present state: an arrival of each user, and a loss of the API server."""
+        """Returns the events that lead to the present state: arrivals of users and slots, and a lost API server."""
         now = self._clock().earliest
         events: list[ServerChange] = []
         for service in self.services:

@@ -1,10 +1,10 @@
-"""Hands over the users of a server driver's pod, and takes those of others."""
+"""Hands over the users and slots of a server driver's pod, and takes those of others."""
 
 import asyncio
 
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.driver.arriving import Arrivals, ArrivingHandler
-from statefulroute.driver.hand_over import HandOvers, LeavingHandler
+from statefulroute.driver.hand_over import HandOvers, LeavingHandler, SlotLeavingHandler
 from statefulroute.driver.hand_over_configuration import HandOverConfiguration
 from statefulroute.driver.lazy_parts import LazyParts
 from statefulroute.driver.leaving import LeavingUsers
@@ -19,7 +19,7 @@ _NOT_CONFIGURED = "must be set: this driver receives no states"
 
 
 class ServerHandOvers(ServerUsers):
-    """Hands users over to other pods, if the driver follows its users and the application has a handler.
+    """Hands users and slots over to other pods, if the driver follows them and the application has handlers.
 
     Args:
         namespace: the pod's namespace.
@@ -43,6 +43,7 @@ class ServerHandOvers(ServerUsers):
         self._metrics = metrics
         self._transfer_configuration = configuration.hand_over
         self._leaving_handler: LeavingHandler | None = None
+        self._slot_leaving_handler: SlotLeavingHandler | None = None
         self._arriving_handler: ArrivingHandler | None = None
         self._hand_overs: HandOvers | None = None
         self._arrivals: Arrivals | None = None
@@ -71,6 +72,28 @@ class ServerHandOvers(ServerUsers):
         self._leaving_handler = handler
         if self._hand_overs is not None:
             self._hand_overs.set_handler(handler)
+        elif self._parts.opened is not None:
+            raise InvalidParameterError("follow_users", NOT_FOLLOWED)
+
+    def on_slot_leaving(self, handler: SlotLeavingHandler | None) -> None:
+        """Calls a function for each slot that the pod is asked to hand over, also for the present ones.
+
+        The function saves the states of the slot's users, for example, or sends them. When it returns, the driver binds
+        the slot to the new pod. Everything else is as for users, by `on_leaving`. That is not called for the users of
+        slots, and this not for users with a link of their own.
+
+        Args:
+            handler: the function, which replaces the one before. None lets the operator move slots at their deadline;
+                calls in progress continue.
+
+        Raises:
+            InvalidParameterError: the driver does not follow its users. Before its start, its log says so.
+            DriverNotOpenError: the driver belongs to another process or event loop.
+        """
+        self._parts.lifetime.check_place()
+        self._slot_leaving_handler = handler
+        if self._hand_overs is not None:
+            self._hand_overs.set_slot_handler(handler)
         elif self._parts.opened is not None:
             raise InvalidParameterError("follow_users", NOT_FOLLOWED)
 
@@ -123,18 +146,21 @@ class ServerHandOvers(ServerUsers):
     def _follow(self, parts: ServerParts) -> None:
         super()._follow(parts)
         if self._leaving is None or parts.users is None:
-            if self._leaving_handler is not None or self._arriving_handler is not None:
+            if any((self._leaving_handler, self._slot_leaving_handler, self._arriving_handler)):
                 self._log.warning("the handlers of hand-overs are never called: follow_users is not set")
             return
         configuration = self._transfer_configuration or HandOverConfiguration()
-        self._hand_overs = self._make_hand_overs(parts, parts.users, configuration)
+        self._hand_overs = self._make_hand_overs(parts, parts.users, self._leaving, configuration)
         self._hand_overs.set_handler(self._leaving_handler)
+        self._hand_overs.set_slot_handler(self._slot_leaving_handler)
         self._leaving.listen(self._hand_overs)
         if parts.transfer is not None:
             self._arrivals = self._make_arrivals(parts, parts.users, self._leaving, configuration)
             self._receive(parts)
 
-    def _make_hand_overs(self, parts: ServerParts, users: Users, configuration: HandOverConfiguration) -> HandOvers:
+    def _make_hand_overs(
+        self, parts: ServerParts, users: Users, leaving: LeavingUsers, configuration: HandOverConfiguration
+    ) -> HandOvers:
         metrics, sender = self._metrics, None
         if parts.transfer is not None:
             count = None if metrics is None else metrics.observe_sent
@@ -144,6 +170,7 @@ class ServerHandOvers(ServerUsers):
             users,
             self._operations,
             sender,
+            slots_of=leaving.timeouts.slots,
             max_concurrent=configuration.max_concurrent,
             observe=None if metrics is None else metrics.observe_hand_over,
         )

@@ -1,23 +1,24 @@
-"""The events of a server driver: users that arrive at its pod and leave it, and the loss of the API server."""
+"""The events of a server driver: users and slots that arrive at its pod and leave it, and losses of the API server."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from statefulroute.domain.keys import PodKey
+from statefulroute.domain.keys import PodKey, UidOrSlot
 from statefulroute.domain.link import Link
 from statefulroute.driver.events import EventsLost
 
 
 class LeaveReason(StrEnum):
-    """Why a user is no longer at a pod."""
+    """Why a user or a slot is no longer at a pod."""
 
     UNBOUND = "Unbound"
     """The link was deleted, or names another pod: `get_linked_pod` returns which."""
     EXPIRED = "Expired"
     """The time of the temporary link was over."""
     MISSED = "Missed"
-    """The driver has missed changes of the link, so the user may have been at another pod. A `UserArrived` follows."""
+    """The driver has missed changes of the link, so the user or slot may have been at another pod. A `UserArrived` or
+    `SlotArrived` follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,66 @@ class UserLeft:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotArrived:
+    """A slot is bound to the pod, with all its users that have no link of their own.
+
+    Attributes:
+        service: the service.
+        slot: the number of the slot.
+        previous: the pod that held the slot before, by the status of the link; None if none did, or if it is unknown.
+    """
+
+    service: str
+    slot: int
+    previous: PodKey | None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLeaving:
+    """The slot will be moved: the pod is closing, or was asked to hand the slot over. Repeated if that changes.
+
+    Attributes:
+        service: the service.
+        slot: the number of the slot.
+        to: the pod to hand the slot over to; None if the pod is closing, and the other pod is not known yet.
+        deadline: until when the pod keeps the slot.
+    """
+
+    service: str
+    slot: int
+    to: PodKey | None
+    deadline: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStaying:
+    """A slot for which there was a `SlotLeaving` stays: the pod is no longer closing, or the hand-over was withdrawn.
+
+    Attributes:
+        service: the service.
+        slot: the number of the slot.
+    """
+
+    service: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotLeft:
+    """A slot is no longer bound to the pod.
+
+    Attributes:
+        service: the service.
+        slot: the number of the slot.
+        reason: why.
+    """
+
+    service: str
+    slot: int
+    reason: LeaveReason
+
+
+@dataclass(frozen=True, slots=True)
 class ArrivalCancelled:
     """A user whose state the pod has taken does not arrive: the hand-over was withdrawn, or is to another pod.
 
@@ -116,11 +177,45 @@ class Reconnected:
 
 
 UserChange = UserArrived | UserLeaving | UserStaying | UserLeft
-ServerChange = UserChange | ArrivalCancelled | CutOff | Reconnected
+SlotChange = SlotArrived | SlotLeaving | SlotStaying | SlotLeft
+ServerChange = UserChange | SlotChange | ArrivalCancelled | CutOff | Reconnected
 ServerEvent = ServerChange | EventsLost
 
 
-def user_changes(old: Link | None, new: Link | None, pod: PodKey, now: datetime) -> list[UserChange]:
+def arrived(service: str, bound: UidOrSlot, previous: PodKey | None) -> UserArrived | SlotArrived:
+    """Returns the event of a user or a slot that has arrived."""
+    if isinstance(bound, str):
+        return UserArrived(service, bound, previous)
+    return SlotArrived(service, bound, previous)
+
+
+def leaving(service: str, bound: UidOrSlot, to: PodKey | None, deadline: datetime) -> UserLeaving | SlotLeaving:
+    """Returns the event of a user or a slot that will be moved."""
+    if isinstance(bound, str):
+        return UserLeaving(service, bound, to, deadline)
+    return SlotLeaving(service, bound, to, deadline)
+
+
+def staying(service: str, bound: UidOrSlot) -> UserStaying | SlotStaying:
+    """Returns the event of a user or a slot that stays."""
+    return UserStaying(service, bound) if isinstance(bound, str) else SlotStaying(service, bound)
+
+
+def left(service: str, bound: UidOrSlot, reason: LeaveReason) -> UserLeft | SlotLeft:
+    """Returns the event of a user or a slot that has left."""
+    return UserLeft(service, bound, reason) if isinstance(bound, str) else SlotLeft(service, bound, reason)
+
+
+def key_of(event: UserChange | SlotChange) -> tuple[str, UidOrSlot]:
+    """Returns the service, and the uid or the slot, that an event is about."""
+    if isinstance(event, UserArrived | UserLeaving | UserStaying | UserLeft):
+        return event.service, event.uid
+    return event.service, event.slot
+
+
+def user_changes(
+    old: Link | None, new: Link | None, pod: PodKey, now: datetime
+) -> list[UserArrived | UserLeft | SlotArrived | SlotLeft]:
     """Returns the changes for a pod between two versions of a link that follow each other in a cache.
 
     Args:
@@ -129,16 +224,13 @@ def user_changes(old: Link | None, new: Link | None, pod: PodKey, now: datetime)
         pod: the pod.
         now: the time, which tells whether the link has expired.
     """
-    link = new or old
-    if link is None or (uid := link.uid) is None:
-        return []
-    changes: list[UserChange] = []
+    changes: list[UserArrived | UserLeft | SlotArrived | SlotLeft] = []
     was_here, is_here = _holds(old, pod), _holds(new, pod)
     has_missed = was_here and is_here and _may_have_been_elsewhere(old, new)
-    if was_here and (has_missed or not is_here):
-        changes.append(UserLeft(link.route.name, uid, _reason(old, now, has_missed=has_missed)))
+    if old is not None and was_here and (has_missed or not is_here):
+        changes.append(left(old.route.name, old.bound, _reason(old, now, has_missed=has_missed)))
     if new is not None and is_here and (has_missed or not was_here):
-        changes.append(UserArrived(link.route.name, uid, None if new.status_pod == pod else new.status_pod))
+        changes.append(arrived(new.route.name, new.bound, None if new.status_pod == pod else new.status_pod))
     return changes
 
 

@@ -6,7 +6,7 @@ that was made before a fork opens its own connections in the child.
 
 from statefulroute.domain.address import Address
 from statefulroute.sync.client import ClientDriver
-from statefulroute.sync.hand_over import ArrivingUser, LeavingUser
+from statefulroute.sync.hand_over import ArrivingUser, LeavingSlot, LeavingUser
 from statefulroute.sync.server import ServerDriver
 
-__all__ = ["Address", "ArrivingUser", "ClientDriver", "LeavingUser", "ServerDriver"]
+__all__ = ["Address", "ArrivingUser", "ClientDriver", "LeavingSlot", "LeavingUser", "ServerDriver"]

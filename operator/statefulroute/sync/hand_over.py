@@ -4,14 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from datetime import datetime
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from statefulroute.domain.errors import HandOverError
 from statefulroute.domain.keys import PodKey
 from statefulroute.driver import arriving, leaving_user
 from statefulroute.sync.loop_thread import loop_thread
 
-U = TypeVar("U", "LeavingUser", "ArrivingUser")
+U = TypeVar("U", "LeavingUser", "LeavingSlot", "ArrivingUser")
+
+#: The state of a user: bytes, or parts of them.
+State = bytes | bytearray | memoryview | Iterable[bytes]
 
 _WITHDRAWN = "the hand-over was withdrawn, or the user has left"
 
@@ -19,7 +23,39 @@ _WITHDRAWN = "the hand-over was withdrawn, or the user has left"
 _MAX_THREADS = 64
 
 
-class LeavingUser:
+class _Leaving:
+    """A hand-over that may end while its handler runs in a thread.
+
+    Attributes:
+        is_withdrawn: whether it has ended.
+    """
+
+    def __init__(self) -> None:
+        self.is_withdrawn = False
+        self._sending: set[asyncio.Task[Any]] = set()
+
+    def withdraw(self) -> None:
+        """Lets the handler know that the hand-over has ended; the driver calls it, in the event loop."""
+        self.is_withdrawn = True
+        for task in self._sending:
+            task.cancel()
+
+    async def _send(self, send: Callable[[leaving_user.State], Awaitable[None]], data: State) -> None:
+        """Sends a state, which is read in a thread if it is an iterator."""
+        if self.is_withdrawn or (task := asyncio.current_task()) is None:
+            raise HandOverError(_WITHDRAWN)
+        self._sending.add(task)
+        try:
+            await send(data if isinstance(data, bytes | bytearray | memoryview) else _in_thread(data))
+        except asyncio.CancelledError:
+            if self.is_withdrawn:
+                raise HandOverError(_WITHDRAWN) from None
+            raise
+        finally:
+            self._sending.discard(task)
+
+
+class LeavingUser(_Leaving):
     """A user whom the pod hands over to another one.
 
     Args:
@@ -35,21 +71,14 @@ class LeavingUser:
     """
 
     def __init__(self, user: leaving_user.LeavingUser) -> None:
+        super().__init__()
         self.service: str = user.service
         self.uid: str = user.uid
         self.to: PodKey = user.to
         self.deadline: datetime = user.deadline
-        self.is_withdrawn = False
         self._user = user
-        self._sending: asyncio.Task[object] | None = None
 
-    def withdraw(self) -> None:
-        """Lets the handler know that the hand-over has ended; the driver calls it, in the event loop."""
-        self.is_withdrawn = True
-        if self._sending is not None:
-            self._sending.cancel()
-
-    def send(self, data: bytes | bytearray | memoryview | Iterable[bytes]) -> None:
+    def send(self, data: State) -> None:
         """Sends the state of the user to the new pod, and waits until its application has taken it.
 
         Args:
@@ -59,20 +88,48 @@ class LeavingUser:
             HandOverError: the hand-over has ended; or as `statefulroute.LeavingUser.send`.
             StateTooLargeError: as there.
         """
-        loop_thread.run(self._send(data if isinstance(data, bytes | bytearray | memoryview) else _in_thread(data)))
+        loop_thread.run(self._send(self._user.send, data))
 
-    async def _send(self, data: leaving_user.State) -> None:
-        if self.is_withdrawn:
-            raise HandOverError(_WITHDRAWN)
-        self._sending = asyncio.current_task()
-        try:
-            await self._user.send(data)
-        except asyncio.CancelledError:
-            if self.is_withdrawn:
-                raise HandOverError(_WITHDRAWN) from None
-            raise
-        finally:
-            self._sending = None
+
+class LeavingSlot(_Leaving):
+    """A slot that the pod hands over to another one, with all its users that have no link of their own.
+
+    Args:
+        slot: the same for the asynchronous driver.
+
+    Attributes:
+        service: the service.
+        slot: the number of the slot.
+        to: the new pod: its index in a StatefulSet, otherwise its name.
+        deadline: when the operator moves the slot to the new pod, whether the hand-over is done or not.
+        is_withdrawn: as for `LeavingUser`.
+    """
+
+    def __init__(self, slot: leaving_user.LeavingSlot) -> None:
+        super().__init__()
+        self.service: str = slot.service
+        self.slot: int = slot.slot
+        self.to: PodKey = slot.to
+        self.deadline: datetime = slot.deadline
+        self._leaving = slot
+
+    def has(self, uid: str) -> bool:
+        """Returns whether a user belongs to the slot, as `statefulroute.LeavingSlot.has` does."""
+        return self._leaving.has(uid)
+
+    def send(self, uid: str, data: State) -> None:
+        """Sends the state of one user of the slot to the new pod, and waits until its application has taken it.
+
+        Args:
+            uid: the user.
+            data: as for `LeavingUser.send`.
+
+        Raises:
+            HandOverError: as `LeavingUser.send`.
+            StateTooLargeError: as `LeavingUser.send`.
+            InvalidParameterError: as `statefulroute.LeavingSlot.send`.
+        """
+        loop_thread.run(self._send(partial(self._leaving.send, uid), data))
 
 
 class ArrivingUser:
@@ -117,6 +174,9 @@ class ArrivingUser:
 #: Prepares the leaving of a user; may block.
 LeavingHandler = Callable[[LeavingUser], None]
 
+#: Prepares the leaving of a slot; may block.
+SlotLeavingHandler = Callable[[LeavingSlot], None]
+
 #: Takes a user from another pod; may block.
 ArrivingHandler = Callable[[ArrivingUser], None]
 
@@ -127,6 +187,16 @@ def leaving_in_threads(handler: LeavingHandler) -> Callable[[leaving_user.Leavin
 
     async def call(user: leaving_user.LeavingUser) -> None:
         await _call(threads, handler, LeavingUser(user))
+
+    return call
+
+
+def slots_leaving_in_threads(handler: SlotLeavingHandler) -> Callable[[leaving_user.LeavingSlot], Awaitable[None]]:
+    """Returns a handler for the asynchronous driver that runs a blocking one in threads of its own."""
+    threads = _threads("leaving-slots")
+
+    async def call(slot: leaving_user.LeavingSlot) -> None:
+        await _call(threads, handler, LeavingSlot(slot))
 
     return call
 

@@ -16,7 +16,14 @@ from statefulroute.driver.parts import Configuration, Logger, ServerInformation
 from statefulroute.driver.tracing import DriverTracing
 from statefulroute.driver.user_events import ServerEvent
 from statefulroute.sync.events import iterate
-from statefulroute.sync.hand_over import ArrivingHandler, LeavingHandler, arriving_in_threads, leaving_in_threads
+from statefulroute.sync.hand_over import (
+    ArrivingHandler,
+    LeavingHandler,
+    SlotLeavingHandler,
+    arriving_in_threads,
+    leaving_in_threads,
+    slots_leaving_in_threads,
+)
 from statefulroute.sync.loop_thread import DriverInLoop
 
 
@@ -154,6 +161,11 @@ class ServerDriver:
         """Calls a function for each user whom the pod is asked to hand over, in a thread for each."""
         called = None if handler is None else leaving_in_threads(handler)
         self._driver.read(lambda driver: driver.on_leaving(called))
+
+    def on_slot_leaving(self, handler: SlotLeavingHandler | None) -> None:
+        """Calls a function for each slot that the pod is asked to hand over, in a thread for each."""
+        called = None if handler is None else slots_leaving_in_threads(handler)
+        self._driver.read(lambda driver: driver.on_slot_leaving(called))
 
     def on_arriving(self, handler: ArrivingHandler | None) -> None:
         """Calls a function for each user whose state another pod sends, in a thread for each."""

@@ -7,7 +7,7 @@ from typing import Any
 from statefulroute.api.annotations import LOAD_STATE, ROUTING_STATE, WAITING_TASKS
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE
 from statefulroute.cluster.link_store import LinkStore
-from statefulroute.domain.keys import link_name, slot_link_name
+from statefulroute.domain.keys import UidOrSlot, bound_link_name, slot_link_name
 from statefulroute.domain.times import format_rfc3339
 from statefulroute.driver.client import ClientDriver
 from statefulroute.driver.metrics import DriverMetrics
@@ -118,24 +118,24 @@ class InMemoryCluster:
         self._deadlines[service, pod] = deadline
         self._written(self._pods)
 
-    def hand_over(self, service: str, uid: str, pod: int) -> None:
-        """Asks the pod of a user to hand the user over to another pod. No time is over before `end_hand_over`.
+    def hand_over(self, service: str, bound: UidOrSlot, pod: int) -> None:
+        """Asks the pod of a user or a slot to hand it over to another pod. No time is over before `end_hand_over`.
 
         Args:
             service: the service.
-            uid: the user.
+            bound: the uid of the user, or the number of the slot.
             pod: the index of the new pod.
         """
         asked = {"podIndex": pod, "startTime": format_rfc3339(datetime.now(UTC))}
-        self._client.update(self._links, link_name(service, uid), {"spec": {"handOver": asked}})
+        self._client.update(self._links, bound_link_name(service, bound), {"spec": {"handOver": asked}})
 
-    def withdraw_hand_over(self, service: str, uid: str) -> None:
-        """Lets the user stay at the present pod."""
-        self._client.update(self._links, link_name(service, uid), {"spec": {"handOver": None}})
+    def withdraw_hand_over(self, service: str, bound: UidOrSlot) -> None:
+        """Lets the user or slot stay at the present pod."""
+        self._client.update(self._links, bound_link_name(service, bound), {"spec": {"handOver": None}})
 
-    def end_hand_over(self, service: str, uid: str) -> None:
-        """Moves the user, as the operator does at the time-out."""
-        name = link_name(service, uid)
+    def end_hand_over(self, service: str, bound: UidOrSlot) -> None:
+        """Moves the user or slot, as the operator does at the time-out."""
+        name = bound_link_name(service, bound)
         link = next(item for item in self._client.objects(self._links) if item["metadata"]["name"] == name)
         pod = link["spec"]["handOver"]["podIndex"]
         self._client.update(self._links, name, {"spec": {"podIndex": pod, "handOver": None}})

@@ -4,11 +4,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from statefulroute import LeaveReason, UserArrived, UserLeft
+from statefulroute import LeaveReason, SlotArrived, SlotLeft, UserArrived, UserLeft
 from statefulroute.api.vocabulary import LinkPhase, LinkReason
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link, LinkStatus
-from statefulroute.driver.user_events import UserChange, user_changes
+from statefulroute.driver.user_events import ServerChange, user_changes
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -21,19 +21,30 @@ def link(pod: int | None, **fields: object) -> Link:
     return Link(**{**values, "pod": pod, **fields})  # type: ignore[arg-type]
 
 
+def slot(pod: int | None, **fields: object) -> Link:
+    return link(pod, name="game.x-slot-7", **fields)
+
+
 def bound_to(pod: int) -> LinkStatus:
     return LinkStatus(LinkPhase.BOUND, LinkReason.UNKNOWN, "", pod)
 
 
 HERE = link(0, creation_timestamp=100, generation=3)
 
-CASES: dict[str, tuple[Link | None, Link | None, list[UserChange]]] = {
+CASES: dict[str, tuple[Link | None, Link | None, list[ServerChange]]] = {
     "none": (None, None, []),
     "new": (None, HERE, [ARRIVED]),
     "new here, by its status": (None, link(0, status=bound_to(0)), [ARRIVED]),
     "moved here": (None, link(0, status=bound_to(1)), [ARRIVED_FROM_1]),
     "of another pod": (None, link(1), []),
-    "of a slot": (link(1, name="game.x-slot-7"), link(0, name="game.x-slot-7"), []),
+    "slot moved here": (slot(1), slot(0, status=bound_to(1)), [SlotArrived("game", 7, 1)]),
+    "slot moved away": (slot(0), slot(1), [SlotLeft("game", 7, LeaveReason.UNBOUND)]),
+    "slot moved away and back, unseen": (
+        slot(0),
+        slot(0, generation=3),
+        [SlotLeft("game", 7, LeaveReason.MISSED), SlotArrived("game", 7, None)],
+    ),
+    "slot of another pod": (slot(1), None, []),
     "invalid": (None, link(0, violation="no such name"), []),
     "becomes valid": (link(0, violation="no such name"), link(0), [ARRIVED]),
     "gone": (HERE, None, [LEFT[LeaveReason.UNBOUND]]),

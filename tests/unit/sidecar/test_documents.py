@@ -25,7 +25,7 @@ PAGE = (ROOT / "docs/sidecar.md").read_text(encoding="utf-8")
 OPERATION = re.compile(r"`((?:GET|PUT|POST|DELETE) /[^`]+)`")
 
 #: What the handlers of hand-overs get, and what they do with it.
-HANDED = ["`LeavingUser.send`", "`ArrivingUser.read`"]
+HANDED = ["`LeavingUser.send`", "`LeavingSlot.send`", "`ArrivingUser.read`"]
 
 
 def table(page: str, heading: str) -> list[list[str]]:
