@@ -122,7 +122,7 @@ image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/r
 		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg CREATED=$(shell git log -1 --format=%cI)
 
 .PHONY: screenshots
-screenshots: setup ## Take the screenshots of docs/console.md (about three minutes; needs Chromium)
+screenshots: setup ## Take the screenshots of docs/reference/console.md (about three minutes; needs Chromium)
 	@$(BIN)/localcluster build
 	@$(BIN)/python tests/console/screenshots.py docs/images
 

@@ -3,7 +3,7 @@
     python benchmarks/scale.py [--sizes 10000 100000 1000000] [--pods 10] [--measured benchmarks/results]
 
 The operator, the resolver and their state are real and run in this machine's memory; the API server is simulated,
-without connections (docs/scale.md lists the assumptions). If `--measured` contains the results of `restart`, `memory`,
+without connections (docs/explanation/scale.md). If `--measured` contains the results of `restart`, `memory`,
 `growth` and `apiserver` at one of the sizes, the simulated figures are compared with them.
 """
 

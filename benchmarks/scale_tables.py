@@ -1,4 +1,4 @@
-"""Updates the tables of docs/scale.md from the results in benchmarks/results.
+"""Updates the tables of docs/explanation/scale.md from the results in benchmarks/results.
 
 python benchmarks/scale_tables.py [--check]
 """
@@ -25,7 +25,7 @@ from measuring.comparison import SavedResults, compare, load_results
 from measuring.rounds import format_number, spreads
 
 RESULTS = Path(__file__).parent / "results"
-DOCUMENT = Path(__file__).parents[1] / "docs" / "scale.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "explanation" / "scale.md"
 _MIB = 2**20
 _TEMPORARY = (100_000, 1_000_000)
 _ASSUMPTIONS = {
@@ -174,7 +174,7 @@ def main() -> None:
     if not options.check:
         DOCUMENT.write_text(after)
     elif after != before:
-        sys.exit("docs/scale.md is out of date: run `make generate`")
+        sys.exit("docs/explanation/scale.md is out of date: run `make generate`")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ _PAGE = "README.md"
 
 _HEAD = """# Benchmark results
 
-The results of one run of each benchmark; [performance.md](../performance.md) describes what they measure and how.
+The results of one run of each benchmark.
+[performance.md](../explanation/performance.md) describes what they measure and how.
 Each row is a goal; each mark in a plot is a round. This page is generated from the JSON files in `benchmarks/results`.
 """
 

@@ -34,7 +34,8 @@ def test_base_contains_all_objects_of_the_chart_and_no_metadata_of_helm(helm4: H
 
 
 def test_overlay_in_docs_install_sets_the_image_and_adds_an_option(admin: Kubectl, root: Path, tmp_path: Path) -> None:
-    block = (root / "docs/install.md").read_text().partition("    kind: Kustomization\n")[2].partition("\n\n")[0]
+    page = (root / "docs/reference/install.md").read_text()
+    block = page.partition("    kind: Kustomization\n")[2].partition("\n\n")[0]
     overlay = tmp_path / "overlays/mine"
     overlay.mkdir(parents=True)
     (overlay / "kustomization.yaml").write_text(textwrap.dedent(block))

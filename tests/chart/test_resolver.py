@@ -156,7 +156,7 @@ def test_token_reviews_need_a_separate_cluster_role(helm4: Helm) -> None:
 def test_documented_release_with_only_a_resolver_needs_no_operator_and_no_cluster_wide_objects(
     helm4: Helm, root: Path
 ) -> None:
-    page = (root / "docs/resolver.md").read_text(encoding="utf-8")
+    page = (root / "docs/reference/resolver.md").read_text(encoding="utf-8")
     command = page.partition("    helm install game charts/statefulroute ")[2].partition("\n\n")[0].replace("\\\n", "")
     items = documents(helm4.run("template", "game", str(CHART), *shlex.split(command)).expect_success().stdout)
     keys = {(item["kind"], item["metadata"]["name"]) for item in items}

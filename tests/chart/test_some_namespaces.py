@@ -34,7 +34,7 @@ def games(admin: Kubectl, independent_client: IndependentClient) -> Iterator[lis
 
 @pytest.fixture
 def shared(admin: Kubectl) -> Iterator[None]:
-    """The cluster-wide objects, installed by an administrator as docs/install.md describes."""
+    """The cluster-wide objects, installed by an administrator as docs/reference/install.md describes."""
     files = ("--filename", str(ROOT / "crds"), "--filename", str(ROOT / "deploy/admission"))
     admin.run("apply", "--server-side", *files).expect_success()
     admin.run("wait", "--for=condition=Established", "--timeout=60s", *files[:2]).expect_success()

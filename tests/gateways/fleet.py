@@ -25,7 +25,7 @@ EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX, NGINX, HAPROXY, TRAEFIK = GATEWAYS 
 #: An Envoy that closes each WebSocket and stream after two seconds.
 LIMITED = "Envoy by ext_authz, with a maximal duration of streams"
 
-#: Gateways that wait for a resolver with `--hold-seconds 60`, by the changes that docs/gateways.md names.
+#: Gateways that wait for a resolver with `--hold-seconds 60`, by the changes that docs/reference/gateways.md names.
 HOLDING = HOLDING_EXT_AUTHZ, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC, HOLDING_NGINX = (
     "Envoy by ext_authz, for held requests",
     "Envoy by ext_authz over gRPC, for held requests",

@@ -44,7 +44,7 @@ from support.scale import scaled
 from support.service import Service
 from support.waiting import eventually
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "gateways.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reference" / "gateways.md"
 
 #: The gateways of the matrix. Full duplex is a variant of ext_proc that other gateways use.
 KINDS = [kind for kind in GATEWAYS if kind != DUPLEX]

@@ -200,7 +200,7 @@ def _documented(what: str) -> str:
 
 
 def _page() -> str:
-    return (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
+    return (ROOT / "docs/reference/monitoring.md").read_text(encoding="utf-8")
 
 
 def _row(operator_metrics: ProcessMetrics, family: Metric) -> str:

@@ -98,7 +98,7 @@ def test_each_runbook_belongs_to_an_alert() -> None:
 
 
 def test_each_alert_is_listed_in_the_documentation() -> None:
-    page = (ROOT / "docs/monitoring.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/monitoring.md").read_text(encoding="utf-8")
     rows = [line for line in page.splitlines() if line.startswith("| [StatefulRoute")]
     assert rows == [_row(rule) for rule in RULES]
 
@@ -106,7 +106,7 @@ def test_each_alert_is_listed_in_the_documentation() -> None:
 def _row(rule: dict[str, Any]) -> str:
     """Returns the row of an alert in the documentation."""
     name = rule["alert"]
-    return f"| [{name}](runbooks/{name}.md) | {rule['labels']['severity']} | {rule['annotations']['summary']} |"
+    return f"| [{name}](../runbooks/{name}.md) | {rule['labels']['severity']} | {rule['annotations']['summary']} |"
 
 
 @pytest.mark.parametrize("command", sorted(commands()))

@@ -20,8 +20,8 @@ of a user.
 The chart needs Kubernetes {oldest} or later, and Helm 3.17 or later or Helm 4. The nodes must be able to pull the
 image: set `image.repository`.
 
-[docs/install.md](../../docs/install.md) describes upgrades, uninstallation, serving only some namespaces, and
-monitoring.
+[The install page](../../docs/reference/install.md) describes upgrades, uninstallation, serving only some namespaces,
+and monitoring.
 
 ## Values
 

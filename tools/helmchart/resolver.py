@@ -129,7 +129,7 @@ class ResolverNetworkPolicy(ValueGroup):
 class Resolver(ValueGroup):
     """The resolver, which gives gateways the pod of a user."""
 
-    enabled: bool = Field(default=False, description="Whether to run it; see `docs/resolver.md`.")
+    enabled: bool = Field(default=False, description="Whether to run it; see `docs/reference/resolver.md`.")
     replicas: Annotated[int, Field(ge=0, le=1000)] = Field(
         2, description="The number of pods; each answers every request."
     )

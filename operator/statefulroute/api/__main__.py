@@ -27,7 +27,7 @@ def generated_files() -> Iterator[tuple[Path, str]]:
         yield Path("crds") / f"{model.names.plural}.yaml", _text(custom_resource_definition(model))
     for name, policy in POLICIES.items():
         yield Path("deploy/admission") / f"{name}.yaml", _text(*policy())
-    yield Path("docs/fields.md"), fields_page()
+    yield Path("docs/reference/fields.md"), fields_page()
     yield Path("deploy/rbac/operator.yaml"), _text(rbac.operator_cluster_role(), rbac.lease_role())
     yield Path("deploy/rbac/operator-in-namespace.yaml"), _text(rbac.operator_role())
     yield Path("deploy/rbac/release.yaml"), _text(rbac.release_cluster_role())

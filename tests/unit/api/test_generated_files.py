@@ -40,7 +40,7 @@ def test_file_starts_with_the_generated_header(path: Path) -> None:
 
 
 def test_page_of_fields_has_short_names_and_default_values() -> None:
-    page = FILES[Path("docs/fields.md")]
+    page = FILES[Path("docs/reference/fields.md")]
     assert "`statefulroutes`, `statefulroute` and `sr`" in page
     assert "`podlinks`, `podlink` and `pl`" in page
     for row in (

@@ -1,4 +1,4 @@
-"""Runs the functions of docs/drivers.md that save and send states, with real drivers in a cluster in memory."""
+"""Runs the functions of the page on drivers that save and send states, with real drivers in a cluster in memory."""
 
 import asyncio
 import re
@@ -11,7 +11,7 @@ import pytest
 import statefulroute
 from statefulroute.testing import InMemoryCluster
 
-PAGE = Path(__file__).parents[3] / "docs" / "drivers.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "drivers.md"
 SNIPPET = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

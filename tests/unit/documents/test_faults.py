@@ -1,9 +1,9 @@
-"""Tests that each fault in docs/faults.md is covered by existing tests: [`test_name`](../tests/path.py)."""
+"""Tests that each fault in docs/reference/faults.md is covered by existing tests: [`test_name`](../tests/path.py)."""
 
 import re
 from pathlib import Path
 
-PAGE = Path(__file__).parents[3] / "docs" / "faults.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "faults.md"
 #: A link to a test: its name, and the path of its file.
 TEST = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
 

@@ -1,11 +1,11 @@
-"""Tests that each threat in docs/security.md is covered by existing tests."""
+"""Tests that each threat in docs/reference/security.md is covered by existing tests."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[3] / "docs" / "security.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "security.md"
 TEST = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
 
 

@@ -21,7 +21,7 @@ from statefulroute.sidecar.metrics import SidecarMetrics
 from statefulroute.sidecar.openapi import EVENTS
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs/sidecar.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/reference/sidecar.md").read_text(encoding="utf-8")
 OPERATION = re.compile(r"`((?:GET|PUT|POST|DELETE) /[^`]+)`")
 
 #: What the handlers of hand-overs get, and what they do with it.
@@ -36,7 +36,7 @@ def table(page: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows[2:]]
 
 
-CONTRACT = table((ROOT / "docs/drivers.md").read_text(encoding="utf-8"), "The same in each form")
+CONTRACT = table((ROOT / "docs/reference/drivers.md").read_text(encoding="utf-8"), "The same in each form")
 
 
 def documented(column: int) -> set[str]:

@@ -172,7 +172,7 @@ def read_token(directory: Path, name: str) -> str:
         token = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeError) as error:
         raise HandOverError(
-            f"cannot read the token for hand-overs ({error}): mount it, as in docs/drivers.md"
+            f"cannot read the token for hand-overs ({error}): mount it, as in docs/reference/drivers.md"
         ) from error
     if not token:
         raise HandOverError(f"cannot read the token for hand-overs (the file {path} is empty)")
