@@ -80,6 +80,18 @@ def test_condition_states_how_many_slots_are_bound(facts: SlotFacts, state: tupl
             ),
         ),
         (
+            {0: 7, 5: 1},  # pod 5 does not exist
+            EVEN,
+            (
+                False,
+                "Rebalancing",
+                (
+                    "each of 2 pods that take slots has from 0 to 7: they stay while a pod is closing, or has slots "
+                    "and does not take new users"
+                ),
+            ),
+        ),
+        (
             {0: 8},
             {},
             (

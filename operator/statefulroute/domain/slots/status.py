@@ -7,6 +7,7 @@ from datetime import datetime
 from statefulroute.api.vocabulary import ConditionType, RebalanceStrategy, RouteReason
 from statefulroute.domain.conditions import ConditionState
 from statefulroute.domain.route import RouteView
+from statefulroute.domain.slots.moves import is_balanced_by_moves
 from statefulroute.domain.slots.placement import pods_for_slots
 from statefulroute.domain.slots.spread import balance_slots
 
@@ -58,5 +59,8 @@ def _balanced(view: RouteView, now: datetime) -> ConditionState:
         return True, RouteReason.SLOTS_BALANCED, f"{has} {span}"
     rebalance = view.route.spec.rebalance
     if rebalance is not None and rebalance.strategy is RebalanceStrategy.EVEN:
-        return False, RouteReason.REBALANCING, f"{has} {span}: slots are moved to balance the pods"
+        moves = "slots are moved to balance the pods"
+        if not is_balanced_by_moves(view):
+            moves = "they stay while a pod is closing, or has slots and does not take new users"
+        return False, RouteReason.REBALANCING, f"{has} {span}: {moves}"
     return False, RouteReason.SLOTS_UNEVEN, f"{has} {span}: they stay, because spec.rebalance.strategy is not Even"
