@@ -349,6 +349,35 @@ async def test_new_pod_gets_its_share_by_the_fewest_moves() -> None:
         assert moves_by_reason(slots) == {"Rebalanced": 5}
 
 
+async def test_pods_are_balanced_after_a_restart_before_the_slots_were_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statefulroute.controllers.slots.balancer._CHECK_SECONDS", 0.01)
+    slots = Slots(0, 1, slots=8, **FAST)
+    for number in range(8):
+        slots.environment.links.put(link(30 + number, f"x-slot-{number}", pod=0))
+    async with slots.running():
+        await eventually(lambda: slots.condition(ConditionType.SLOTS_BALANCED)[0] and slots.all_bound())
+
+
+async def test_move_by_a_client_after_a_withdrawn_balance_has_its_own_reason() -> None:
+    async with Slots(0, 1, slots=4, handOver={}, **FAST).running() as slots:
+        environment = slots.environment
+        await eventually(lambda: len(slots.links) == 4 and slots.all_bound())
+        environment.workloads.put(workload(70, replicas=3))
+        environment.pods.put(pod(71, 2))
+        await eventually(lambda: "HandingOver" in {record for _, record in environment.writer.written})
+        name = next(each.name for each in slots.links if each.hand_over)
+        environment.pods.put(pod(72, 2, service_state=ServiceState.TERMINATING, is_ready=True))
+        await eventually(lambda: slots.all_bound() and not any(each.hand_over for each in slots.links))
+        current = environment.links.get(GAME, name)
+        assert current is not None
+        version = current.resource_version + 1
+        environment.links.put(
+            msgspec.structs.replace(current, resource_version=version, generation=version, pod=2)  # a client moves it
+        )
+        await eventually(lambda: moves_by_reason(slots))
+        assert (moves_by_reason(slots)["Moved"], moves_by_reason(slots)["Rebalanced"]) == (1, 0)
+
+
 async def test_plan_of_moves_looks_at_no_link_of_a_user(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_at: set[str] = set()
     async with Slots(0, 1, slots=16, **FAST).running() as slots:

@@ -262,7 +262,7 @@ class LinkReconciler:
             self._writing.pop(link.key, None)
         event = events.link_status_event(link, status, cause, outcome, reason)
         self._record(link, event, uid, is_chosen=first is Bind)
-        if reason is not None:
+        if link.hand_over is None:
             self._slot_moves.forget(link.key)
         if outcome is not None:
             self._hand_over_metrics.record(outcome.result, seconds)

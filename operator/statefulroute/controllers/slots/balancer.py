@@ -126,7 +126,8 @@ class SlotBalancer:
             self._resume(link)
             if not balance.moves:
                 return _CHECK_SECONDS
-        return None
+        # If moves are missing, the slots are not bound yet, or are being handed over.
+        return None if next(balance_slots(balance.pods, view.slot_counts), None) is None else _CHECK_SECONDS
 
     def _plan(self, view: RouteView, pods: frozenset[PodKey]) -> deque[tuple[LinkKey, PodKey]]:
         moves = list(islice(balance_slots(pods, view.slot_counts), _PLANNED_MOVES))
