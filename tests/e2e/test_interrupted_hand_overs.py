@@ -1,6 +1,6 @@
-"""The operator is killed while users are handed over."""
+"""The operator is killed or suspended while users are handed over."""
 
-from support.hand_overs import await_handed_over, commit, start
+from support.hand_overs import ask, await_handed_over, commit, start
 from support.operator_process import OperatorProcess
 from support.service import Service
 
@@ -20,3 +20,16 @@ def test_successor_of_an_operator_goes_on_with_its_hand_overs(own_operator: Oper
     assert await_handed_over(service, committed, new_pod) == handed_over
     other = service.get(left)["spec"].get("handOver", {"podIndex": 1 - new_pod})["podIndex"]
     assert await_handed_over(service, left, other) == handed_over
+
+
+def test_hand_over_that_is_committed_before_the_operator_sees_it_is_one(
+    own_operator: OperatorProcess, service: Service
+) -> None:
+    start(service)
+    link = service.link("alice", podIndex=0)
+    service.await_bound(link)
+    own_operator.freeze()
+    ask(service, link, 1)
+    commit(service, link, 1)
+    own_operator.thaw()
+    assert await_handed_over(service, link, 1) == {"podIndex": 0, "reason": "HandedOver", "cause": None}

@@ -174,6 +174,23 @@ async def test_commit_that_is_seen_together_with_the_hand_over_is_recognized() -
         assert not len(environment.hand_overs)
 
 
+async def test_commit_that_is_seen_during_an_earlier_write_is_recognized() -> None:
+    environment = environment_of(0, 1)
+    environment.links.put(link(30, pod=0))
+    async with running_route(environment):
+        bound = user(environment)
+    environment = environment_of(0, 1)
+    environment.links.put(link(30, pod=0))
+    environment.writer.unblocked.clear()
+    async with running_route(environment):
+        for version, fields in enumerate(({}, {"hand_over": TO_1}, {"pod": 1, "hand_over": None}), start=80):
+            bound = msgspec.structs.replace(bound, resource_version=version, generation=version, **fields)
+            environment.links.put(bound)
+        environment.writer.unblocked.set()  # the response of the status arrives after the events
+        await idle()
+        assert environment.writer.written == [("alice", "Bound"), ("alice", "HandedOver: Committed")]
+
+
 async def test_move_to_the_pod_of_a_cancelled_hand_over_is_none() -> None:
     environment = environment_of(0, 1)
     environment.links.put(link(30, pod=0))

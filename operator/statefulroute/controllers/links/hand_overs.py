@@ -61,14 +61,14 @@ class HandOvers:
         return seconds_left <= 0
 
     def link_changed(self, old: Link | None, new: Link | None) -> None:
-        """Notes the hand-over of a link, until the link names the pod of its status again or is deleted.
+        """Notes the hand-over of a link, until its status names the pod of the link or none, or the link is deleted.
 
         It is a listener of the cache of links.
         """
         if new is not None and new.hand_over is not None:
             self._start(new.key, new.hand_over)
-        elif self._started and (link := new or old) is not None and (new is None or new.pod == new.status_pod):
-            self.forget(link.key)
+        elif (link := new or old) is not None and (new is None or new.status_pod in {None, new.pod}):
+            self._forget(link.key)
 
     def find(self, key: LinkKey) -> HandOver | None:
         """Returns the last hand-over of a link that was seen; None if there was none."""
@@ -80,8 +80,7 @@ class HandOvers:
         started = self._started.get(key)
         return None if started is None else self._monotonic() - started.since
 
-    def forget(self, key: LinkKey) -> None:
-        """Forgets the hand-over of a link."""
+    def _forget(self, key: LinkKey) -> None:
         if self._started.pop(key, None) is not None:
             self._deadlines.cancel(key)
 

@@ -139,14 +139,7 @@ class LinkReconciler:
             if result is not None and not result.waits_for_turn:
                 self._causes.pop(key, None)
                 self._outcomes.pop(key, None)
-                if self._hand_overs:
-                    self._forget_ended(key)
         return result
-
-    def _forget_ended(self, key: LinkKey) -> None:
-        """Forgets the hand-over of a link that has none any more."""
-        if (link := self._links.get(*key)) is None or link.hand_over is None:
-            self._hand_overs.forget(key)
 
     async def _reconcile(self, key: LinkKey) -> ReconcileResult:
         first: type[Plan] | None = None
