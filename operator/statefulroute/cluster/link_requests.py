@@ -3,10 +3,10 @@
 import asyncio
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -21,6 +21,8 @@ from statefulroute.domain.keys import RouteKey, UidOrSlot, bound_link_name
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Binding, Delete, Put
 from statefulroute.domain.times import format_rfc3339
+
+ResponseT = TypeVar("ResponseT")
 
 #: Spreads the retries of clients that write the same link.
 RETRY_BACKOFF = Backoff(initial_seconds=0.005, max_seconds=0.5, random=random.random)
@@ -97,20 +99,20 @@ class LinkRequests:
             return LinkSnapshot(link, is_fresh=True)
         return LinkSnapshot(self._links.get(RouteKey(self._namespace, route), name), is_fresh=False)
 
+    def cached(self, route: str, name: str) -> Link | None:
+        """Returns the cached link; None if there is none, or no cache."""
+        return None if self._links is None else self._links.get(RouteKey(self._namespace, route), name)
+
     async def read(self, name: str) -> Link | None:
         """Reads a link from the API server, and retries while the API server is unreachable or asks for a pause."""
-        attempt = 0
-        while True:
-            try:
-                return await self._read_once(name)
-            except UnreachableError:
-                pause = RETRY_BACKOFF.delay(attempt)
-            except APIError as error:
-                if error.status not in _UNAVAILABLE_STATUSES and not error.retry_after_seconds:
-                    raise
-                pause = RETRY_BACKOFF.delay(attempt, error.retry_after_seconds)
-            await asyncio.sleep(pause)
-            attempt += 1
+        return await _until_available(lambda: self._read_once(name))
+
+    async def read_at_revision(self, name: str) -> tuple[Link | None, int]:
+        """Returns a link, or None, with the revision of the store at which that was so. Retries as `read` does.
+
+        The revision is not lower than any that the store had before the call.
+        """
+        return await _until_available(lambda: self._list_one(name))
 
     async def _read_once(self, name: str) -> Link | None:
         try:
@@ -120,6 +122,13 @@ class LinkRequests:
         if self._links is not None:
             self._links.observe(link)
         return link
+
+    async def _list_one(self, name: str) -> tuple[Link | None, int]:
+        selected = {"fieldSelector": f"metadata.name={name}"}
+        link, revision = LINKS.decode_only(await self._client.get(self._path(), selected))
+        if link is not None and self._links is not None:
+            self._links.observe(link)
+        return link, revision
 
     async def try_write(
         self, route: str, bound: UidOrSlot, link: Link | None, write: Put | Delete
@@ -197,6 +206,22 @@ class LinkRequests:
     def _path(self, name: str | None = None) -> str:
         collection = f"/apis/{API_VERSION}/namespaces/{self._namespace}/{POD_LINK.plural}"
         return collection if name is None else f"{collection}/{name}"
+
+
+async def _until_available(request: Callable[[], Awaitable[ResponseT]]) -> ResponseT:
+    """Sends a request again while the API server is unreachable or asks for a pause."""
+    attempt = 0
+    while True:
+        try:
+            return await request()
+        except UnreachableError:
+            pause = RETRY_BACKOFF.delay(attempt)
+        except APIError as error:
+            if error.status not in _UNAVAILABLE_STATUSES and not error.retry_after_seconds:
+                raise
+            pause = RETRY_BACKOFF.delay(attempt, error.retry_after_seconds)
+        await asyncio.sleep(pause)
+        attempt += 1
 
 
 def _spec(link: Link | None, binding: Binding) -> dict[str, Any]:

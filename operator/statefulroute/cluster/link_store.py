@@ -16,10 +16,11 @@ from statefulroute.cluster.link_requests import (
     LinkRequests,
     LinkSnapshot,
 )
+from statefulroute.cluster.token_reader import TokenReader
 from statefulroute.domain.errors import ContendedError, DeadlineExceededError
 from statefulroute.domain.keys import PodKey, RouteKey, UidOrSlot, bound_link_name, link_name, slot_link_name
 from statefulroute.domain.leaving import CommitResult, commit_hand_over
-from statefulroute.domain.link import HandOver, Link, expire_time
+from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.link_limiter import LinkLimiter
 from statefulroute.domain.operations import (
     Attempt,
@@ -30,6 +31,7 @@ from statefulroute.domain.operations import (
     active_link,
     classify_write,
     find_holder,
+    is_written,
     remove_link,
     remove_link_if_bound_to,
     renew_link,
@@ -96,6 +98,7 @@ class LinkStore:
         self._on_write = on_write
         self._requests = LinkRequests(client, namespace, links, keep_managed_fields=keep_managed_fields)
         self._clock = clock
+        self._tokens = TokenReader(self._requests, slots_of, clock)
         self._deadline_seconds = deadline_seconds
         self._flights: dict[tuple[str, str], asyncio.Task[PodKey]] = {}
 
@@ -134,11 +137,34 @@ class LinkStore:
 
         Has the arguments and errors of `get`.
         """
+        return (await self.find_bound(route, uid, fresh=fresh))[0]
+
+    async def find_bound(self, route: str, uid: str, *, fresh: bool = False) -> tuple[Link | None, int | None]:
+        """Returns the link that binds a uid, as `get_bound` does, and the uid's slot if the uid has no link of its own.
+
+        Has the arguments and errors of `get`.
+        """
         own = await self.get(route, uid, fresh=fresh)
         # The number of slots may cost a request, which a uid with a link of its own does not need.
         slots = await self._slots_of(route) if own is None and self._slots_of is not None else None
         slot = binding_slot(uid, own, slots)
-        return own if slot is None else await self.get_slot(route, slot, fresh=fresh)
+        return (own if slot is None else await self.get_slot(route, slot, fresh=fresh)), slot
+
+    def cached(self, route: str, uid: str) -> Link | None:
+        """Returns the cached link of a uid without a request; None if it is not cached, or has expired."""
+        return active_link(self._requests.cached(route, _checked_link_name(route, uid)), self._clock().earliest)
+
+    async def read_token(self, route: str, uid: str, pod: PodKey) -> int | None:
+        """Returns the fencing token of a uid that a pod holds; None if it does not. See `token_reader`.
+
+        Raises:
+            ContendedError: the link of the slot is written too often.
+            StatefulRouteError: as `get`.
+            ClusterError: as `get`.
+        """
+        _checked_link_name(route, uid)
+        async with self._deadline():
+            return await self._tokens.read(route, uid, pod)
 
     async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
         """Binds a uid to a pod unconditionally; returns its previous pod, or None. Raises as `get` does."""
@@ -331,7 +357,7 @@ class LinkStore:
         before_uncertain: Link | None = None
         attempt = unreachable_count = 0
         while attempt < _MAX_ATTEMPTS:
-            if uncertain_step is not None and _is_written(uncertain_step.write, snapshot.link):
+            if uncertain_step is not None and is_written(uncertain_step.write, snapshot.link):
                 self._observe_write(before_uncertain, uncertain_step.write)
                 return uncertain_step.result
             step = rule(snapshot.link, self._clock())
@@ -394,17 +420,3 @@ def _ends_before(timeout: asyncio.Timeout, pause: float) -> bool:
     """Returns whether a timeout ends before a pause of these seconds."""
     end = timeout.when()
     return end is not None and end < asyncio.get_running_loop().time() + pause
-
-
-def _is_written(write: Put | Delete | None, link: Link | None) -> bool:
-    """Returns whether the link is as this write leaves it."""
-    match write:
-        case Delete():
-            return link is None
-        case Put(binding) if link is not None:
-            ends = expire_time(binding.renew_time, None, binding.ttl_seconds) if binding.renew_time else None
-            same_end = ends is None or link.expire_time == ends
-            written = binding.pod, binding.ttl_seconds, binding.hand_over
-            return (link.pod, link.ttl_seconds, link.hand_over) == written and same_end
-        case _:
-            return False

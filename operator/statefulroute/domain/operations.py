@@ -289,3 +289,17 @@ def _is_renewal_due(current: Link, now: TimeInterval) -> bool:
     if current.ttl_seconds is None or current.expire_time is None:
         return False
     return current.expire_time - now.latest < timedelta(seconds=current.ttl_seconds) / 2
+
+
+def is_written(write: Put | Delete | None, link: Link | None) -> bool:
+    """Returns whether the link is as this write leaves it."""
+    match write:
+        case Delete():
+            return link is None
+        case Put(binding) if link is not None:
+            ends = expire_time(binding.renew_time, None, binding.ttl_seconds) if binding.renew_time else None
+            same_end = ends is None or link.expire_time == ends
+            written = binding.pod, binding.ttl_seconds, binding.hand_over
+            return (link.pod, link.ttl_seconds, link.hand_over) == written and same_end
+        case _:
+            return False

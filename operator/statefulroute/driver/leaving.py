@@ -142,6 +142,8 @@ class LeavingUsers:
         """Returns an event; of an arrival at a closing pod also that the user or slot leaves."""
         if isinstance(event, _LEFT):
             self._end(key_of(event), has_left=True)
+        if isinstance(event, SlotArrived):
+            self.timeouts.slots(event.service)  # reads it, so that it is known when it is needed
         if isinstance(event, _ARRIVED) and self._deadline is not None:
             return [event, leaving(*key_of(event), None, self._deadline)]
         return [event]
@@ -155,6 +157,8 @@ class LeavingUsers:
     def _find_departures(self, service: str) -> None:
         """Finds the hand-overs of a service that the pod does not know yet, or which its route no longer allows."""
         for link in self._users.links(service):
+            if link.is_of_slot:
+                self.timeouts.slots(service)
             if link.hand_over is not None or (service, link.bound) in self.departures:
                 self._update_departure(link, hand_over_from(link, self._server.pod))
 

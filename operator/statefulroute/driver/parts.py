@@ -54,8 +54,14 @@ class Links(Protocol):
     async def get(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
         """Returns the link of a uid in a route, or None."""
 
-    async def get_bound(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
-        """Returns the link that binds a uid in a route: its own, otherwise that of its slot; or None."""
+    async def find_bound(self, route: str, uid: str, *, fresh: bool = False) -> tuple[Link | None, int | None]:
+        """Returns the link that binds a uid in a route: its own, otherwise that of its slot, with the slot; or None."""
+
+    def cached(self, route: str, uid: str) -> Link | None:
+        """Returns the cached link of a uid without a request, or None."""
+
+    async def read_token(self, route: str, uid: str, pod: PodKey) -> int | None:
+        """Returns the fencing token of a uid that a pod holds; None if it does not."""
 
     async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, PodKey]:
         """Returns the pod of a uid in each of the given routes in which it is bound."""

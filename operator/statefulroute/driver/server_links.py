@@ -5,9 +5,16 @@ from contextlib import asynccontextmanager
 
 from statefulroute.domain import service as rules
 from statefulroute.domain.address import Address, link_address
-from statefulroute.domain.errors import InternalError, NotLocalNamespaceError, ServiceNotFoundError
+from statefulroute.domain.errors import (
+    InternalError,
+    NotLocalNamespaceError,
+    PodNotAvailableError,
+    ServiceNotFoundError,
+)
 from statefulroute.domain.keys import PodKey
+from statefulroute.domain.link import Link
 from statefulroute.domain.operations import Attempt
+from statefulroute.domain.slots.lookup import describe_unbound_slot
 from statefulroute.domain.unlisted_pods import linked_pod_name
 from statefulroute.domain.validation import validate_route, validate_strings, validate_uid
 from statefulroute.driver.deadline import deadline
@@ -122,7 +129,7 @@ class ServerLinks:
             return removed
 
     async def get_linked_pod(self, namespace: str, uid: str, service: str, *, fresh: bool = False) -> PodKey | None:
-        """Returns the pod that holds a uid, or None. Raises the errors of `set_linked_pod`.
+        """Returns the pod that holds a uid, or None.
 
         In a service with slots, that is the pod of the user's slot, unless the user has a link.
 
@@ -131,9 +138,13 @@ class ServerLinks:
             uid: the user.
             service: the name of the StatefulRoute.
             fresh: whether to read from the API server, even if the driver follows the links of its service.
+
+        Raises:
+            StatefulRouteError: as `set_linked_pod`.
+            PodNotAvailableError: the user belongs to a slot that is not bound to a pod yet.
         """
         async with self._operation("get_linked_pod", namespace, uid, service) as (parts, outcome):
-            link = await parts.links.get_bound(service, uid, fresh=fresh)
+            link = await _bound_link(parts, service, uid, fresh=fresh)
             pod = link.pod if link else None
             outcome.add(pod=pod)
             return pod
@@ -161,11 +172,12 @@ class ServerLinks:
         Raises:
             StatefulRouteError: as `set_linked_pod`.
             ServiceNotFoundError: the service does not exist.
+            PodNotAvailableError: as `get_linked_pod`.
             PodNotFoundError: the pod does not exist at present.
             PodNotRoutableError: the pod does not serve its users at present.
         """
         async with self._operation("address_of", namespace, uid, service) as (parts, outcome):
-            link = await parts.links.get_bound(service, uid)
+            link = await _bound_link(parts, service, uid)
             if link is None or link.pod is None:
                 return None
             route = parts.routes.get(service) or await _reader(parts).route(service)
@@ -198,6 +210,18 @@ class ServerLinks:
             validate_uid(uid)
             async with deadline(self._deadline_seconds):
                 yield await self._parts.get(), outcome
+
+
+async def _bound_link(parts: ServerParts, service: str, uid: str, *, fresh: bool = False) -> Link | None:
+    """Returns the link that binds a uid, or None.
+
+    Raises:
+        PodNotAvailableError: it is that of a slot that is not bound to a pod yet.
+    """
+    link, slot = await parts.links.find_bound(service, uid, fresh=fresh)
+    if slot is not None and (link is None or link.pod is None):
+        raise PodNotAvailableError(describe_unbound_slot(service, slot))
+    return link
 
 
 def _reader(parts: ServerParts) -> ServiceReader:

@@ -1,11 +1,13 @@
-"""What a server driver knows about the users of its pod: who they are, their tokens, and events."""
+"""What a server driver knows about the users and slots of its pod: which they are, their tokens, and events."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
 
 from statefulroute.domain.errors import DriverNotOpenError, InvalidParameterError, UserNotHeldError
-from statefulroute.domain.validation import validate_uid
+from statefulroute.domain.slots.lookup import binding_slot
+from statefulroute.domain.validation import validate_route, validate_uid
+from statefulroute.driver.deadline import deadline
 from statefulroute.driver.events import EventBroadcaster, Subscription
 from statefulroute.driver.lazy_parts import LazyParts
 from statefulroute.driver.leaving import LeavingUsers
@@ -52,13 +54,14 @@ class ServerUsers(ServerLinks):
             InvalidParameterError: the driver does not follow the users of the service.
             DriverNotOpenError: the driver is not open, or has not reached the API server yet.
         """
-        users, service = self._followed(service)
+        _, users, service = self._followed(service)
         return set(users.uids(service))
 
     def slots(self, service: str | None = None) -> set[int]:
         """Returns the slots that are bound to the pod, as of the last event of the watch. It sends no request.
 
-        The pod holds all users of these slots that have no link of their own: `users` does not list them.
+        The pod holds all users of these slots that have no link of their own: `users` does not list them, and `owns`
+        tells whether it holds one of them.
 
         Args:
             service: one of the followed services; None is the pod's own.
@@ -67,11 +70,11 @@ class ServerUsers(ServerLinks):
             InvalidParameterError: the driver does not follow the users of the service.
             DriverNotOpenError: the driver is not open, or has not reached the API server yet.
         """
-        users, service = self._followed(service)
+        _, users, service = self._followed(service)
         return {slot for link in users.links(service) if (slot := link.slot) is not None}
 
     def token(self, uid: str, service: str | None = None) -> int:
-        """Returns the fencing token of a user that is bound to the pod. It sends no request.
+        """Returns the fencing token of a user whom a link of its own binds to the pod. It sends no request.
 
         It is the resource version of the newest version of the link that binds the user to this pod. So the token of
         any later holder is greater, also if the link was deleted and created again: a store that refuses tokens that
@@ -83,15 +86,82 @@ class ServerUsers(ServerLinks):
             service: one of the followed services; None is the pod's own.
 
         Raises:
-            UserNotHeldError: the user is not bound to this pod, as of the last event of the watch.
+            UserNotHeldError: no link binds the user to this pod, as of the last event of the watch: perhaps the user's
+                slot is at this pod, then use `read_token`.
             InvalidParameterError: a parameter is invalid, or the driver does not follow the users of the service.
             DriverNotOpenError: the driver is not open, or has not reached the API server yet.
         """
-        users, service = self._followed(service)
+        _, users, service = self._followed(service)
         link = users.get(service, validate_uid(uid))
         if link is None:
-            raise UserNotHeldError(f"this pod does not hold {uid!r} in {service!r}")
+            raise UserNotHeldError(self._not_held(users, uid, service))
         return link.resource_version
+
+    async def read_token(self, uid: str, service: str | None = None) -> int:
+        """Returns the fencing token of a user of this pod, whether a link of its own or its slot binds the user.
+
+        It asks the API server, by one request for a user with a link, and two for one of a slot. Its tokens and those
+        of `token` are in one order: the token of any later holder is greater than those of the holders before, also
+        when the user gets a link, or loses it, and when the slot moves. So use them in the same way.
+
+        The driver does not need to follow its users.
+
+        Args:
+            uid: the user.
+            service: the name of the StatefulRoute; None is the pod's own.
+
+        Raises:
+            UserNotHeldError: the user is not bound to this pod.
+            InvalidParameterError: a parameter is invalid.
+            ContendedError: the link of the slot was written during each attempt.
+            DeadlineExceededError: the API server did not respond in time.
+            StatefulRouteError: the API server responded with an error.
+        """
+        named = {} if service is None else {"service": service}
+        with self._operations.run("read_token", uid=uid, **named) as outcome:
+            validate_uid(uid)
+            if service is not None:
+                validate_route(service)
+            async with deadline(self._deadline_seconds):
+                parts = await self._parts.get()
+                service = service or parts.server.service
+                token = await parts.links.read_token(service, uid, parts.server.pod)
+            if token is None:
+                raise UserNotHeldError(f"this pod does not hold {uid!r} in {service!r}")
+            outcome.add(token=token)
+            return token
+
+    def owns(self, uid: str, service: str | None = None) -> bool:
+        """Returns whether the pod holds a user, as of the last event of the watch. It sends no request.
+
+        It does if a link of the user's own binds the user to the pod; or if the user's slot is at the pod, and no link
+        is known to bind the user to another one. Only a driver with `follow_links` knows links to other pods, and only
+        those of the pod's own service: without it, `owns` is also True for users of the pod's slots whom
+        `set_linked_pod` has bound to another pod. `get_linked_pod` and `read_token` ask the API server.
+
+        Args:
+            uid: the user.
+            service: one of the followed services; None is the pod's own. The slots of a further service count as soon
+                as its route was read.
+
+        Raises:
+            InvalidParameterError: a parameter is invalid, or the driver does not follow the users of the service.
+            DriverNotOpenError: the driver is not open, or has not reached the API server yet.
+        """
+        parts, users, service = self._followed(service)
+        own = users.get(service, validate_uid(uid)) or parts.links.cached(service, uid)
+        slot = binding_slot(uid, own, self._number_of_slots(service))
+        if slot is not None:
+            return users.get(service, slot) is not None
+        return own is not None and own.pod == parts.server.pod
+
+    def slot_of(self, uid: str, service: str | None = None) -> int | None:
+        """Returns the slot that a uid belongs to, whether or not the uid has a link of its own; None without slots.
+
+        Takes the arguments of `owns`, and raises its errors.
+        """
+        _, _, service = self._followed(service)
+        return binding_slot(validate_uid(uid), None, self._number_of_slots(service))
 
     @property
     def is_cut_off(self) -> bool:
@@ -105,10 +175,11 @@ class ServerUsers(ServerLinks):
         return parts.users is not None and parts.users.is_cut_off
 
     def events(self) -> Subscription[ServerChange]:
-        """Returns an async iterator of users that arrive and leave, or are about to, and of losses of the API server.
+        """Returns an async iterator of users and slots that arrive, leave, or are about to, and of a lost API server.
 
-        It begins with a `UserArrived` for each present user, and ends when the driver closes. It misses no change, also
-        if the watch was interrupted. If its consumer is too slow, it yields an `EventsLost`: then compare with `users`.
+        It begins with an arrival of each present user and slot, and ends when the driver closes. It misses no change,
+        also if the watch was interrupted. If its consumer is too slow, it yields an `EventsLost`: then compare with
+        `users` and `slots`.
 
         Raises:
             InvalidParameterError: the driver does not follow its users. Before its start, the iterator raises it.
@@ -153,7 +224,16 @@ class ServerUsers(ServerLinks):
         else:
             self._events.publish(events)
 
-    def _followed(self, service: str | None) -> tuple[Users, str]:
+    def _number_of_slots(self, service: str) -> int | None:
+        return None if self._leaving is None else self._leaving.timeouts.slots(service)
+
+    def _not_held(self, users: Users, uid: str, service: str) -> str:
+        slot = binding_slot(uid, None, self._number_of_slots(service))
+        if slot is not None and users.get(service, slot) is not None:
+            return f"no link binds {uid!r} in {service!r} to this pod, only its slot is here: use read_token"
+        return f"this pod does not hold {uid!r} in {service!r}"
+
+    def _followed(self, service: str | None) -> tuple[ServerParts, Users, str]:
         self._parts.lifetime.check()
         parts = self._parts.opened
         if parts is None:
@@ -164,7 +244,7 @@ class ServerUsers(ServerLinks):
         if service not in parts.users.services:
             followed = ", ".join(parts.users.services)
             raise InvalidParameterError("service", f"must be one whose users this driver follows: {followed}")
-        return parts.users, service
+        return parts, parts.users, service
 
 
 async def _call(callback: EventCallback, events: Subscription[ServerChange]) -> None:

@@ -135,8 +135,20 @@ class ServerDriver:
         return self._driver.read(lambda driver: driver.slots(service))
 
     def token(self, uid: str, service: str | None = None) -> int:
-        """Returns the fencing token of a user that is bound to the pod."""
+        """Returns the fencing token of a user whom a link of its own binds to the pod."""
         return self._driver.read(lambda driver: driver.token(uid, service))
+
+    def read_token(self, uid: str, service: str | None = None, *, timeout: float | None = None) -> int:
+        """Returns the fencing token of a user of this pod, whether a link of its own or its slot binds the user."""
+        return self._driver.call(lambda driver: driver.read_token(uid, service), timeout)
+
+    def owns(self, uid: str, service: str | None = None) -> bool:
+        """Returns whether the pod holds a user, by a link or by the user's slot."""
+        return self._driver.read(lambda driver: driver.owns(uid, service))
+
+    def slot_of(self, uid: str, service: str | None = None) -> int | None:
+        """Returns the slot that a uid belongs to; None without slots."""
+        return self._driver.read(lambda driver: driver.slot_of(uid, service))
 
     @property
     def is_cut_off(self) -> bool:

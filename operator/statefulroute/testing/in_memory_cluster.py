@@ -10,6 +10,7 @@ from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.keys import UidOrSlot, bound_link_name, slot_link_name
 from statefulroute.domain.times import format_rfc3339
 from statefulroute.driver.client import ClientDriver
+from statefulroute.driver.link_cache import LinkCache
 from statefulroute.driver.metrics import DriverMetrics
 from statefulroute.driver.observed_links import ObservedLinks
 from statefulroute.driver.operations import observe_request
@@ -160,12 +161,13 @@ class InMemoryCluster:
         """Returns a driver of a caller, which is not started. The options are those of `ClientDriver`."""
         return ClientDriver(self._client, self.namespace, **options)
 
-    def server_driver(
+    def server_driver(  # noqa: PLR0913 - all but two have a default
         self,
         service: str,
         pod: int,
         *,
         configuration: Configuration | None = None,
+        follow_links: bool = False,
         follow_users: bool | Iterable[str] = False,
         metrics: DriverMetrics | None = None,
         **options: Any,  # noqa: ANN401
@@ -181,7 +183,10 @@ class InMemoryCluster:
             users = make_pod_users(self._client, server, follow_users, configuration.fence_after_seconds)
             if users is not None:
                 await users.open(stack, configuration.deadline_seconds)
-            observed = None if users is None else ObservedLinks(users)
+            cache = LinkCache(self._client, self.namespace, [service]) if follow_links else None
+            if cache is not None:
+                await stack.enter_async_context(cache)
+            observed = cache if users is None else ObservedLinks(users, cache)
             services = RequestedServices(self._client, self.namespace, routes)
             links = LinkStore(
                 self._client, self.namespace, links=observed, on_write=on_write, slots_of=services.slots_of

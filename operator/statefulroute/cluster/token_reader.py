@@ -1,0 +1,69 @@
+"""Reads the fencing token of a user whom a pod holds, by a link of the user's own or by that of the user's slot."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from statefulroute.cluster.clock import IntervalClock
+from statefulroute.cluster.link_requests import RETRY_BACKOFF, LinkRequests
+from statefulroute.domain.errors import ContendedError
+from statefulroute.domain.keys import PodKey, link_name, slot_link_name
+from statefulroute.domain.operations import active_link
+from statefulroute.domain.slots.lookup import binding_slot
+
+#: Another attempt is necessary only if the link of the slot was written between the two requests of one.
+_MAX_ATTEMPTS = 8
+
+
+class TokenReader:
+    """Reads fencing tokens.
+
+    Args:
+        requests: reads links.
+        slots_of: returns the number of slots of a route, or None if it has none; None takes no route to have slots.
+        clock: the time of day by both clocks.
+    """
+
+    def __init__(
+        self,
+        requests: LinkRequests,
+        slots_of: Callable[[str], Awaitable[int | None]] | None,
+        clock: IntervalClock,
+    ) -> None:
+        self._requests = requests
+        self._slots_of = slots_of
+        self._clock = clock
+
+    async def read(self, route: str, uid: str, pod: PodKey) -> int | None:
+        """Returns a revision of the store at which a pod held a user; None if it does not hold the user.
+
+        Tokens are in the order in which pods hold a user. Whoever holds the user later does so by a change after that
+        revision, and gets a token that is not smaller than the revision of the change.
+
+        If the user has a link of its own, the token is the resource version of that link: in that version, it names the
+        pod. Otherwise a list at the revision R of the store shows that the user has no link. The link of the slot is
+        read after it: if it names the pod, and its resource version is at most R, then it was the same at R. So the pod
+        held the user at R, and R is the token. The resource version of the slot's link would not do: a user may have
+        had a link to another pod since.
+
+        Args:
+            route: the name of the StatefulRoute.
+            uid: the uid of the user.
+            pod: the pod.
+
+        Raises:
+            ContendedError: the link of the slot was written during each attempt.
+            ClusterError: the API server answered with an error.
+        """
+        for attempt in range(_MAX_ATTEMPTS):
+            own, revision = await self._requests.read_at_revision(link_name(route, uid))
+            own = active_link(own, self._clock().earliest)
+            slots = await self._slots_of(route) if own is None and self._slots_of is not None else None
+            if (slot := binding_slot(uid, own, slots)) is None:
+                return own.resource_version if own is not None and own.pod == pod else None
+            link = await self._requests.read(slot_link_name(route, slot))
+            if link is None or link.assigned_pod != pod:
+                return None
+            if link.resource_version <= revision:
+                return revision
+            await asyncio.sleep(RETRY_BACKOFF.delay(attempt))
+        raise ContendedError(f"the link of the slot was written during each of {_MAX_ATTEMPTS} attempts: try again")

@@ -1,0 +1,224 @@
+"""Fencing tokens are in the order in which pods hold a user, by links and by slots, for any order of requests."""
+
+import asyncio
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from statefulroute.cluster import token_reader
+from statefulroute.cluster.clock import utc_interval
+from statefulroute.cluster.link_requests import LinkRequests
+from statefulroute.cluster.token_reader import TokenReader
+from statefulroute.domain.backoff import Backoff
+from statefulroute.domain.errors import ContendedError
+from statefulroute.testing.in_memory_client import InMemoryClient
+
+LINKS = "/apis/statefulroute.io/v1alpha1/namespaces/play/podlinks"
+PIN, SLOT = "game.alice", "game.x-slot-0"
+PODS = st.integers(0, 2)
+
+
+class Client:
+    """The client of one reader, whose requests are answered on command."""
+
+    def __init__(self, store: InMemoryClient) -> None:
+        self._store = store
+        self.request: asyncio.Future[None] | None = None
+
+    async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
+        self.request = asyncio.get_running_loop().create_future()
+        await self.request
+        return await self._store.get(path, params)
+
+
+async def one_slot(_route: str) -> int:
+    return 1
+
+
+class Reader:
+    """A pod that reads its token.
+
+    Attributes:
+        pod: the pod.
+        since: the revision of the store at the beginning.
+        task: the read.
+    """
+
+    def __init__(self, store: InMemoryClient, pod: int, since: int) -> None:
+        self.pod, self.since = pod, since
+        self._client = Client(store)
+        requests = LinkRequests(self._client, "play")  # type: ignore[arg-type]
+        self.task = asyncio.create_task(TokenReader(requests, one_slot, utc_interval).read("game", "alice", pod))
+
+    async def advance(self) -> None:
+        """Answers a request, and waits until the reader has sent the next one, or has ended."""
+        if self._client.request is not None:
+            self._client.request.set_result(None)
+            self._client.request = None
+        while self._client.request is None and not self.task.done():  # noqa: ASYNC110 - it ends within a few steps
+            await asyncio.sleep(0)
+
+
+class TokenMachine(RuleBasedStateMachine):
+    """A user with or without a link of its own, a slot, and a store that keeps the greatest token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(token_reader, "RETRY_BACKOFF", Backoff(0.0, 0.0, lambda: 0.0))
+        self.store = InMemoryClient(lambda _: None)
+        self.history: list[tuple[int, int | None]] = [(0, None)]
+        """The holder of the user from a revision on."""
+        self.readers: list[Reader] = []
+        self.tokens: list[tuple[int, int]] = []
+        """The pods that have a token, with the token; some are former holders."""
+        self.accepted: list[int] = []
+        """The tokens of the writes that the store has accepted."""
+
+    def teardown(self) -> None:
+        async def end() -> None:
+            for reader in self.readers:
+                reader.task.cancel()
+            await asyncio.gather(*(reader.task for reader in self.readers), return_exceptions=True)
+
+        self.runner.run(end())
+        self.runner.close()
+        self.patch.undo()
+
+    # What the cluster does.
+
+    @initialize(pod=PODS)
+    def begin(self, pod: int) -> None:
+        self.put(SLOT, {"slot": 0}, pod)
+
+    @rule(pod=PODS)
+    def pin(self, pod: int) -> None:
+        self.put(PIN, {"uid": "alice"}, pod)
+
+    @precondition(lambda self: self.pod_of(PIN) is not None)
+    @rule()
+    def unpin(self) -> None:
+        self.store.remove(LINKS, PIN)
+        self.record()
+
+    @rule(pod=PODS)
+    def move_slot(self, pod: int) -> None:
+        self.put(SLOT, {"slot": 0}, pod)
+
+    @precondition(lambda self: self.pod_of(SLOT) is not None)
+    @rule()
+    def delete_slot(self) -> None:
+        self.store.remove(LINKS, SLOT)
+        self.record()
+
+    @rule(name=st.sampled_from([PIN, SLOT]), number=st.integers())
+    def write_status_or_renew(self, name: str, number: int) -> None:
+        if self.pod_of(name) is not None:
+            self.store.update(LINKS, name, {"status": {"number": number}})
+            self.record()
+
+    @rule()
+    def write_another_link(self) -> None:
+        self.put("game.bob", {"uid": "bob"}, 0)
+
+    # What the pods do.
+
+    @rule(pod=PODS)
+    def begin_to_read(self, pod: int) -> None:
+        self.runner.run(self._begin(pod))
+
+    async def _begin(self, pod: int) -> None:
+        reader = Reader(self.store, pod, self.revision)
+        await reader.advance()
+        self.readers.append(reader)
+
+    @precondition(lambda self: self.readers)
+    @rule(data=st.data())
+    def answer(self, data: st.DataObject) -> None:
+        reader = data.draw(st.sampled_from(self.readers))
+        self.runner.run(reader.advance())
+        if reader.task.done():
+            self.readers.remove(reader)
+            self.end(reader)
+
+    @rule()
+    def present_holder_is_accepted(self) -> None:
+        """Others get no token, and a holder that is not disturbed gets one that the store accepts."""
+        for pod in range(3):
+            reader = self.runner.run(self._read(pod))
+            assert (reader.task.result() is not None) is (self.holder_at(self.revision) == pod)
+            self.end(reader)
+            if (token := reader.task.result()) is not None:
+                assert self.accepts(token)
+
+    async def _read(self, pod: int) -> Reader:
+        reader = Reader(self.store, pod, self.revision)
+        while not reader.task.done():
+            await reader.advance()
+        return reader
+
+    @precondition(lambda self: self.tokens)
+    @rule(data=st.data())
+    def write(self, data: st.DataObject) -> None:
+        """A pod that was paused for any time writes with its token."""
+        _, token = data.draw(st.sampled_from(self.tokens))
+        if not self.accepts(token):
+            return
+        self.accepted.append(token)
+        periods = [self.period_at(each) for each in self.accepted]
+        assert periods == sorted(periods)  # no former holder after a later one
+
+    # The model.
+
+    def end(self, reader: Reader) -> None:
+        try:
+            token = reader.task.result()
+        except ContendedError:
+            return
+        if token is None:
+            holders = {self.holder_at(revision) for revision in range(reader.since, self.revision + 1)}
+            assert holders != {reader.pod}
+        else:
+            assert self.holder_at(token) == reader.pod
+            self.tokens.append((reader.pod, token))
+
+    def accepts(self, token: int) -> bool:
+        return token >= max(self.accepted, default=0)
+
+    def put(self, name: str, bound: dict[str, Any], pod: int) -> None:
+        if self.pod_of(name) is None:
+            spec = {"routeName": "game", **bound, "podIndex": pod}
+            self.store.create(LINKS, {"metadata": {"name": name}, "spec": spec})
+        else:
+            self.store.update(LINKS, name, {"spec": {"podIndex": pod}})
+        self.record()
+
+    def pod_of(self, name: str) -> int | None:
+        items = {item["metadata"]["name"]: item for item in self.store.objects(LINKS)}
+        return items[name]["spec"]["podIndex"] if name in items else None
+
+    def record(self) -> None:
+        pin = self.pod_of(PIN)
+        self.history.append((self.revision, self.pod_of(SLOT) if pin is None else pin))
+
+    @property
+    def revision(self) -> int:
+        return self.store._version  # noqa: SLF001
+
+    def holder_at(self, revision: int) -> int | None:
+        return next(holder for since, holder in reversed(self.history) if since <= revision)
+
+    def period_at(self, revision: int) -> int:
+        """Returns the number of the period in which one pod has held the user."""
+        holders = [holder for since, holder in self.history if since <= revision]
+        return len(list(groupby(holders)))
+
+
+TestTokens = TokenMachine.TestCase
+TestTokens.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
