@@ -16,7 +16,7 @@ import pytest
 from localcluster import LocalCluster, LocalClusterError
 from localcluster.node import cgroups, machine_exec
 from localcluster.node.components import BRIDGE, PAUSE_IMAGE
-from localcluster.node.machine import FOLDERS, INTERFACE, PID_FILE
+from localcluster.node.machine import FOLDERS, INTERFACE, NETWORK_SETTINGS, PID_FILE, RESERVED_PORTS
 from localcluster.state import read_roster
 from support.kubectl import Kubectl
 from support.waiting import eventually
@@ -98,6 +98,12 @@ def run_a_pod(cluster: LocalCluster, folder: Path) -> None:
     kubectl.run("wait", "--for=condition=Ready", "pod/still", "--timeout=50s").expect_success()
 
 
+def ports_in(ranges: str) -> set[int]:
+    """Returns the ports in a list of ranges, such as `40001,41000-41002`."""
+    ends = [each.partition("-") for each in ranges.strip().split(",")]
+    return {port for first, _, last in ends for port in range(int(first), int(last or first) + 1)}
+
+
 @dataclass(frozen=True)
 class Life:
     """A node from its start to its stop, below a private folder of the machine.
@@ -108,6 +114,8 @@ class Life:
         groups: Its control groups at the same moments.
         refusal: The message for an archive that is not one.
         codes: The exit codes of a program that fails in the node, and of one that ends by SIGTERM.
+        reserved: The ports that no program of the node gets if it requests any free port.
+        port: The port of the API server.
         folder: The cluster's folder.
     """
 
@@ -116,6 +124,8 @@ class Life:
     groups: tuple[object, object]
     refusal: str
     codes: tuple[int, int]
+    reserved: set[int]
+    port: int
     folder: Path
 
 
@@ -145,12 +155,15 @@ def life(node_prerequisites: None) -> Iterator[Life]:  # noqa: ARG001
                     cluster.load_image(archive)
                 failed = machine_exec.run(cluster.folder, "false")
                 killed = machine_exec.run(cluster.folder, "sh", "-c", "kill -TERM $$")
+                reserved = machine_exec.run(cluster.folder, "cat", str(NETWORK_SETTINGS / RESERVED_PORTS)).stdout
             yield Life(
                 machine=(before, during, machine()),
                 processes=(running, processes()),
                 groups=(groups, cgroups.remaining(traces.group)),
                 refusal=str(refused.value),
                 codes=(failed.returncode, killed.returncode),
+                reserved=ports_in(reserved),
+                port=int(cluster.server.rpartition(":")[2]),
                 folder=cluster.folder,
             )
     finally:
@@ -188,6 +201,11 @@ def test_next_start_cleans_up_what_a_killed_guardian_left(runtime: Path) -> None
 
 def test_folder_may_be_below_a_private_folder_of_the_node(life: Life) -> None:
     assert life.folder.is_relative_to("/run")  # and a pod was Ready
+
+
+def test_no_program_of_the_node_takes_a_port_of_the_control_plane(life: Life) -> None:
+    assert life.port in life.reserved
+    assert len(life.reserved) == 3  # and those of etcd
 
 
 def test_invalid_archive_is_refused_with_containerds_message(life: Life) -> None:

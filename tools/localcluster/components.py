@@ -38,6 +38,11 @@ class Layout:
         """The API server's URL."""
         return f"https://{LOOPBACK}:{self.apiserver_port}"
 
+    @property
+    def ports(self) -> tuple[int, int, int]:
+        """All ports."""
+        return self.etcd_port, self.etcd_peer_port, self.apiserver_port
+
     def path(self, file: str) -> str:
         """Returns the path of a file in the cluster's folder."""
         return str(self.folder / file)

@@ -4,6 +4,7 @@ To pick a free port and close it again for a program to bind is a race that anot
 stays bound, with SO_REUSEPORT, as long as the cluster runs: the kernel gives it to no process that requests "any free
 port", while etcd and the API server may share it because they set the same option. The reservation never listens, so
 only the part receives connections, and they are refused while the part is down. A restarted part finds its port free.
+A reservation holds in one network namespace only: `node.machine` reserves the same ports in that of a real node.
 """
 
 import socket

@@ -1,7 +1,7 @@
-"""The machine: the first process in a node's namespaces, `python -m localcluster.node.machine FOLDER`.
+"""The machine: the first process in a node's namespaces, `python -m localcluster.node.machine FOLDER PORTS`.
 
-It mounts private folders over those that the node's programs write to, gives the node an address, and then reaps
-orphaned processes until it is stopped.
+It mounts private folders over those that the node's programs write to, gives the node an address, reserves the ports
+of the control plane, and then reaps orphaned processes until it is stopped.
 """
 
 import os
@@ -24,6 +24,9 @@ PRIVATE_FOLDERS = ("/run", "/var/lib", "/var/log")
 FOLDERS = ("/run/containerd", "/run/netns", "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods")
 PID_FILE = "machine.pid"
 PAUSE_SECONDS = 1.0
+NETWORK_SETTINGS = Path("/proc/sys/net/ipv4")
+#: The ports that no process of this network namespace gets if it requests any free port, as containerd does.
+RESERVED_PORTS = "ip_local_reserved_ports"
 
 NETWORK = (
     "ip link set lo up",
@@ -37,7 +40,7 @@ NETWORK = (
 
 def main() -> None:
     """Runs the machine."""
-    folder = Path(sys.argv[1])
+    folder, ports = Path(sys.argv[1]), sys.argv[2]
     os.environ["PATH"] = search_path(os.environ)
     kernel.unshare()
     kernel.fork_forwarding_signals()
@@ -47,7 +50,8 @@ def main() -> None:
     for command in NETWORK:
         _run(*command.split())
     _run("hostname", HOSTNAME)
-    Path("/proc/sys/net/ipv4/ip_forward").write_text("1", encoding="ascii")
+    for setting, value in {"ip_forward": "1", RESERVED_PORTS: ports}.items():
+        (NETWORK_SETTINGS / setting).write_text(value, encoding="ascii")
     write_atomically(folder / PID_FILE, pid)
     _reap()
 
