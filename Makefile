@@ -34,6 +34,9 @@ KEEP ?= build/chaos
 DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
 
+# `make docs SITE=folder`: the folder of the documentation site.
+SITE ?= site
+
 # `make image IMAGE=registry.example/statefulroute:0.1.0`: the image's name; DEBIAN_BASE=1: build the base image from Debian packages.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= statefulroute:$(VERSION)
@@ -121,6 +124,19 @@ image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/r
 	@$(BIN)/localcluster image $(IMAGE) $(if $(DEBIAN_BASE),--debian-base) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg CREATED=$(shell git log -1 --format=%cI)
 
+.PHONY: docs
+docs: $(VENV)/docs/.synced ## Build the documentation site (SITE=folder), and check its links and anchors
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs build --strict --site-dir $(abspath $(SITE)) 2>&1 | { grep -v ^INFO >&2 || true; }
+
+.PHONY: docs-serve
+docs-serve: $(VENV)/docs/.synced ## Show the documentation site at http://127.0.0.1:8000 while you edit its pages
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs serve --watch operator/statefulroute
+
+$(VENV)/docs/.synced: requirements/docs.txt $(VENV)/.synced
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/docs
+	@$(UV) pip sync --quiet --python $(VENV)/docs/bin/python --require-hashes requirements/docs.txt
+	@touch $@
+
 .PHONY: screenshots
 screenshots: setup ## Take the screenshots of docs/reference/console.md (about three minutes; needs Chromium)
 	@$(BIN)/localcluster build
@@ -148,7 +164,8 @@ examples: setup ## Generate the types of the examples in Go and TypeScript from 
 lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml tools/pyproject.toml
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --only-group bench -o requirements/bench.txt
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --group bench -o requirements/bench.txt
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --group docs -o requirements/docs.txt
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra sidecar --extra hand-over --extra otlp -o requirements/image.txt pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in

@@ -43,4 +43,11 @@ def test_all_tests_run_on_every_supported_python(workflows: dict[str, dict[str, 
 def test_no_job_may_write_to_the_repository_or_run_without_a_timeout(workflows: dict[str, dict[str, Any]]) -> None:
     for workflow in workflows.values():
         assert workflow["permissions"] == {"contents": "read"}
-        assert all("timeout-minutes" in job and "permissions" not in job for job in workflow["jobs"].values())
+        assert all("timeout-minutes" in job for job in workflow["jobs"].values())
+
+
+def test_only_the_job_that_publishes_the_site_has_permissions_of_its_own(workflows: dict[str, dict[str, Any]]) -> None:
+    jobs = {f"{file}.{name}": job for file, workflow in workflows.items() for name, job in workflow["jobs"].items()}
+    own = {name: job["permissions"] for name, job in jobs.items() if "permissions" in job}
+    assert own == {"docs.publish": {"pages": "write", "id-token": "write"}}
+    assert jobs["docs.publish"]["if"] == "github.event_name != 'pull_request'"

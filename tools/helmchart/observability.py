@@ -37,7 +37,7 @@ class PodMonitor(_Monitor):
 
 
 #: The location of the runbooks in the alerts of deploy/monitoring.
-RUNBOOKS = "https://statefulroute.io/docs/runbooks/"
+RUNBOOKS = "https://statefulroute.io/runbooks/"
 
 
 class PrometheusRule(ValueGroup):
@@ -50,7 +50,8 @@ class PrometheusRule(ValueGroup):
     labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
     runbook_url: str = Field(
         RUNBOOKS,
-        description="The URL of your copy of docs/runbooks, to which the name of an alert's page is appended.",
+        description="The URL of the runbooks in your copy of the documentation site (`make docs`), to which the name "
+        "of the alert and a slash are appended.",
         **text_pattern("https?://.+/", f"a URL that ends with a slash, like {RUNBOOKS}"),
     )
 
