@@ -300,7 +300,7 @@ bench: $(VENV)/.bench ## Run a benchmark (NAME=bind, OPTIONS="--links 500 --keep
 	@$(BIN)/python benchmarks/$(NAME).py $(OPTIONS)
 
 .PHONY: profile
-profile: $(VENV)/.bench ## Profile the operator with py-spy (NAME=bind, choose or restart; OPTIONS="--keep FOLDER")
+profile: $(VENV)/.bench ## Profile the operator with py-spy (NAME=bind, choose, slots or restart; OPTIONS="--keep FOLDER")
 	@$(BIN)/localcluster build
 	@$(COMPILED)
 	@$(BIN)/python benchmarks/hotspots.py $(NAME) $(OPTIONS)

@@ -1,6 +1,6 @@
-"""Shows where the operator spends its time: while it binds links, or while it starts among many.
+"""Shows where the operator spends its time: while it binds links or slots, or while it starts among many.
 
-    python benchmarks/hotspots.py [bind|choose|restart] [--links 5000] [--pods 10] [--keep FOLDER]
+    python benchmarks/hotspots.py [bind|choose|slots|restart] [--links 5000] [--pods 10] [--keep FOLDER]
 
 py-spy samples the operator many times per second and pauses it for each sample: shares are right, absolute times are
 not. The tables show the share of each package (of statefulroute: each layer) and the functions with the most samples. C
@@ -60,13 +60,17 @@ async def profile(service: BenchService, workload: str, links: int, stacks: Path
             await asyncio.sleep(_STARTUP_SECONDS)
             await process.wait_idle()
         return
-    await warm_up(service)
+    if workload != "slots":  # the links of users would be on some pods
+        await warm_up(service)
     async with running_operator(service.kubeconfig) as process:
         await process.wait_synced()
         await asyncio.sleep(_STARTUP_SECONDS)
         await process.wait_idle()
         async with recorded(process, stacks):
-            await create_and_wait(service, replace(VARIANTS[workload], start_process=no_process), range(links))
+            if workload == "slots":
+                await service.bind_slots(links)
+            else:
+                await create_and_wait(service, replace(VARIANTS[workload], start_process=no_process), range(links))
             await asyncio.sleep(_STARTUP_SECONDS)
 
 
@@ -115,7 +119,7 @@ async def _run(options: argparse.Namespace, stacks: Path) -> None:
 def main() -> None:
     """Samples the operator and prints where the time went."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=[*VARIANTS, "restart"], default="bind")
+    parser.add_argument("what", nargs="?", choices=[*VARIANTS, "slots", "restart"], default="bind")
     parser.add_argument("--links", type=int, default=5000)
     parser.add_argument("--pods", type=int, default=10)
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="the folder to keep the stacks in")

@@ -1,10 +1,12 @@
 """Measures slots: how evenly they spread users, and what it costs to bind all slots of a route.
 
     python benchmarks/slots.py [--users 1000000 10000000 100000000] [--slots 16384] [--pods 10 100 1000]
-        [--bound 16384] [--bound-pods 100]
+        [--bound 16384] [--bound-pods 100] [--asked 10000000] [--seconds 10] [--rounds 3]
 
 The spread is simulated; up to a million users are really hashed. Then an operator binds `--bound` slots of a new route
-on `--bound-pods` pods, with a real API server, and starts again; 0 leaves this out.
+on `--bound-pods` pods, with a real API server, and starts again; 0 leaves this out. Last, one resolver is asked for
+`--asked` different users of a route with slots in batches, and for single users with links and without, in turns; 0
+leaves this out.
 """
 
 import asyncio
@@ -15,6 +17,7 @@ from measuring.operator_start import PEAK, START_CPU, WRITES, restart
 from measuring.processes import running_operator
 from measuring.report import Goal, Report, argument_parser, finish
 from measuring.rounds import Figures
+from measuring.slot_lookups import measure_resolver
 from measuring.slots_simulation import FULLEST, SHARE, measure_lookups, simulate_spread
 
 SECONDS, RATE, OPERATOR_CPU, SPREAD = (
@@ -24,6 +27,8 @@ SECONDS, RATE, OPERATOR_CPU, SPREAD = (
     "fullest - emptiest",
 )
 
+_RESOLVED_PODS = 10
+
 
 async def bind_slots(service: BenchService, slots: int) -> Figures:
     """Gives the route slots, and waits until all are bound."""
@@ -32,8 +37,7 @@ async def bind_slots(service: BenchService, slots: int) -> Figures:
         await process.wait_synced()
         await process.wait_idle()
         cpu, started, before = process.cpu_seconds, time.monotonic(), await service.count_writes()
-        await service.edit_route(slots=slots)
-        await recorder.wait_until(lambda: len(recorder.bound_at) == slots)
+        await service.bind_slots(slots)
         seconds = time.monotonic() - started
         await process.wait_idle()
         cpu, writes = process.cpu_seconds - cpu, await service.count_writes() - before
@@ -49,7 +53,18 @@ async def bind_slots(service: BenchService, slots: int) -> Figures:
 
 
 async def measure(report: Report) -> None:
-    """Simulates each number of users and pods, then binds the slots of a route."""
+    """Simulates each number of users and pods, then binds the slots of a route, and looks up its users."""
+    simulate(report)
+    if report.options["bound"]:
+        await measure_binding(report)
+    if report.options["asked"]:
+        with start_cluster(low_priority=True) as kubeconfig:
+            async with start_service(kubeconfig, _RESOLVED_PODS) as service:
+                await measure_resolver(report, service)
+
+
+def simulate(report: Report) -> None:
+    """Simulates each number of users and pods."""
     options = report.options
     for pods in options["pods"]:
         for users in options["users"]:
@@ -60,8 +75,11 @@ async def measure(report: Report) -> None:
             report.goals.append(Goal(f"{SHARE}, {name}", figures[SHARE], 1.0 + options["pods"][-1] / options["slots"]))
     even = f"{options['users'][0]:,} users, {options['pods'][0]:,} pods"
     report.goals.append(Goal(f"{FULLEST}, {even}", report.rounds[even][0][FULLEST], 1.05))
-    if not options["bound"]:
-        return
+
+
+async def measure_binding(report: Report) -> None:
+    """Binds the slots of a route, and starts the operator again."""
+    options = report.options
     with start_cluster() as kubeconfig:
         async with start_service(kubeconfig, options["bound_pods"]) as service:
             bound = await bind_slots(service, options["bound"])
@@ -77,12 +95,14 @@ async def measure(report: Report) -> None:
 
 def main() -> None:
     """Runs the benchmark and reports its figures."""
-    parser = argument_parser(__doc__, rounds=1)
+    parser = argument_parser(__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=[1_000_000, 10_000_000, 100_000_000])
     parser.add_argument("--slots", type=int, default=16_384, help="of the simulation")
     parser.add_argument("--pods", type=int, nargs="+", default=[10, 100, 1_000], help="of the simulation")
     parser.add_argument("--bound", type=int, default=16_384, metavar="SLOTS", help="that are really bound")
     parser.add_argument("--bound-pods", type=int, default=100, metavar="PODS")
+    parser.add_argument("--asked", type=int, default=10_000_000, metavar="USERS", help="by one resolver")
+    parser.add_argument("--seconds", type=float, default=10, help="of each run of single look-ups")
     options = parser.parse_args()
     report = Report("slots", vars(options))
     asyncio.run(measure(report))

@@ -149,6 +149,11 @@ class BenchService:
         """Changes fields of the route's spec."""
         await self.client.merge_patch(f"{NAMESPACE_PATH}/statefulroutes/{ROUTE}", json_body({"spec": spec}))
 
+    async def bind_slots(self, slots: int) -> None:
+        """Gives the route slots, and waits until the operator has bound all."""
+        await self.edit_route(slots=slots)
+        await self.recorder.wait_until(lambda: len(self.recorder.bound_at) == slots)
+
     async def populate(self, number: int) -> None:
         """Creates links until there are `number`, each bound with the status that the operator writes."""
 

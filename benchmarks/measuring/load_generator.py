@@ -6,7 +6,7 @@ import random
 import subprocess
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
@@ -41,10 +41,12 @@ http {
 _CONNECTIONS = 32
 """Connections of the closed loop."""
 
-#: The script of wrk: each request is for a random user.
+#: The script of wrk: UID is an expression for the user of each request.
 _WRK = """
+local number = 0
 request = function()
-  return wrk.format("GET", "PATH/links/user-" .. math.random(0, LINKS - 1))
+  number = number + 1
+  return wrk.format("GET", "PATH/links/" .. UID)
 end
 done = function(s, l, r)
   io.write(string.format("%d %d %d", s.requests, s.duration, s.errors.status + s.errors.timeout + s.errors.read))
@@ -59,12 +61,15 @@ class LoadGenerator:
         folder: the folder for files.
         seconds: how long each run takes.
         links: how many users there are.
+
+    Attributes:
+        seconds: how long each run takes.
     """
 
     def __init__(self, folder: Path, seconds: float, links: int) -> None:
         self._vegeta = programs.vegeta(PlainProgress())
         self._folder = folder
-        self._seconds = seconds
+        self.seconds = seconds
         self._links = links
         random_numbers = random.Random(links)
         self._uids = [f"user-{random_numbers.randrange(links)}" for _ in range(_TARGETS)]
@@ -79,25 +84,31 @@ class LoadGenerator:
         file.write_text("\n".join(targets))
         attack: list[str | Path] = [self._vegeta, "attack", "-targets", file, "-output", results, "-rate", str(rate)]
         limits = ["-timeout", "5s", "-max-workers", "512", "-redirects", "-1"]
-        await _run(*attack, *limits, "-duration", f"{seconds or self._seconds}s")
+        await _run(*attack, *limits, "-duration", f"{seconds or self.seconds}s")
         report = json.loads(await _run(self._vegeta, "report", "-type", "json", results))
         codes = Counter[str](report["status_codes"])
         self.codes[variant] = self.codes.get(variant, Counter()) + codes
         waits = {name: report["latencies"][key] / _NANOSECONDS for name, key in ((P50, "50th"), (P99, "99th"))}
         return {RATE: report["throughput"], **waits, FAILED: codes.total() - codes["200"]}
 
-    async def run_closed_loop(self, url: str) -> Figures:
-        """Looks users up over 32 connections; each sends the next request when the last one is answered."""
+    async def run_closed_loop(self, url: str, new_users: str | None = None) -> Figures:
+        """Looks users up over 32 connections; each sends the next request when the last one is answered.
+
+        Args:
+            url: the URL of the resolver.
+            new_users: the prefix of the uids, of which each is asked for once; None asks for users with links.
+        """
+        uid = f'"user-" .. math.random(0, {self._links - 1})' if new_users is None else f'"{new_users}-" .. number'
         script = self._folder / "wrk.lua"
-        script.write_text(_WRK.replace("PATH", _path()).replace("LINKS", str(self._links)))
-        settings = ["-t1", f"-c{_CONNECTIONS}", f"-d{self._seconds:g}s"]
+        script.write_text(_WRK.replace("PATH", _path()).replace("UID", uid))
+        settings = ["-t1", f"-c{_CONNECTIONS}", f"-d{self.seconds:g}s"]
         output = await _run(programs.wrk(), *settings, "-s", script, url)
         requests, microseconds, failed = map(int, output.decode().split()[-3:])
         return {RATE: requests * 1e6 / microseconds, FAILED: failed}
 
-    def lookup_targets(self, url: str) -> list[str]:
-        """Returns targets that look users up."""
-        return [f"GET {url}{_path()}/links/{uid}" for uid in self._uids]
+    def lookup_targets(self, url: str, uids: Iterable[str] | None = None) -> list[str]:
+        """Returns targets that look users up: the given ones, or those with links."""
+        return [f"GET {url}{_path()}/links/{uid}" for uid in (self._uids if uids is None else uids)]
 
     def request_targets(self, url: str) -> list[str]:
         """Returns targets that send users' requests through a gateway."""

@@ -34,6 +34,11 @@ _dns_label = re.compile(DNS_LABEL.removesuffix("$"))
 _dns_subdomain = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
 
 
+def is_dns_label(text: str) -> bool:
+    """Returns whether a text is a DNS label. Such a uid is valid."""
+    return len(text) <= DNS_LABEL_MAX_LENGTH and _dns_label.fullmatch(text) is not None
+
+
 def validate_uid(uid: object) -> str:
     """Returns the uid if a PodLink can have it.
 
@@ -42,7 +47,7 @@ def validate_uid(uid: object) -> str:
     """
     if not isinstance(uid, str):
         raise InvalidParameterError("uid", f"must be a string, not {type(uid).__name__}")
-    if len(uid) <= DNS_LABEL_MAX_LENGTH and _dns_label.fullmatch(uid):
+    if is_dns_label(uid):
         return uid  # most uids
     if not uid:
         raise InvalidParameterError("uid", "must not be empty")
@@ -66,7 +71,7 @@ def validate_route(route: object) -> str:
     """
     if not isinstance(route, str):
         raise InvalidParameterError("route", f"must be a string, not {type(route).__name__}")
-    if len(route) > DNS_LABEL_MAX_LENGTH or not _dns_label.fullmatch(route):
+    if not is_dns_label(route):
         raise InvalidParameterError(
             "route",
             f"must be a DNS label (lower-case letters, digits and '-', at most {DNS_LABEL_MAX_LENGTH} characters): "

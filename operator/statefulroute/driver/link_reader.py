@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from statefulroute.api.limits import DNS_LABEL_MAX_LENGTH, ENCODED_UID_PREFIX
+from statefulroute.api.limits import ENCODED_UID_PREFIX
 from statefulroute.cluster.clock import IntervalClock
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import InvalidParameterError, PodNotAvailableError
@@ -10,13 +10,10 @@ from statefulroute.domain.keys import PodKey, RouteKey, link_name, slot_link_nam
 from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link, find_holder
 from statefulroute.domain.slots.lookup import binding_slot, describe_unbound_slot
-from statefulroute.domain.validation import validate_route, validate_uid
+from statefulroute.domain.validation import is_dns_label, validate_route, validate_uid
 from statefulroute.driver.link_cache import LinkCache
 from statefulroute.driver.operations import Operations
 from statefulroute.driver.routes import RouteCache
-
-#: Up to this length, a uid that is a DNS name is valid.
-_MAX_UNCHECKED = DNS_LABEL_MAX_LENGTH
 
 
 class LinkReader:
@@ -79,15 +76,12 @@ class LinkReader:
         if key is None:
             key = self._keys[service] = RouteKey(self._namespace, service)
         own = None
-        try:
-            name = link_name(service, uid)
-            is_encoded = len(name) != len(service) + 1 + len(uid)
-            if is_encoded or len(uid) > _MAX_UNCHECKED:
-                validate_uid(uid)
-        except (InvalidParameterError, UnicodeEncodeError):
-            return None
-        if is_encoded and (own := self._cache.get(key, name)) is not None:
-            own = active_link(own, self._clock().earliest)
+        if uid.startswith(ENCODED_UID_PREFIX) or not is_dns_label(uid):
+            try:
+                own = self._cache.get(key, link_name(service, validate_uid(uid)))
+            except InvalidParameterError:
+                return None
+            own = None if own is None else active_link(own, self._clock().earliest)
         slot = binding_slot(uid, own, slots)
         link = own if slot is None else self._cache.get(key, slot_link_name(service, slot))
         return link if link is not None and link.assigned_pod is not None else None

@@ -149,6 +149,7 @@ class LossAnswer(_Answer, frozen=True):
 def link_answer(uid: str, link: Link, address: Address) -> LinkAnswer:
     """Returns the body for a link."""
     index = link.pod if isinstance(link.pod, int) else None
+    slot = link.slot
     return LinkAnswer(
         uid,
         address.pod,
@@ -158,8 +159,8 @@ def link_answer(uid: str, link: Link, address: Address) -> LinkAnswer:
         address.port,
         address.host,
         link.expire_time,
-        BoundBy.SLOT if link.is_of_slot else BoundBy.LINK,
-        link.slot,
+        BoundBy.LINK if slot is None else BoundBy.SLOT,
+        slot,
     )
 
 

@@ -29,7 +29,7 @@ from statefulroute.domain.pod import Endpoint, ordinal
 from statefulroute.domain.route import Route
 from statefulroute.domain.slots.lookup import binding_slot, describe_unbound_slot
 from statefulroute.domain.unlisted_pods import linked_pod_name, may_omit_available_pods, pod_name, unlisted_pods
-from statefulroute.domain.validation import validate_uid
+from statefulroute.domain.validation import is_dns_label, validate_uid
 from statefulroute.rest.problems import ProblemError, ProblemKind
 
 _NO_PODS: Mapping[PodKey, PodStatus] = MappingProxyType({})
@@ -134,8 +134,9 @@ class ResolverCache:
         """
         cache = self.links.cache
         # Most uids are part of their link's name unencoded: these are looked up without a validation.
-        link = None if uid.startswith(ENCODED_UID_PREFIX) else cache.get(key, f"{key.name}.{uid}")
-        if link is None:
+        is_encoded = uid.startswith(ENCODED_UID_PREFIX)
+        link = None if is_encoded else cache.get(key, f"{key.name}.{uid}")
+        if link is None and (is_encoded or not is_dns_label(uid)):
             link = cache.get(key, link_name(key.name, validate_uid(uid)))
         if link is None or (link.expire_time is None and link.assigned_pod is not None):
             return link  # most links need no clock
