@@ -4,6 +4,7 @@ What is needed beside the machine's Node.js is downloaded once, and kept in the 
 """
 
 import hashlib
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -81,13 +82,43 @@ def build_typescript(folder: Path) -> ChatPrograms:
     Raises:
         LocalClusterError: there is no Node.js, or npm cannot install the compiler.
     """
-    node, modules = _node(), node_modules()
+    node = _node()
+    _compile_typescript(folder)
+    return ChatPrograms("TypeScript", (node, folder / "dist/server.js"), (node, folder / "dist/client.js"))
+
+
+def run_go_tests() -> None:
+    """Runs the tests of the example in Go.
+
+    Raises:
+        LocalClusterError: there is no Go, or a test fails; the message has its output.
+    """
+    go = find_go(PlainProgress())
+    _run([go.program, "vet", "./..."], GO, go.environment)
+    _run([go.program, "test", "./..."], GO, go.environment)
+
+
+def run_typescript_tests(folder: Path) -> None:
+    """Runs the tests of the example in TypeScript.
+
+    Args:
+        folder: the folder of the compiled files.
+
+    Raises:
+        LocalClusterError: there is no Node.js, or a test fails; the message has its output.
+    """
+    _compile_typescript(folder)
+    environment = {**os.environ, "SLOT_VECTORS": str(ROOT / "docs/slot-vectors.json")}
+    _run([_node(), "--test", "dist/slot.test.js"], folder, environment)
+
+
+def _compile_typescript(folder: Path) -> None:
+    modules = node_modules()
     shutil.copytree(TYPESCRIPT / "src", folder / "src")
     for name in ("package.json", "tsconfig.json"):
         shutil.copy(TYPESCRIPT / name, folder)
     (folder / "node_modules").symlink_to(modules)
-    _run([node, modules / "typescript/bin/tsc"], folder)
-    return ChatPrograms("TypeScript", (node, folder / "dist/server.js"), (node, folder / "dist/client.js"))
+    _run([_node(), modules / "typescript/bin/tsc"], folder)
 
 
 def generate_go_types(api: str, output: Path) -> None:
