@@ -148,6 +148,14 @@ async def test_pods_that_start_get_their_share_of_the_slots_of_a_new_route(monke
         await eventually(lambda: slots.by_pod == {0: 9})
 
 
+async def test_no_slot_of_a_new_route_waits_for_a_pod_that_is_drained() -> None:
+    slots = Slots(0, 1, slots=4)
+    slots.environment.workloads.put(workload(30, replicas=2))
+    slots.environment.pods.put(drained(31, 1))
+    async with slots.running():
+        await eventually(lambda: slots.by_pod == {0: 4})
+
+
 async def test_route_without_slots_gets_no_links() -> None:
     async with Slots(0, slots=None).running() as slots:
         await idle()

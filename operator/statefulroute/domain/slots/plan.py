@@ -7,6 +7,7 @@ from math import ceil
 
 from statefulroute.domain.keys import PodKey, slot_link_name
 from statefulroute.domain.route import RouteView
+from statefulroute.domain.slots.moves import takes_no_new_users
 from statefulroute.domain.slots.placement import pods_for_slots
 from statefulroute.domain.slots.spread import spread_slots
 
@@ -33,11 +34,12 @@ def plan_creations(
         now: the current time.
         limit: the largest number of slots; None is all.
         waits_for_pods: whether pods of the workload that have not started yet get their share of the slots, too: no
-            pod gets more than the mean over all of them.
+            pod gets more than the mean over all of them. Pods that are drained get none.
     """
     pods = [pod.key for pod in pods_for_slots(view, now)]
     most = None
     if waits_for_pods and view.workload is not None:
-        most = ceil((view.route.spec.slots or 0) / max(view.workload.replicas, len(pods), 1))
+        drained = sum(takes_no_new_users(pod) for pod in view.pods.values() if view.workload.wants(pod.key))
+        most = ceil((view.route.spec.slots or 0) / max(view.workload.replicas - drained, len(pods), 1))
     creations = islice(spread_slots(missing, pods, view.slot_counts, most), limit)
     return list(creations)
