@@ -74,10 +74,17 @@ def test_shows_the_events_of_a_route_and_the_checks_of_the_installation(
     console: ConsoleProcess, shared_service: Service
 ) -> None:
     path = f"api/routes/{shared_service.namespace}/game/events"
+    shared_service.edit_route(routingState="DenyNewCall")
     eventually(
-        lambda: "Routable" in {event["reason"] for event in console.get(path)["events"]}, "the console shows the event"
+        lambda: "DrainStarted" in {event["reason"] for event in console.get(path)["events"]},
+        "the console shows the event",
     )
-    assert [each for each in console.get("api/checks") if each["level"] == "problem"] == []
+    shared_service.edit_route(routingState=None)
+    eventually(
+        lambda: not [each for each in console.get("api/checks") if each["level"] == "problem"],
+        "the Leases of operators that earlier tests have killed are over, and the results are checked again",
+        seconds=90.0,
+    )
 
 
 def test_nothing_is_served_without_the_token(console: ConsoleProcess) -> None:

@@ -107,21 +107,22 @@ def operator_metrics(monitored_operator: MonitoredOperator, game: Service) -> Pr
 
     Another route has slots and no pods.
     """
+    own = {"namespace": game.namespace}  # routes of earlier tests may still exist
     game.create_route("documents", slots=2)
     game.await_bound(game.link("alice"))
     autoscaling = {"minReplicas": 3, "maxReplicas": 3, "linksPerPod": 100}
     game.edit_route(links={"max": 100}, autoscaling=autoscaling, rollout={})
-    monitored_operator.await_value(3, f"{PREFIX}desired_replicas")
-    monitored_operator.await_value(1, f"{PREFIX}disruption_condition", type="Scaled", reason="Scaled")
-    strategy = "UpdateStrategyNotOnDelete"
-    monitored_operator.await_value(1, f"{PREFIX}disruption_condition", type="RolledOut", reason=strategy)
-    monitored_operator.await_value(100, f"{PREFIX}links_limit")
-    monitored_operator.await_value(2, f"{PREFIX}slots", state="unbound")
+    monitored_operator.await_value(3, f"{PREFIX}desired_replicas", **own)
+    condition = f"{PREFIX}disruption_condition"
+    monitored_operator.await_value(1, condition, **own, type="Scaled", reason="Scaled")
+    monitored_operator.await_value(1, condition, **own, type="RolledOut", reason="UpdateStrategyNotOnDelete")
+    monitored_operator.await_value(100, f"{PREFIX}links_limit", **own)
+    monitored_operator.await_value(2, f"{PREFIX}slots", **own, state="unbound")
     for pod in range(3):
         game.report(pod, load_state=2)
-    monitored_operator.await_value(3, f"{PREFIX}pods", state="available")
-    monitored_operator.await_value(0, f"{PREFIX}pods", state="stale")
-    monitored_operator.await_value(0.6, f"{PREFIX}workload_load")
+    monitored_operator.await_value(3, f"{PREFIX}pods", **own, state="available")
+    monitored_operator.await_value(0, f"{PREFIX}pods", **own, state="stale")
+    monitored_operator.await_value(0.6, f"{PREFIX}workload_load", **own)
     return ProcessMetrics.of(monitored_operator.scrape())
 
 
@@ -164,13 +165,13 @@ def test_each_metric_is_used_by_the_dashboard_or_an_alert(all_metrics: ProcessMe
 
 
 def test_a_route_has_the_documented_number_of_series_and_a_pod_has_three(
-    operator_metrics: ProcessMetrics,
+    operator_metrics: ProcessMetrics, game: Service
 ) -> None:
     samples = [
         sample
         for family in operator_metrics.families
         for sample in family.samples
-        if sample.labels.get("route") == "game"
+        if (sample.labels.get("namespace"), sample.labels.get("route")) == (game.namespace, "game")
     ]
     by_pod = Counter(sample.labels.get("pod") for sample in samples)
     more = 1 + SERIES_OF_AUTOSCALING + SERIES_OF_A_ROLLOUT
