@@ -14,6 +14,7 @@ import pytest
 from driver.recording import RecordingLogger
 from driver.test_hand_over import ask, patch, take
 from localcluster import LocalCluster
+from localcluster.ports import free_port
 from statefulroute import (
     ArrivalCancelled,
     ArrivingUser,
@@ -31,7 +32,6 @@ from support.namespaces import fresh_namespace
 from support.pod_certificates import PodAuthority
 from support.pod_tokens import AUDIENCES, TokenIssuer
 from support.service import Service
-from support.transferring_pods import free_port
 
 
 class Pods:

@@ -76,6 +76,17 @@ def test_reserved_port_can_be_shared_only_by_a_part() -> None:
         socket.create_connection(address).close()
 
 
+def test_free_port_is_none_that_the_system_gives_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind((ports.LOOPBACK, 0))
+        assert ports.free_port() < ports.number(other)
+    with socket.socket() as used:
+        used.bind(("127.0.0.2", port := ports.free_port()))
+        monkeypatch.setattr(ports, "_CHOSEN_PORTS", range(port, port + 1))
+        with pytest.raises(OSError, match=f"100 ports from {port} to {port} are in use"):
+            ports.free_port()
+
+
 def test_reserved_ports_are_all_different() -> None:
     reservations = [ports.reserve() for _ in range(200)]
     assert len({ports.number(each) for each in reservations}) == 200

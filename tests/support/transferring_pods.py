@@ -2,25 +2,19 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from localcluster.ports import free_port
 from statefulroute import HandOverConfiguration, ServerInformation, TLSFiles
 from statefulroute.cluster.errors import NotFoundError
 from statefulroute.driver.refusals import RefusedError
 from statefulroute.driver.transfer.http_transfer import HTTPTransfer
 from statefulroute.driver.transfer.tokens import KEYS_PATH
 from support.pod_tokens import AUDIENCES, TokenIssuer, key_set
-
-
-def free_port() -> int:
-    """Returns a port that is free at all addresses of this machine."""
-    with socket.create_server(("0.0.0.0", 0)) as listener:  # noqa: S104 - the port must be free at all of them
-        return int(listener.getsockname()[1])
 
 
 class FakeAPIServer:

@@ -7,10 +7,17 @@ only the part receives connections, and they are refused while the part is down.
 A reservation holds in one network namespace only: `node.machine` reserves the same ports in that of a real node.
 """
 
+import secrets
 import socket
+from contextlib import suppress
 from ipaddress import ip_address
 
 LOOPBACK = "127.0.0.1"
+
+#: Below the ports that systems give to processes that request any free one: on Linux, those from 32768.
+_CHOSEN_PORTS = range(20_000, 30_000)
+
+_MAX_TRIES = 100
 
 
 def reserve() -> socket.socket:
@@ -28,11 +35,19 @@ def number(reservation: socket.socket) -> int:
 
 
 def free_port() -> int:
-    """Returns a port on loopback that no socket uses now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """Returns a port that no socket uses now, at any address of this machine.
+
+    No process and no connection gets it as any free port before it is used.
+
+    Raises:
+        OSError: All ports that were tried are in use.
+    """
+    for _ in range(_MAX_TRIES):
+        port = secrets.choice(_CHOSEN_PORTS)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            return port
+    raise OSError(f"{_MAX_TRIES} ports from {_CHOSEN_PORTS.start} to {_CHOSEN_PORTS.stop - 1} are in use")
 
 
 def is_listening(port: int, host: str = LOOPBACK) -> bool:
