@@ -117,6 +117,12 @@ class LinkStore:
         """
         return await self._get(route, _checked_link_name(route, uid), fresh=fresh)
 
+    async def get_of(self, route: str, bound: UidOrSlot, *, fresh: bool = False) -> Link | None:
+        """Returns the link of a uid or of a slot, as `get` or `get_slot` does."""
+        if isinstance(bound, str):
+            return await self.get(route, bound, fresh=fresh)
+        return await self.get_slot(route, bound, fresh=fresh)
+
     async def get_slot(self, route: str, slot: int, *, fresh: bool = False) -> Link | None:
         """Returns the link of a slot of a route, or None if it does not exist or names no pod.
 

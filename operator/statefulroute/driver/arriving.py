@@ -1,28 +1,26 @@
-"""Users that another pod hands over to this one: passes their states to the application."""
+"""Users that another pod hands over to this one, also with their slot: passes their states to the application."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from statefulroute.cluster.errors import ClusterError
-from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.errors import HandOverError, StatefulRouteError, StateTooLargeError
-from statefulroute.domain.keys import PodKey
+from statefulroute.domain.keys import PodKey, UidOrSlot
 from statefulroute.domain.leaving import hand_over_to
 from statefulroute.domain.link import HandOver, Link
+from statefulroute.driver.expected_arrivals import ExpectedArrivals
+from statefulroute.driver.hand_over_timeouts import HandOverTimeouts
+from statefulroute.driver.leaving import Publish
 from statefulroute.driver.operations import Operations
 from statefulroute.driver.parts import ServerParts, Users
 from statefulroute.driver.refusals import Refusal, RefusedError
-from statefulroute.driver.user_events import ArrivalCancelled, ServerChange, UserArrived
+from statefulroute.driver.user_events import ServerChange, SlotArrived, UserArrived
 
 #: The time-out of the route if it is unknown.
 _TIMEOUT_SECONDS = 10.0
-
-#: A user who was to arrive is looked for so long after the deadline, and then again with growing pauses.
-_MARGIN_SECONDS = 1.0
-_BACKOFF = Backoff(initial_seconds=2.0, max_seconds=30.0, random=random.random)
 
 #: So many users may wait for each that is being taken.
 _WAITING = 8
@@ -95,24 +93,30 @@ class _Arrival(NamedTuple):
 
 
 class _Asked(NamedTuple):
-    """The pod of a user, and the hand-over that the link asks it for."""
+    """What the link that binds a user asks for.
 
+    Attributes:
+        bound: the user or slot that the link binds.
+        pod: its pod.
+        hand_over: the hand-over that it asks the pod for.
+    """
+
+    bound: UidOrSlot
     pod: PodKey
     hand_over: HandOver
 
 
-class _Expected:
-    """A user whose state this pod has taken.
+@dataclass(eq=False, slots=True)
+class _Taking:
+    """A user whose state is being taken.
 
     Attributes:
-        task: waits for the end of the hand-over.
-        may_be_withdrawn: set when the other pod says so.
+        bound: what the link binds that asks for it: the user, or the user's slot.
+        task: takes it.
     """
 
+    bound: UidOrSlot
     task: asyncio.Task[None]
-
-    def __init__(self) -> None:
-        self.may_be_withdrawn = asyncio.Event()
 
 
 class Arrivals:
@@ -124,7 +128,7 @@ class Arrivals:
         handler: takes a user.
         operations: runs the operations.
         publish: takes events.
-        read_timeout: returns the time-out of hand-overs of a service; None if its route has none.
+        timeouts: returns the time-outs of hand-overs, and the numbers of slots.
         max_bytes: the maximal size of a state.
         max_concurrent: how many users are taken at a time.
         count: called with the number of bytes of each state that was taken.
@@ -136,9 +140,9 @@ class Arrivals:
         users: Users,
         handler: Callable[[], ArrivingHandler | None],
         operations: Operations,
-        publish: Callable[[ServerChange], None],
+        publish: Publish,
         *,
-        read_timeout: Callable[[str], Awaitable[float | None]],
+        timeouts: HandOverTimeouts,
         max_bytes: int,
         max_concurrent: int,
         count: Callable[[int], None] | None,
@@ -148,15 +152,15 @@ class Arrivals:
         self._users = users
         self._handler = handler
         self._operations = operations
-        self._publish = publish
-        self._read_timeout = read_timeout
+        self._timeouts = timeouts
         self._max_bytes = max_bytes
         self._max_requests = _WAITING * max_concurrent
-        self._slots = asyncio.Semaphore(max_concurrent)
+        self._turns = asyncio.Semaphore(max_concurrent)
         self._count = count
         self._requests = 0
-        self._arriving: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._expected: dict[tuple[str, str], _Expected] = {}
+        self._arriving: dict[tuple[str, str], _Taking] = {}
+        """By service and uid."""
+        self._expected = ExpectedArrivals(parts.links, parts.server, timeouts, publish)
         users.listen(self._user_changed)
 
     async def take(self, service: str, uid: str, origin: str, parts: AsyncIterator[bytes]) -> None:
@@ -186,20 +190,18 @@ class Arrivals:
             self._requests -= 1
 
     def reconsider(self, service: str, uid: str) -> None:
-        """Looks whether a user still is to arrive."""
-        if (expected := self._expected.get((service, uid))) is not None:
-            expected.may_be_withdrawn.set()
+        """Looks whether a user, or the user's slot, still is to arrive."""
+        self._expected.reconsider(service, uid)
 
     async def close(self) -> None:
         """Takes no user any more, and waits for none."""
-        tasks = [*self._arriving.values(), *(expected.task for expected in self._expected.values())]
-        self._expected.clear()
+        tasks = [taking.task for taking in self._arriving.values()]
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, self._expected.close(), return_exceptions=True)
 
     async def _check(self, service: str, uid: str, origin: str) -> _Asked:
-        """Reads the link of a user, and returns what it asks for.
+        """Reads the link that binds a user: its own, otherwise that of its slot; returns what it asks for.
 
         Raises:
             RefusedError: the link asks the sending pod for no hand-over to this pod.
@@ -207,18 +209,19 @@ class Arrivals:
         if service not in self._users.services:
             raise RefusedError(Refusal.NOT_HANDED_OVER)
         try:
-            link = await self._links.get(service, uid, fresh=True)
+            link, _ = await self._links.find_bound(service, uid, fresh=True)
         except (StatefulRouteError, ClusterError):
             raise RefusedError(Refusal.UNAVAILABLE) from None
         hand_over = self._hand_over(link, origin)
         if link is None or link.pod is None or hand_over is None:
             raise RefusedError(Refusal.NOT_HANDED_OVER)
-        return _Asked(link.pod, hand_over)
+        return _Asked(link.bound, link.pod, hand_over)
 
     async def _take_unless_arrived(self, arrival: _Arrival, asked: _Asked) -> None:
-        """Takes a user; the arrival of the user cancels this, so that no late state replaces a newer one."""
+        """Takes a user; the arrival of the user or slot cancels this, so that no late state replaces a newer one."""
         key = arrival.service, arrival.uid
-        taking = self._arriving[key] = asyncio.create_task(self._take_in_turn(arrival, asked))
+        taking = asyncio.create_task(self._take_in_turn(arrival, asked))
+        self._arriving[key] = _Taking(asked.bound, taking)
         try:
             await taking
         except asyncio.CancelledError:
@@ -229,23 +232,22 @@ class Arrivals:
             del self._arriving[key]
 
     async def _take_in_turn(self, arrival: _Arrival, asked: _Asked) -> None:
-        has_to_wait = self._slots.locked()
-        async with self._slots:
+        has_to_wait = self._turns.locked()
+        async with self._turns:
             if has_to_wait:
                 asked = await self._check(arrival.service, arrival.uid, arrival.origin)
+                self._arriving[arrival.service, arrival.uid].bound = asked.bound
             await self._take(arrival, asked)
 
     async def _take(self, arrival: _Arrival, asked: _Asked) -> None:
         service, uid, origin, parts = arrival
-        pod, hand_over = asked
         handler = self._handler()
         if handler is None:
             raise RefusedError(Refusal.NO_RECEIVER)
-        seconds = await self._read_timeout(service) or _TIMEOUT_SECONDS
-        ends_at = asyncio.get_running_loop().time() + seconds
-        deadline = datetime.now(UTC) + timedelta(seconds=seconds)
-        user = ArrivingUser(service, uid, pod, deadline, parts, self._max_bytes)
-        if self._users.get(service, uid) is not None:  # since the link was read
+        ends_at = await self._ends_at(service, origin, asked)
+        deadline = datetime.now(UTC) + timedelta(seconds=ends_at - asyncio.get_running_loop().time())
+        user = ArrivingUser(service, uid, asked.pod, deadline, parts, self._max_bytes)
+        if self._users.get(service, asked.bound) is not None:  # since the link was read
             raise RefusedError(Refusal.NOT_HANDED_OVER)
         try:
             await self._call(handler, user)
@@ -253,7 +255,14 @@ class Arrivals:
             raise RefusedError(Refusal.TOO_LARGE) from None
         except HandOverError:
             raise RefusedError(Refusal.FAILED) from None
-        self._expect(service, uid, origin, hand_over, ends_at)
+        self._expected.add(service, asked.bound, uid, origin, asked.hand_over, ends_at)
+
+    async def _ends_at(self, service: str, origin: str, asked: _Asked) -> float:
+        """Returns when a hand-over ends: that of a slot has begun before the state of each user arrives."""
+        if (known := self._expected.ends_at(service, asked.bound, origin, asked.hand_over)) is not None:
+            return known
+        seconds = await self._timeouts.read(service) or _TIMEOUT_SECONDS
+        return asyncio.get_running_loop().time() + seconds
 
     async def _call(self, handler: ArrivingHandler, user: ArrivingUser) -> None:
         """Calls the application.
@@ -279,48 +288,15 @@ class Arrivals:
     def _hand_over(self, link: Link | None, origin: str) -> HandOver | None:
         return hand_over_to(link, origin, self._server.pod_name, self._server.pod)
 
-    # Users that do not arrive.
-
     def _user_changed(self, event: ServerChange) -> None:
-        if not isinstance(event, UserArrived):
+        """Takes no late state of a user who has arrived, or of a user of a slot that has."""
+        if not isinstance(event, UserArrived | SlotArrived):
             return
-        key = event.service, event.uid
-        if (expected := self._expected.pop(key, None)) is not None:
-            expected.task.cancel()
-        if (taking := self._arriving.get(key)) is not None:
-            taking.cancel()
-
-    def _expect(self, service: str, uid: str, origin: str, hand_over: HandOver, ends_at: float) -> None:
-        key = service, uid
-        if (before := self._expected.pop(key, None)) is not None:
-            before.task.cancel()
-        expected = self._expected[key] = _Expected()
-        expected.task = asyncio.create_task(self._await_arrival(key, origin, hand_over, ends_at, expected))
-
-    async def _await_arrival(
-        self, key: tuple[str, str], origin: str, hand_over: HandOver, ends_at: float, expected: _Expected
-    ) -> None:
-        """Publishes that a user does not arrive, unless the user does."""
-        failures, time = 0, asyncio.get_running_loop().time
-        pause = ends_at - time() + _MARGIN_SECONDS
-        while True:
-            try:
-                async with asyncio.timeout(pause):
-                    await expected.may_be_withdrawn.wait()
-            except TimeoutError:
-                pass
-            expected.may_be_withdrawn.clear()
-            try:
-                link = await self._links.get(*key, fresh=True)
-            except (StatefulRouteError, ClusterError):
-                pass
-            else:
-                if link is not None and link.assigned_pod == self._server.pod:
-                    break
-                if self._hand_over(link, origin) != hand_over:
-                    self._publish(ArrivalCancelled(*key))
-                    break
-            pause = max(ends_at - time() + _MARGIN_SECONDS, _BACKOFF.delay(failures))
-            failures += 1
-        if self._expected.get(key) is expected:
-            del self._expected[key]
+        self._expected.arrive(event)
+        if isinstance(event, SlotArrived):
+            key = event.service, event.slot
+            taken = [each for (service, _), each in self._arriving.items() if (service, each.bound) == key]
+        else:
+            taken = [each for each in (self._arriving.get((event.service, event.uid)),) if each is not None]
+        for taking in taken:
+            taking.task.cancel()

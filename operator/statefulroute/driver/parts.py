@@ -54,6 +54,9 @@ class Links(Protocol):
     async def get(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
         """Returns the link of a uid in a route, or None."""
 
+    async def get_of(self, route: str, bound: UidOrSlot, *, fresh: bool = False) -> Link | None:
+        """Returns the link of a uid or of a slot in a route, or None."""
+
     async def find_bound(self, route: str, uid: str, *, fresh: bool = False) -> tuple[Link | None, int | None]:
         """Returns the link that binds a uid in a route: its own, otherwise that of its slot, with the slot; or None."""
 

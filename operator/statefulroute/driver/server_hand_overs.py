@@ -98,13 +98,14 @@ class ServerHandOvers(ServerUsers):
             raise InvalidParameterError("follow_users", NOT_FOLLOWED)
 
     def on_arriving(self, handler: ArrivingHandler | None) -> None:
-        """Calls a function for each user whose state another pod sends.
+        """Calls a function for each user whose state another pod sends, also for each of the users of a slot.
 
-        The function takes the state. When it returns, the other pod moves the user, and `UserArrived` follows; or
-        `ArrivalCancelled`, if the hand-over was withdrawn meanwhile. It may be called several times for a user: the
-        last state counts. If it raises an exception, `LeavingUser.send` of the other pod does, too. It is cancelled if
-        the user arrives while it runs, because the deadline is over: a late state never replaces a newer one. Call it
-        in the event loop of the driver.
+        The function takes the state. When it returns, the other pod moves the user, and `UserArrived` follows, or
+        `SlotArrived` when it has sent the states of all users; or `ArrivalCancelled` for each user, if the hand-over
+        was withdrawn meanwhile. It may be called several times for a user: the last state counts. If it raises an
+        exception, `LeavingUser.send` of the other pod does, too. It is cancelled if the user or the slot arrives while
+        it runs, because the deadline is over: a late state never replaces a newer one. Call it in the event loop of the
+        driver.
 
         Args:
             handler: the function, which replaces the one before. None takes no states.
@@ -183,8 +184,8 @@ class ServerHandOvers(ServerUsers):
             users,
             lambda: self._arriving_handler,
             self._operations,
-            lambda event: self._publish([event]),
-            read_timeout=leaving.timeouts.read,
+            self._publish,
+            timeouts=leaving.timeouts,
             max_bytes=configuration.max_state_bytes,
             max_concurrent=configuration.max_concurrent,
             count=None if self._metrics is None else self._metrics.observe_received,

@@ -386,7 +386,7 @@ async def test_arrival_is_cancelled_if_the_answer_of_the_new_pod_was_lost(
 async def test_user_whose_old_pod_is_gone_is_looked_for_after_the_deadline(
     cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("statefulroute.driver.arriving._MARGIN_SECONDS", 0.0)
+    monkeypatch.setattr("statefulroute.driver.expected_arrivals._MARGIN_SECONDS", 0.0)
     monkeypatch.setattr("statefulroute.driver.hand_over_timeouts._timeout", lambda _: 0.05)
     is_sent = asyncio.Event()
 
@@ -415,7 +415,7 @@ async def test_user_whose_old_pod_is_gone_is_looked_for_after_the_deadline(
 async def test_user_who_arrives_late_is_not_cancelled(
     cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("statefulroute.driver.arriving._MARGIN_SECONDS", 0.0)
+    monkeypatch.setattr("statefulroute.driver.expected_arrivals._MARGIN_SECONDS", 0.0)
     monkeypatch.setattr("statefulroute.driver.hand_over_timeouts._timeout", lambda _: 0.02)
     is_sent = asyncio.Event()
 
@@ -434,7 +434,7 @@ async def test_user_who_arrives_late_is_not_cancelled(
         cluster.end_hand_over("game", "alice")
         assert await take(events) == [UserArrived("game", "alice", None)]
         assert new._arrivals is not None  # noqa: SLF001
-        assert new._arrivals._expected == {}  # noqa: SLF001
+        assert new._arrivals._expected._expected == {}  # noqa: SLF001
 
 
 async def test_late_state_of_a_user_who_has_arrived_is_not_taken(
