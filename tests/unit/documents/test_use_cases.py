@@ -51,6 +51,10 @@ async def test_the_second_pod_may_not_open_a_document_and_the_first_one_learns_o
         await second.set_linked_pod("play", "plan", "documents", 1)
         async with asyncio.timeout(5):
             assert await disconnected.get() == "plan"
+        await page["close"](first, "plan")  # which does not have it any more
+        assert cluster.links("documents") == {"plan": 1}
+        await page["close"](second, "plan")
+    assert cluster.links("documents") == {}
 
 
 async def test_a_session_is_bound_to_the_pod_that_has_created_it() -> None:
