@@ -84,6 +84,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m statefulroute.api --check
 	@$(BIN)/python -m openapidocs --check
+	@$(BIN)/python -m referencepages --check
 	@$(HELMCHART) --check
 	@$(FIGURES) --check
 	@$(BIN)/python benchmarks/scale_tables.py --check
@@ -148,9 +149,10 @@ format: setup ## Format the code and apply automatic fixes
 	@$(BIN)/ruff format
 
 .PHONY: generate
-generate: setup ## Generate CRDs, RBAC, policies, OpenAPI documents, chart files and tables from the types
+generate: setup ## Generate CRDs, RBAC, policies, OpenAPI documents, chart files, reference pages and tables from the types
 	@$(BIN)/python -m statefulroute.api
 	@$(BIN)/python -m openapidocs
+	@$(BIN)/python -m referencepages
 	@$(BIN)/python -m grpc_tools.protoc --proto_path=operator --python_out=operator --pyi_out=operator $(PROTO)
 	@$(HELMCHART)
 	@$(FIGURES)

@@ -2,14 +2,22 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urldefrag
 
 import pytest
 
+import statefulroute
+import statefulroute.sync
+import statefulroute.testing
 from website.pages import SITE, Page, broken_links, clicks, read_pages
 
 ROOT = Path(__file__).parents[2]
+
+#: What applications import.
+PACKAGES = (statefulroute, statefulroute.sync, statefulroute.testing)
 
 #: Addresses that style sheets load; data: URLs contain what they load.
 CSS_LOAD = re.compile(r"""(?:url\(\s*|@import\s+)["']?(?!data:|#)([^"')\s]+)""")
@@ -57,6 +65,23 @@ def test_every_link_to_the_repository_leads_to_an_existing_file(pages: dict[str,
     files = [found[1] for link in links if (found := pattern.fullmatch(link))]
     assert len(files) > 50
     assert [file for file in files if not (ROOT / file).exists()] == []
+
+
+def test_every_public_name_and_method_of_the_package_is_described(pages: dict[str, Page]) -> None:
+    described = {anchor for url, page in pages.items() if "/reference/python/" in url for anchor in page.anchors}
+    names = {name for package in PACKAGES for name in _public_names(package)}
+    assert {"statefulroute.ClientDriver.bind", "statefulroute.sync.ServerDriver.users"} <= names
+    assert names - described == set()
+
+
+def _public_names(package: ModuleType) -> Iterator[str]:
+    """Yields the name of each object that belongs to a package, and of each method and property of a driver."""
+    for name in package.__all__:
+        if (package, name) != (statefulroute.sync, "Address"):  # that of `statefulroute`
+            yield f"{package.__name__}.{name}"
+        if name.endswith(("Driver", "Cluster")):
+            members = dir(getattr(package, name))
+            yield from (f"{package.__name__}.{name}.{each}" for each in members if not each.startswith("_"))
 
 
 def test_every_page_has_one_title(pages: dict[str, Page]) -> None:

@@ -1,9 +1,13 @@
-"""The page of the documentation with the fields of both kinds, their types and default values."""
+"""The page of the documentation with the fields of both kinds, their types, default values and enumerated values."""
 
+import ast
+import inspect
 import json
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
+from statefulroute.api import vocabulary
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
@@ -12,8 +16,15 @@ _HEAD = """# Fields
 
 <!-- Generated from the types in operator/statefulroute/api by `make generate`. Do not edit. -->
 
-The fields of the spec of both kinds, with their default values; a field without a default is optional unless it is
-required. `kubectl explain` shows the fields of the status, too, and the limits of each field.
+The fields of both kinds, and [the values](#values) of those that are enumerations: states, phases, conditions, reasons.
+A field of the spec without a default is optional unless it is required. `kubectl explain` shows the limits of each
+field, too.
+"""
+
+_VALUES = """## Values
+
+This version writes only these values; a later version may write others. A program that reads a value that it does not
+know treats it as `Unknown`.
 """
 
 _Schema = Mapping[str, Any]
@@ -21,7 +32,8 @@ _Schema = Mapping[str, Any]
 
 def fields_page() -> str:
     """Returns the page, in Markdown."""
-    return "\n".join([_HEAD, *(line for model in (StatefulRoute, PodLink) for line in _section(model))])
+    sections = (line for model in (StatefulRoute, PodLink) for line in _section(model))
+    return "\n".join([_HEAD, *sections, _VALUES, *_values()])
 
 
 def _section(model: type[PodLink | StatefulRoute]) -> Iterator[str]:
@@ -30,11 +42,17 @@ def _section(model: type[PodLink | StatefulRoute]) -> Iterator[str]:
     (short,) = names["shortNames"]
     yield f"## {names['kind']}\n"
     yield f"Its names in kubectl are `{names['plural']}`, `{names['singular']}` and `{short}`.\n"
+    properties = version["schema"]["openAPIV3Schema"]["properties"]
     yield "| field of `spec` | type | default | description |"
     yield "| --- | --- | --- | --- |"
-    for path, schema, is_required in _fields(version["schema"]["openAPIV3Schema"]["properties"]["spec"], ""):
+    for path, schema, is_required in _fields(properties["spec"], ""):
         default = "required" if is_required else _default(schema)
         yield f"| `{path}` | {_type(schema)} | {default} | {_cell(schema.get('description', ''))} |"
+    yield ""
+    yield "| field of `status` | type | description |"
+    yield "| --- | --- | --- |"
+    for path, schema, _ in _fields(properties["status"], ""):
+        yield f"| `{path}` | {_type(schema)} | {_cell(schema.get('description', ''))} |"
     yield ""
 
 
@@ -67,3 +85,25 @@ def _default(schema: _Schema) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _values() -> Iterator[str]:
+    """Yields the lines of a section for each enumeration of the vocabulary, with the string after each member."""
+    for each in ast.parse(inspect.getsource(vocabulary)).body:
+        rows = list(_members(each)) if isinstance(each, ast.ClassDef) else []
+        if isinstance(each, ast.ClassDef) and rows:
+            yield f"### {each.name}\n"
+            yield f"{ast.get_docstring(each)}\n"
+            yield "| value | meaning |"
+            yield "| --- | --- |"
+            yield from rows
+            yield ""
+
+
+def _members(definition: ast.ClassDef) -> Iterator[str]:
+    for statement, text in pairwise(definition.body):
+        match statement, text:
+            case ast.Assign(value=ast.Constant(str(value))), ast.Expr(value=ast.Constant(str(meaning))):
+                yield f"| `{value}` | {_cell(meaning)} |"
+            case _:
+                pass

@@ -1,0 +1,1 @@
+"""Generates the pages of the reference from what they describe: commands, HTTP APIs, values of the chart, alerts."""

@@ -1,0 +1,39 @@
+"""Parts of Markdown pages."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+
+def head(title: str, source: str) -> str:
+    """Returns the head of a generated page.
+
+    Args:
+        title: Its title.
+        source: What it is generated from, as in "the OpenAPI document".
+    """
+    return f"# {title}\n\n<!-- Generated from {source} by `make generate`. Do not edit. -->\n"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yields the lines of a table and an empty line; nothing without rows."""
+    cells = [[cell(each) for each in row] for row in rows]
+    if cells:
+        yield f"| {' | '.join(columns)} |"
+        yield f"| {' | '.join('---' for _ in columns)} |"
+        yield from (f"| {' | '.join(row)} |" for row in cells)
+        yield ""
+
+
+def cell(text: str) -> str:
+    """Returns a text as the cell of a table: on one line, and without ends of cells."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def code(text: str) -> str:
+    """Returns a text as code."""
+    return f"`{text}`" if text else ""
+
+
+def prose(text: str) -> str:
+    """Returns a text in which `<` and `_` do not begin tags or emphasis; code stays as it is."""
+    parts = text.split("`")
+    return "`".join(part if index % 2 else part.replace("<", "&lt;") for index, part in enumerate(parts))
