@@ -64,6 +64,7 @@ async def test_server_reads_the_links_of_its_namespace_with_its_role(
     ) as driver:
         await driver.set_linked_pod(here, "bob", "game", "game-0")
         assert driver.users() == {"bob"}
+        assert await driver.read_token("bob") == driver.token("bob")
         parts = driver._parts.opened  # noqa: SLF001 - to see an error of the request for the fence
         assert parts is not None
         await parts.users._monitor._probe()  # type: ignore[union-attr] # noqa: SLF001

@@ -178,6 +178,7 @@ class Reconnected:
 
 UserChange = UserArrived | UserLeaving | UserStaying | UserLeft
 SlotChange = SlotArrived | SlotLeaving | SlotStaying | SlotLeft
+_USER_CHANGES = (UserArrived, UserLeft, UserLeaving, UserStaying)
 ServerChange = UserChange | SlotChange | ArrivalCancelled | CutOff | Reconnected
 ServerEvent = ServerChange | EventsLost
 
@@ -208,7 +209,7 @@ def left(service: str, bound: UidOrSlot, reason: LeaveReason) -> UserLeft | Slot
 
 def key_of(event: UserChange | SlotChange) -> tuple[str, UidOrSlot]:
     """Returns the service, and the uid or the slot, that an event is about."""
-    if isinstance(event, UserArrived | UserLeaving | UserStaying | UserLeft):
+    if isinstance(event, _USER_CHANGES):
         return event.service, event.uid
     return event.service, event.slot
 
