@@ -127,6 +127,16 @@ async def test_slots_of_a_drained_pod_leave_with_the_states_of_their_users(
             pods.service.edit_route(pods=None)
 
 
+async def test_server_that_stops_hands_its_slots_over(in_a_pod: pytest.MonkeyPatch, pods: Pods) -> None:
+    application = Application()
+    application.may_return.set()
+    async with drivers(in_a_pod, pods) as (old, *_):
+        old.on_slot_leaving(application.save)
+        await old.stop(20)  # as on SIGTERM
+        assert old.slots() == set()
+        assert pods.received == states(0, 3)
+
+
 async def test_hand_over_of_a_slot_is_withdrawn_and_asked_for_again(in_a_pod: pytest.MonkeyPatch, pods: Pods) -> None:
     application = Application()
     async with drivers(in_a_pod, pods) as (old, new, _):

@@ -81,13 +81,21 @@ class HandOverTimeouts:
         return timeout
 
     def slots(self, service: str) -> int | None:
-        """Returns the number of slots; None if the route has none, or until it is read."""
+        """Returns the number of slots; None if the route has none, or until it is read.
+
+        It may be called at each request of a user: a route that cannot be read is not read more often for it.
+        """
         if service == self._own:
             route = self._routes.get(service)
             return None if route is None else route.spec.slots
-        slots = self._read.get(service, _UNREAD).slots
-        self._refresh(service, _SHORT_CACHE_SECONDS if slots is None else _CACHE_SECONDS)
-        return slots
+        if service not in self._retries:
+            self._refresh(service, _CACHE_SECONDS)
+        return self._read.get(service, _UNREAD).slots
+
+    def expect_slots(self, service: str) -> None:
+        """Reads the number of slots again unless it is known: a slot of the service has arrived."""
+        if service != self._own and self._read.get(service, _UNREAD).slots is None:
+            self._refresh(service, 0.0)
 
     async def read(self, service: str) -> float | None:
         """Returns the time-out in seconds, after the route was read if necessary; None if that is not possible."""
@@ -125,11 +133,15 @@ class HandOverTimeouts:
             log.warning("cannot read the time-out of hand-overs", service=service, error=str(error))
             if (earlier := self._retries.get(service)) is not None:
                 earlier.cancel()
-            self._retries[service] = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._on_change, service)
+            self._retries[service] = asyncio.get_running_loop().call_later(RETRY_SECONDS, self._retry, service)
             return
         finally:
             del self._reading[service]
         self._read[service] = settings
+        self._on_change(service)
+
+    def _retry(self, service: str) -> None:
+        del self._retries[service]
         self._on_change(service)
 
 

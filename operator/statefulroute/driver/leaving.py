@@ -144,7 +144,7 @@ class LeavingUsers:
         if isinstance(event, _LEFT):
             self._end(key_of(event), has_left=True)
         elif isinstance(event, SlotArrived):
-            self.timeouts.slots(event.service)  # reads it, so that it is known when it is needed
+            self.timeouts.expect_slots(event.service)
         if self._deadline is not None and isinstance(event, _ARRIVED):
             return [event, leaving(*key_of(event), None, self._deadline)]
         return [event]
@@ -159,7 +159,7 @@ class LeavingUsers:
         """Finds the hand-overs of a service that the pod does not know yet, or which its route no longer allows."""
         for link in self._users.links(service):
             if link.is_of_slot:
-                self.timeouts.slots(service)
+                self.timeouts.slots(service)  # reads it, so that it is known when it is needed
             if link.hand_over is not None or (service, link.bound) in self.departures:
                 self._update_departure(link, hand_over_from(link, self._server.pod))
 

@@ -150,10 +150,10 @@ class ServerUsers(ServerLinks):
         """
         parts, users, service = self._followed(service)
         own = users.get(service, validate_uid(uid)) or parts.links.cached(service, uid)
-        slot = binding_slot(uid, own, self._number_of_slots(service))
-        if slot is not None:
-            return users.get(service, slot) is not None
-        return own is not None and own.pod == parts.server.pod
+        if own is not None:
+            return own.pod == parts.server.pod
+        slot = binding_slot(uid, None, self._number_of_slots(service))
+        return slot is not None and users.get(service, slot) is not None
 
     def slot_of(self, uid: str, service: str | None = None) -> int | None:
         """Returns the slot that a uid belongs to, whether or not the uid has a link of its own; None without slots.

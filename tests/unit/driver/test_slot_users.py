@@ -17,6 +17,7 @@ from statefulroute import (
     UserNotHeldError,
     sync,
 )
+from statefulroute.cluster.errors import UnreachableError
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.slots.hashing import slot_of
 from statefulroute.sync.loop_thread import DriverInLoop
@@ -87,6 +88,30 @@ async def test_slots_of_a_further_service(cluster: InMemoryCluster) -> None:
         cluster.set_slot("chat", 1, 0)
         await until(lambda: here.owns(USERS[1], "chat"))
     cluster.set_slot("chat", 0, None)
+
+
+async def test_route_of_a_further_service_that_cannot_be_read_is_not_read_at_each_question(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statefulroute.driver.hand_over_timeouts.RETRY_SECONDS", 0.1)
+    get, reads = cluster._client.get, 0  # noqa: SLF001
+
+    async def fail(path: str, *arguments: Any, **options: Any) -> bytes:
+        nonlocal reads
+        if path.endswith("/statefulroutes/chat"):
+            reads += 1
+            raise UnreachableError("no answer")
+        return await get(path, *arguments, **options)
+
+    monkeypatch.setattr(cluster._client, "get", fail)  # noqa: SLF001
+    async with server(cluster, 0, "chat") as here:
+        await until(lambda: reads)
+        for _ in range(20):
+            assert not here.owns(USERS[0], "chat")
+            await asyncio.sleep(0)
+        assert reads == 1
+        monkeypatch.setattr(cluster._client, "get", get)  # noqa: SLF001
+        await until(lambda: here.owns(USERS[0], "chat"))
 
 
 async def test_tokens_of_links_and_slots_are_in_one_order(cluster: InMemoryCluster) -> None:
