@@ -53,7 +53,8 @@ def test_scales_a_route_and_confirms_losses(console: ConsoleProcess, shared_serv
     note = "note: game scales StatefulSet/game from now on: scale the route, not the workload"
     assert (status, messages) == (200, ["game: 3 pods (was not set)", note])
     assert shared_service.route()["spec"]["replicas"] == 3
-    assert act(console, shared_service, "confirm-loss") == (200, ["game: no loss is suspended"])
+    loss = {"message": "3 of 3 pods look lost", "since": "2026-01-01T12:00:00Z"}
+    assert act(console, shared_service, "confirm-loss", loss=loss) == (200, ["game: no loss is suspended"])
 
 
 def test_moves_and_unlinks_a_user_unless_another_was_faster(console: ConsoleProcess, shared_service: Service) -> None:
@@ -70,6 +71,20 @@ def test_moves_and_unlinks_a_user_unless_another_was_faster(console: ConsoleProc
         ["alice: no link any more (was on game-2)"],
     )
     assert shared_service.links() == []
+
+
+def test_moves_and_unlinks_a_waiting_user_only_while_the_user_waits(
+    console: ConsoleProcess, shared_service: Service
+) -> None:
+    shared_service.edit_route(routingState="DenyNewCall")
+    link = shared_service.link("alice")
+    shared_service.await_link(link, "Pending", "NoAvailablePod")
+    waiting = {"uid": "alice", "onlyFrom": "-"}
+    assert act(console, shared_service, "move", pod="game-2", **waiting) == (200, ["alice: game-2"])
+    refusal = "alice: stays on game-2, and does not wait for a pod"
+    for name in ("move", "unlink"):
+        assert act(console, shared_service, name, pod="game-1", **waiting) == (409, refusal)
+    assert shared_service.get(link)["spec"]["podIndex"] == 2
 
 
 def test_asks_the_pod_of_a_user_to_hand_the_user_over(console: ConsoleProcess, shared_service: Service) -> None:
@@ -93,6 +108,7 @@ def test_asks_the_pod_of_a_user_to_hand_the_user_over(console: ConsoleProcess, s
         ({"act": "hand-over", "uid": "alice", "pod": "1"}, 409, "game has no spec.handOver"),
         ({"act": "resume"}, 409, "game has no spec.rollout"),
         ({"act": "scale"}, 400, "scale needs a value"),
+        ({"act": "confirm-loss"}, 400, "confirm-loss needs a value"),
         ({"act": "set-state"}, 400, "set-state needs a value"),
         ({"act": "set-state", "state": "Unknown"}, 400, "this is not an act"),
         ({"act": "scale", "replicas": -1}, 400, "this is not an act"),

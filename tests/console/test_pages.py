@@ -4,15 +4,18 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from localcluster import LocalCluster
+from statefulroute.domain.slots.hashing import slot_of
 from support.browser import accessibility_violations, open_page, running_browser
-from support.console_process import ConsoleProcess, running_console
+from support.console_process import ConsoleProcess, running_console, status_of
 from support.independent_client import PodLink
 from support.service import Service
+from support.waiting import eventually
 
 #: Uids that are made of HTML, or whose characters change the direction of the text around them.
 HOSTILE_UIDS = (
@@ -58,6 +61,19 @@ async ([first, second]) => {
   await new Promise((resolve) => setTimeout(resolve, 500));
 }
 """
+
+
+#: Lets the clock of the page, which the test sets, end the time-outs of requests.
+TIMEOUTS_BY_THE_CLOCK = """
+AbortSignal.timeout = (milliseconds) => {
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(), milliseconds);
+  return controller.signal;
+}
+"""
+
+#: What the console sends of a route that it does not know before it has read all routes.
+NOT_READ_YET = {"isSynced": False, "isCurrent": False, "warning": "cannot connect", "scope": "all namespaces"}
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +152,18 @@ def test_is_used_by_keyboard(page: Page, shared_service: Service) -> None:
     expect(tile(page, 1)).to_have_attribute("aria-selected", "false")
 
 
+def test_says_that_the_selected_pod_is_gone(page: Page, shared_service: Service) -> None:
+    name = shared_service.link("alice", podIndex=7)
+    open_route(page)
+    tile(page, 7).click()
+    panel = page.get_by_role("region", name="Pod game-7")
+    expect(panel).to_contain_text("Not listed")
+    shared_service.client.delete(PodLink, name, shared_service.namespace)
+    expect(panel.get_by_role("status")).to_contain_text("game-7 is not a pod of this route now, and has no links in it")
+    panel.get_by_role("button", name="Close").click()
+    expect(panel).to_have_count(0)
+
+
 def test_finds_a_user_and_a_route(page: Page, shared_service: Service) -> None:
     shared_service.link_all(["alice", "bob"], podIndex=1)
     expect(page.locator(".figure").filter(has_text="Links")).to_contain_text("2")
@@ -145,6 +173,7 @@ def test_finds_a_user_and_a_route(page: Page, shared_service: Service) -> None:
     expect(page.get_by_role("cell", name="bob", exact=True)).to_be_visible()
     expect(page.get_by_role("cell", name="alice", exact=True)).to_have_count(0)
     page.get_by_role("link", name="Routes").click()
+    expect(page.get_by_label("Search routes")).to_be_visible()
     page.keyboard.press("/")
     page.keyboard.type("other")
     expect(page.get_by_text("No route matches “other”.")).to_be_visible()
@@ -268,6 +297,7 @@ def test_says_when_the_console_is_suspended(browser: Browser, cluster: LocalClus
     ):
         page.clock.install()
         page.reload()
+        page.evaluate(TIMEOUTS_BY_THE_CLOCK)
         expect(page.locator(".connection")).to_contain_text("Live")
         own.process.send_signal(signal.SIGSTOP)
         try:
@@ -279,9 +309,81 @@ def test_says_when_the_console_is_suspended(browser: Browser, cluster: LocalClus
         expect(page.locator(".connection")).to_contain_text("Live")
 
 
-def test_shows_the_last_hour_as_charts(page: Page, shared_service: Service) -> None:
-    shared_service.await_bound(shared_service.link("alice", podIndex=0))
+def test_the_browser_is_opened_by_a_private_file_that_works_once(
+    browser: Browser, cluster: LocalCluster, shared_service: Service, tmp_path: Path
+) -> None:
+    recorded, program, home = tmp_path / "arguments", tmp_path / "browser", tmp_path / "home"
+    program.write_text(f'#!/bin/sh\necho "$@" > {recorded}.unfinished && mv {recorded}.unfinished {recorded}\n')
+    program.chmod(0o755)
+    home.mkdir()
+    environment = {"BROWSER": f"{program} %s", "HOME": str(home)}
+    options = ("--browser", "--namespace", shared_service.namespace)
+    with running_console(cluster.kubeconfig, *options, environment=environment) as own:
+        eventually(recorded.exists, "the browser is opened")
+        address = recorded.read_text().strip()
+        assert address.startswith(f"file://{home}/statefulroute-console-")  # and nothing else is on the command line
+        content = Path(address.removeprefix("file://")).read_text()
+        token = own.address.rstrip("/").rpartition("/")[2]
+        assert token not in content
+        with open_page(browser, address, reports="status of 401") as page:
+            expect(page.get_by_role("heading", level=1)).to_have_text("Routes")
+            eventually(lambda: not [*home.iterdir()], "the file is deleted")
+            assert "/open/" not in page.url
+            assert token not in page.url
+            (code,) = {*re.findall(r"http://[^\"]+/open/[\w-]+", content)}
+            assert status_of(code) == 403
+            expect(page.get_by_role("alert")).to_contain_text("This address is not valid any more")
+        assert status_of(own.address) == 200
+        assert "warning: the address for the browser was used twice" in own.stop()
+
+
+def test_says_why_nothing_is_received(browser: Browser, console: ConsoleProcess) -> None:
+    with open_page(browser, console.address, reports="status of 503") as page:
+        body = "event: snapshot\ndata: " + json.dumps({"connection": NOT_READ_YET}) + "\n\n"
+        page.route("**/api/**/stream", lambda route: route.fulfill(content_type="text/event-stream", body=body))
+        page.goto(f"{console.address}#/routes/play/late")
+        expect(page.get_by_text("Reading late…")).to_be_visible()
+        expect(page.get_by_role("alert")).to_contain_text("not all routes and links have been read yet. cannot connect")
+        page.route("**/api/**/stream", lambda route: route.fulfill(status=503))
+        page.route("**/api/health", lambda route: route.fulfill(status=503, json={"message": "too many pages"}))
+        expect(page.get_by_role("alert")).to_contain_text("Nothing is received: too many pages.")
+
+
+def test_shows_slots_and_the_pod_of_a_user_without_a_link(page: Page, shared_service: Service) -> None:
+    documents = Service(shared_service.kubectl, shared_service.client, "documents")
+    documents.create_pods(2)
+    documents.create_route(slots=6)
+    page.get_by_role("link", name="documents").click()
+    pods = [
+        page.get_by_role("option", name=re.compile(f"^documents-{pod},.* 3 links, 3 of them slots")) for pod in (0, 1)
+    ]
+    for pod in pods:
+        expect(pod).to_be_visible()
+    expect(page.locator(".figure").filter(has_text="Slots")).to_contain_text("6 of 6 bound")
+    slot = slot_of("alice", 6)
+    place = f"documents-{documents.get(f'documents.x-slot-{slot}')['spec']['podIndex']}"
+    row = page.get_by_role("row").filter(has_text=f"slot {slot}")
+    expect(row).to_contain_text(place)
+    expect(row.get_by_role("button")).to_have_count(0)  # slots are moved by draining pods
+    page.get_by_label("Search by uid").fill("alice")
+    expect(page.get_by_text(f"The user alice has no link: slot {slot}, at {place}.")).to_be_visible()
+    page.get_by_label("Search by uid").fill("slot/")
+    expect(page.locator("tbody tr")).to_have_count(6)
+    pods[0].click()
+    page.get_by_role("button", name="Drain…").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Its 3 slots move to other pods")
+    confirm(page, "documents-0: DenyNewCall")
+    expect(page.get_by_role("option", name=re.compile("^documents-1,.* 6 links, 6 of them slots"))).to_be_visible()
+    page.get_by_role("link", name="Routes").click()
+    page.get_by_label("Find a user").fill("alice")
+    expect(page.get_by_role("link", name=f"alice slot {slot}")).to_contain_text("documents-1")
+    page.get_by_role("link", name=f"alice slot {slot}").click()
+    expect(page.get_by_label("Search by uid")).to_have_value("alice")
+    assert accessibility_violations(page) == []
+
+
+def test_shows_the_last_hour_as_charts(page: Page) -> None:
     open_route(page)
-    chart = page.get_by_role("img", name=re.compile("^Links: links now 1, between 0 and 1$"))
-    expect(chart.locator("canvas")).to_be_visible()  # after the next sample
+    chart = page.get_by_role("img", name=re.compile(r"^Links: links now \d, between 0 and \d$"))
+    expect(chart.locator("canvas")).to_be_visible()  # the console has run longer than the time between two samples
     assert accessibility_violations(page) == []

@@ -46,6 +46,6 @@ def route_record(name: str = "game", *, version: int = 1, status: Any = None, **
 def link_state(uid: str, pod: int | str | None = 0, *, version: int = 1, **fields: Any) -> LinkState:
     """A bound link of the route `game` in the namespace `play`."""
     route = fields.setdefault("route", "game")
-    name = f"{route}.x-{uid.encode().hex()}"
+    name = fields.pop("name", f"{route}.x-{uid.encode().hex()}")
     bound = {"namespace": "play", "phase": "Bound", "reason": "Bound", "is_observed": True}
     return LinkState(name=name, subject=uid, resource_version=version, pod=pod, **(bound | fields))

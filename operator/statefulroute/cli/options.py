@@ -169,7 +169,7 @@ IfLinkedTo = Annotated[
     typer.Option(
         "--if-linked-to",
         metavar="POD",
-        help="Only if the link is to this pod; else the exit code is 1.",
+        help="Only if the link is to this pod, or with - waits for one; else the exit code is 1.",
         autocompletion=completion.pod_names,
     ),
 ]

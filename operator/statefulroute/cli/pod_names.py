@@ -6,7 +6,7 @@ from typing import Self
 from statefulroute.cli.cluster import CommandError, Object
 from statefulroute.cli.objects import omitted_pods
 from statefulroute.cli.output.messages import print_message
-from statefulroute.domain.keys import STATEFUL_SET, PodKey
+from statefulroute.domain.keys import NO_POD, STATEFUL_SET, PodKey
 from statefulroute.domain.validation import validate_pod
 
 
@@ -50,6 +50,15 @@ class PodNames:
             raise CommandError(f"{self.route!r} has no pod {pod!r}: name one of {examples}, or its index")
         return validate_pod(int(index))
 
+    def origin(self, pod: str) -> PodKey:
+        """Returns the key of the pod that a link must be to: that which a user names, or `NO_POD`.
+
+        Raises:
+            CommandError: the route cannot have such a pod.
+            InvalidParameterError: the name is not valid for a pod.
+        """
+        return NO_POD if pod == NO_POD else self.pod_key(pod)
+
     def pod_name(self, pod: PodKey | None) -> str:
         """Returns the name of a pod for messages."""
         if pod is None:
@@ -61,6 +70,15 @@ class PodNames:
     def is_missing(self, pod: PodKey) -> bool:
         """Returns whether the status of the route lists all pods, but not this one."""
         return bool(self.known) and not self.omits_pods and self.pod_name(pod) not in self.known
+
+
+def elsewhere_message(names: PodNames, uid: str, holder: PodKey | None, origin: PodKey | None) -> str:
+    """Returns why a link was not changed that is not to the only pod from which it may be."""
+    if origin == NO_POD:
+        return f"{uid}: stays on {names.pod_name(holder)}, and does not wait for a pod"
+    if holder is None:
+        return f"{uid}: waits for a pod, and is not on {names.pod_name(origin)}"
+    return f"{uid}: stays on {names.pod_name(holder)}, not on {names.pod_name(origin)}"
 
 
 def previous_binding_label(names: PodNames, pod: PodKey, previous: PodKey | None) -> str:

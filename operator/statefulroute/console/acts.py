@@ -13,7 +13,7 @@ from statefulroute.api.limits import INT32_MAX
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cli.checks.installation import is_allowed
 from statefulroute.cli.cluster import Cluster, CommandError
-from statefulroute.cli.commands.confirm_loss import confirm_suspended_loss
+from statefulroute.cli.commands.confirm_loss import ShownLoss, confirm_suspended_loss
 from statefulroute.cli.commands.drain import drain_pod
 from statefulroute.cli.commands.move import hand_user_over, move_user
 from statefulroute.cli.commands.rollout import set_paused
@@ -48,9 +48,10 @@ class ActRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
         dry_run: whether the API server validates the change and does not persist it.
         pod: the name or the index of the pod.
         uid: the user.
-        only_from: only if the link of the user is to this pod, which the page has shown.
+        only_from: only if the link of the user is to this pod, which the page has shown; `-` if it waits for one.
         state: the routing state.
         replicas: the number of pods.
+        loss: the suspended loss that the page has shown.
     """
 
     act: Literal[
@@ -72,6 +73,7 @@ class ActRequest(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fie
     only_from: str | None = None
     state: Literal["Ready", "DenyNewCall", "Shutdown"] | None = None
     replicas: Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX)] | None = None
+    loss: ShownLoss | None = None
 
 
 class ActResult(msgspec.Struct, frozen=True):
@@ -152,9 +154,11 @@ async def _act_on_route(cluster: Cluster, route: str, request: ActRequest, dry_r
             return await scale_route(cluster, route, request.replicas, wait_seconds=None, dry_run=dry_run)
         case "pause" | "resume":
             return await set_paused(cluster, route, is_paused=request.act == "pause", dry_run=dry_run)
-        case "confirm-loss":
-            return await confirm_suspended_loss(cluster, route, dry_run=dry_run)
-    raise RequestError(HTTPStatus.BAD_REQUEST, f"{request.act} needs a value: the state, or the number of pods")
+        case "confirm-loss" if request.loss is not None:
+            return await confirm_suspended_loss(cluster, route, dry_run=dry_run, shown=request.loss)
+    raise RequestError(
+        HTTPStatus.BAD_REQUEST, f"{request.act} needs a value: the state, the number of pods, or the loss"
+    )
 
 
 class Rights:

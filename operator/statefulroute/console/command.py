@@ -1,6 +1,7 @@
 """`console`: shows and changes routes in the browser."""
 
 import asyncio
+import threading
 import webbrowser
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,7 +88,22 @@ async def _serve(
         base = f"http://{host}:{runner.addresses[0][1]}"
         print_message(f"{base}/{access.token}/")
         if open_browser:
-            await asyncio.to_thread(webbrowser.open, f"{base}/open/{access.new_code()}")
+            await _open_browser(access, base)
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
+
+
+async def _open_browser(access: "Access", base: str) -> None:
+    """Open a browser by a file that is deleted as soon as it has led there."""
+    from statefulroute.console.redirect import redirect_file  # noqa: PLC0415 - as above
+    from statefulroute.console.security import CODE_SECONDS  # noqa: PLC0415
+
+    code = access.new_code()
+    with redirect_file(f"{base}/open/{code.text}") as file:
+        # Some browsers end when their window is closed, which must not delay the end of the command.
+        threading.Thread(target=webbrowser.open, args=(file,), daemon=True).start()
+        try:
+            await asyncio.wait_for(code.used.wait(), CODE_SECONDS)
+        except TimeoutError:
+            print_message("note: no browser has opened the console: open the address above", err=True)

@@ -4,12 +4,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from heapq import nsmallest
 from itertools import chain
+from typing import TypeVar
 
 from statefulroute.cli.link_changes import LinkState
-from statefulroute.domain.keys import PodKey, RouteKey
+from statefulroute.domain.keys import PodKey, RouteKey, is_slot_link_name
+
+T = TypeVar("T")
 
 #: Links in these phases are with a pod that is not lost; the operator has not seen those without a phase yet.
 _BOUND = frozenset({"", "Bound", "HandingOver"})
+
+
+#: Separates the name of a link, which cannot contain it, and the uid in a cursor.
+_CURSOR = "/"
 
 
 class RouteLinks:
@@ -17,13 +24,15 @@ class RouteLinks:
 
     Attributes:
         states: the number of links in each phase, with the reason of their Ready condition.
+        slots: the number of links of slots of each pod; None is for those that wait for a pod.
     """
 
-    __slots__ = ("_by_pod", "states")
+    __slots__ = ("_by_pod", "slots", "states")
 
     def __init__(self) -> None:
         self._by_pod: dict[PodKey | None, dict[str, LinkState]] = {}
         self.states: Counter[tuple[str, str]] = Counter()
+        self.slots: Counter[PodKey | None] = Counter()
 
     def __len__(self) -> int:
         return sum(map(len, self._by_pod.values()))
@@ -34,7 +43,9 @@ class RouteLinks:
     def add(self, link: LinkState) -> None:
         """Add a version of a link."""
         self._by_pod.setdefault(link.pod, {})[link.name] = link
-        self.states[link.phase, link.reason] += 1
+        _count(self.states, (link.phase, link.reason), 1)
+        if is_slot_link_name(link.name):
+            _count(self.slots, link.pod, 1)
 
     def remove(self, link: LinkState) -> None:
         """Remove a version of a link that was added."""
@@ -42,10 +53,9 @@ class RouteLinks:
         del links[link.name]
         if not links:
             del self._by_pod[link.pod]
-        state = link.phase, link.reason
-        self.states[state] -= 1
-        if not self.states[state]:
-            del self.states[state]
+        _count(self.states, (link.phase, link.reason), -1)
+        if is_slot_link_name(link.name):
+            _count(self.slots, link.pod, -1)
 
     def of_pod(self, pod: PodKey | None) -> Mapping[str, LinkState]:
         """Returns the links of a pod by their names; None is for the links that wait for a pod."""
@@ -63,6 +73,13 @@ class RouteLinks:
     def troubles(self) -> list[tuple[str, str, int]]:
         """Returns the phases and reasons of the links that are not bound, with their numbers."""
         return sorted((phase, reason, count) for (phase, reason), count in self.states.items() if phase not in _BOUND)
+
+
+def _count(counter: Counter[T], key: T, step: int) -> None:
+    """Count something up or down; what there is none of has no entry."""
+    counter[key] += step
+    if not counter[key]:
+        del counter[key]
 
 
 class LinkIndex:
@@ -119,17 +136,28 @@ class LinkIndex:
 def page_of(
     links: RouteLinks, *, pod: PodKey | None, search: str, after: str, limit: int
 ) -> tuple[list[LinkState], int]:
-    """Returns a page of the links of a route, by uid, and the number of all links that are selected.
+    """Returns a page of the links of a route, by uid or slot, and the number of all links that are selected.
 
     Args:
         links: the links of the route.
         pod: only the links of this pod; None is for all links.
         search: only links whose uid contains this text.
-        after: only links whose uid is greater.
+        after: only links after the one with this cursor (`cursor_of`); empty for the first page.
         limit: the maximum number of links.
     """
     selected = links if pod is None else links.of_pod(pod).values()
     wanted = search.casefold()
     matching = [link for link in selected if wanted in link.subject.casefold()] if wanted else [*selected]
-    following = (link for link in matching if link.subject > after) if after else matching
-    return nsmallest(limit, following, key=lambda link: link.subject), len(matching)
+    name, _, subject = after.partition(_CURSOR)
+    following = (link for link in matching if _order(link) > (subject, name)) if after else matching
+    return nsmallest(limit, following, key=_order), len(matching)
+
+
+def _order(link: LinkState) -> tuple[str, str]:
+    """Returns the place of a link in lists: slot 3 and the user `slot/3` have different names."""
+    return link.subject, link.name
+
+
+def cursor_of(link: LinkState) -> str:
+    """Returns what tells the end of a page whose last link is this one."""
+    return f"{link.name}{_CURSOR}{link.subject}"

@@ -33,6 +33,7 @@ class PodView(msgspec.Struct, frozen=True, rename="camel"):
         routing_state: which users it takes.
         links: the number of its links in this route.
         total_links: the number of its links in all routes to its workload, by the status.
+        slots: how many of its links are those of slots.
         load: the load; None if it reports none.
         is_stale: whether the load is too old to be used.
         reason: why it does not serve its users; empty if it does.
@@ -49,6 +50,7 @@ class PodView(msgspec.Struct, frozen=True, rename="camel"):
     routing_state: str
     links: int
     total_links: int
+    slots: int = 0
     load: float | None = None
     is_stale: bool = False
     reason: str = ""
@@ -63,11 +65,11 @@ def pod_views(route: Object, links: RouteLinks) -> list[PodView]:
     """Returns the pods of a route by index or name: those in its status, and further ones that have links."""
     status, counts, states = route.get("status", {}), links.counts(), _spec_states(route["spec"])
     lost = {pod["name"]: pod["cause"] for pod in status.get("lostPods", ())}
-    listed = [_listed(pod, counts, lost, states) for pod in status.get("pods", ())]
+    listed = [_listed(pod, links, lost, states) for pod in status.get("pods", ())]
     known, names = {pod.key for pod in listed}, links.names()
     others = [pod for pod in counts if pod is not None and pod not in known]
     unlisted = [
-        _unlisted(pod, _name(route, pod, names), counts[pod], lost)
+        _unlisted(pod, _name(route, pod, names), links, lost)
         for pod in sorted(others, key=pod_sort_key)[:_MAX_UNLISTED]
     ]
     return sorted([*listed, *unlisted], key=lambda pod: pod_sort_key(pod.key))
@@ -80,18 +82,22 @@ def _spec_states(spec: Object) -> dict[PodKey, str]:
 
 
 def _listed(
-    pod: Object, counts: Mapping[PodKey | None, int], lost: Mapping[str, str], states: Mapping[PodKey, str]
+    pod: Object,
+    links: RouteLinks,
+    lost: Mapping[str, str],
+    states: Mapping[PodKey, str],
 ) -> PodView:
     key: PodKey = pod["index"] if "index" in pod else pod["name"]
-    load, links, closing = pod.get("weightedLoadMilli"), counts.get(key, 0), pod.get("closing")
+    load, own, closing = pod.get("weightedLoadMilli"), len(links.of_pod(key)), pod.get("closing")
     elsewhere = total_links(pod) - pod.get("links", 0)
     return PodView(
         name=pod["name"],
         key=key,
         service_state=pod.get("serviceState", "Unknown"),
         routing_state=pod.get("routingState", "Unknown"),
-        links=links,
-        total_links=links + elsewhere,
+        links=own,
+        total_links=own + elsewhere,
+        slots=links.slots[key],
         load=None if load is None else load / _MILLI,
         is_stale=bool(pod.get("loadStale")),
         reason=pod.get("notServingReason", ""),
@@ -103,14 +109,15 @@ def _listed(
     )
 
 
-def _unlisted(key: PodKey, name: str, links: int, lost: Mapping[str, str]) -> PodView:
+def _unlisted(key: PodKey, name: str, links: RouteLinks, lost: Mapping[str, str]) -> PodView:
     return PodView(
         name=name,
         key=key,
         service_state="Unlisted",
         routing_state="Unknown",
-        links=links,
-        total_links=links,
+        links=len(links.of_pod(key)),
+        total_links=len(links.of_pod(key)),
+        slots=links.slots[key],
         lost=lost.get(name, ""),
     )
 

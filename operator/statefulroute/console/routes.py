@@ -60,6 +60,7 @@ class Card(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     load: int | None
     overloaded: int
     max_links: int
+    slots: int | None
     best_pod: str | None
     closing: int
     closing_links: int
@@ -156,6 +157,7 @@ def make_card(route: Object, now: datetime) -> Card:
         load=status.get("workloadLoad"),
         overloaded=overload_threshold(route),
         max_links=spec.get("placement", {}).get("maxLinksPerPod", 0),
+        slots=spec.get("slots"),
         best_pod=status.get("bestPodName"),
         closing=len(closing),
         closing_links=sum(pod.links for pod in closing),

@@ -1,6 +1,5 @@
 """Serves the pages of the console, and what they show, over HTTP."""
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -10,6 +9,7 @@ from aiohttp import web
 
 from statefulroute.api.limits import INT32_MAX
 from statefulroute.cli.cluster import Cluster
+from statefulroute.cli.output.messages import print_message
 from statefulroute.cli.runner import error_message
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import ClusterError
@@ -17,11 +17,11 @@ from statefulroute.console.acts import ActRequest, Rights, perform
 from statefulroute.console.checks import InstallationChecks
 from statefulroute.console.events import RouteEvents
 from statefulroute.console.namespaces import Scope
-from statefulroute.console.responses import RequestError, error_response, json_response
-from statefulroute.console.security import OPEN, Access, add_headers, guard
+from statefulroute.console.responses import RequestError, json_response
+from statefulroute.console.security import INDEX, OPEN, Access, CodeUsedTwiceError, add_headers, guard
 from statefulroute.console.static_files import load_static_files
 from statefulroute.console.stream import Page, stream_page
-from statefulroute.console.views import link_item, link_page, overview, route_page
+from statefulroute.console.views import AbsentRoute, found_links, link_page, overview, route_page
 from statefulroute.console.watcher import Watcher
 from statefulroute.domain.keys import PodKey, RouteKey
 
@@ -65,7 +65,6 @@ class ConsoleServer:
         self._rights = Rights(self.cluster)
         self._files = load_static_files()
         self._streams = 0
-        self._stopping = asyncio.Event()
 
     def application(self) -> web.Application:
         """Returns the application for aiohttp."""
@@ -76,7 +75,7 @@ class ConsoleServer:
         app.add_routes(
             [
                 web.get("/open/{code}", self._open, name=OPEN),
-                web.get("/{token}/", self._static),
+                web.get("/{token}/", self._static, name=INDEX),
                 web.get("/{token}/api/health", self._health),
                 web.get("/{token}/api/routes", self._list_routes),
                 web.get("/{token}/api/stream", self._stream_overview),
@@ -95,17 +94,24 @@ class ConsoleServer:
         return app
 
     async def _stop(self, _: web.Application) -> None:
-        self._stopping.set()
+        self.access.end_sessions()
 
     async def _open(self, request: web.Request) -> web.Response:
-        """Leads the browser that the command has opened to the address with the token."""
-        if not self.access.take_code(request.match_info["code"]):
-            message = "this address was used already: open the one that the command has printed"
-            return error_response(HTTPStatus.FORBIDDEN, message)
-        return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"/{self.access.token}/"})
+        """Leads the browser that the command has opened to an address with a token of its own."""
+        try:
+            session = self.access.use_code(request.match_info["code"])
+        except CodeUsedTwiceError:
+            print_message(
+                "warning: the address for the browser was used twice, so the page that it has opened first is closed: "
+                "another program may have read it. Open the address above",
+                err=True,
+            )
+            raise
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": f"/{session.token}/"})
 
     async def _health(self, _: web.Request) -> web.Response:
-        """Tells a page whose stream has ended whether this server still runs, and knows its token."""
+        """Tells a page whose stream has ended why: this server does not run, or refuses the token or the stream."""
+        self._check_streams()
         return json_response({})
 
     async def _static(self, request: web.Request) -> web.Response:
@@ -134,12 +140,14 @@ class ConsoleServer:
         return json_response(await self._checks.results())
 
     async def _find_links(self, request: web.Request) -> web.Response:
-        found = self.watcher.links.of_uid(request.query.get("uid", ""), _MAX_FOUND)
-        return json_response([link_item(link) for link in found])
+        uid = request.query.get("uid", "")
+        return json_response(found_links(self.watcher, uid, _MAX_FOUND, utc_now()))
 
     async def _show_route(self, request: web.Request) -> web.Response:
         page = route_page(self.watcher, _route_key(request), scope=self.scope.label, now=utc_now())
-        if page is None:
+        if isinstance(page, AbsentRoute):
+            if not page.connection.is_synced:
+                raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, "the routes have not been read yet")
             raise RequestError(HTTPStatus.NOT_FOUND, "the route does not exist")
         return json_response(page)
 
@@ -158,20 +166,31 @@ class ConsoleServer:
         return await self._stream(request, Page(version, snapshot, changes, _ROUTE_PAUSE))
 
     async def _stream(self, request: web.Request, page: Page) -> web.StreamResponse:
-        if self._streams >= _MAX_STREAMS:
-            message = "too many pages of this console are open: close some of them"
-            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, message)
+        self._check_streams()
+        ended = self.access.session(request.match_info["token"]).ended
         self._streams += 1
         try:
-            return await stream_page(request, page, self.watcher.changes.last_number, self._stopping)
+            return await stream_page(request, page, self.watcher.changes.last_number, ended)
         finally:
             self._streams -= 1
+
+    def _check_streams(self) -> None:
+        """Check that another browser page may receive changes.
+
+        Raises:
+            RequestError: too many do.
+        """
+        if self._streams >= _MAX_STREAMS:
+            message = f"{_MAX_STREAMS} pages of this console are visible, and more are not updated: close some of them"
+            raise RequestError(HTTPStatus.SERVICE_UNAVAILABLE, message)
 
     async def _list_links(self, request: web.Request) -> web.Response:
         query, (_, limit) = request.query, _range(request)
         pod, search, after = _pod_key(request), query.get("search", ""), query.get("after", "")
         return json_response(
-            link_page(self.watcher, _route_key(request), pod=pod, search=search, after=after, limit=limit)
+            link_page(
+                self.watcher, _route_key(request), pod=pod, search=search, after=after, limit=limit, now=utc_now()
+            )
         )
 
     async def _show_history(self, request: web.Request) -> web.Response:

@@ -43,10 +43,8 @@ class Page:
         self.pause_seconds = pause_seconds
 
 
-async def stream_page(
-    request: web.Request, page: Page, last_number: int, stopping: asyncio.Event
-) -> web.StreamResponse:
-    """Send the state of a page and its changes until the browser is gone or the server stops.
+async def stream_page(request: web.Request, page: Page, last_number: int, ended: asyncio.Event) -> web.StreamResponse:
+    """Send the state of a page and its changes until the browser is gone or the session ends.
 
     A browser that reads slowly receives fewer snapshots, not old ones: nothing is queued for it.
 
@@ -54,17 +52,17 @@ async def stream_page(
         request: the request of the browser.
         page: the page.
         last_number: the number of the last change that the browser has.
-        stopping: is set when the server stops.
+        ended: is set when the session ends, because the server stops, for example.
     """
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     await response.write(b"retry: 1000\n\n")
     sender = _Sender(response, page, last_number)
     try:
-        while not stopping.is_set():
+        while not ended.is_set():
             await sender.tick()
             try:
-                await asyncio.wait_for(stopping.wait(), _TICK_SECONDS)
+                await asyncio.wait_for(ended.wait(), _TICK_SECONDS)
             except TimeoutError:
                 continue
     except ConnectionError:

@@ -4,17 +4,18 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from statefulroute.api.vocabulary import LinkReason
+from statefulroute.api.vocabulary import ConditionType, LinkReason
 from statefulroute.cli.checks.links import link_fix
 from statefulroute.cli.checks.results import Level
 from statefulroute.cli.cluster import Object
 from statefulroute.cli.link_changes import LinkState
-from statefulroute.cli.objects import omitted_pods
+from statefulroute.cli.objects import condition, omitted_pods
 from statefulroute.cli.output.messages import pluralize
-from statefulroute.console.links import RouteLinks, page_of
+from statefulroute.console.links import RouteLinks, cursor_of, page_of
 from statefulroute.console.pods import PodView, capacity, pod_views
 from statefulroute.console.recent_changes import NumberedChange
 from statefulroute.console.routes import SEVERITIES, Card, Problem, RouteRecord, make_card, route_problems
+from statefulroute.console.slots import SlotsView, UserSlot, slot_of_user, slots_of_user, slots_view
 from statefulroute.console.watcher import Watcher
 from statefulroute.domain.keys import PodKey, RouteKey, link_name
 
@@ -67,13 +68,11 @@ class Overview(msgspec.Struct, frozen=True, rename="camel"):
     routes: list[RouteItem]
 
 
-class Condition(msgspec.Struct, frozen=True):
-    """A condition of a route."""
+class SuspendedLoss(msgspec.Struct, frozen=True):
+    """So many pods look lost that the operator waits for a confirmation: the condition LossSuspended."""
 
-    type: str
-    status: str
-    reason: str
     message: str
+    since: str
 
 
 class RouteSpec(msgspec.Struct, frozen=True, rename="camel"):
@@ -94,9 +93,10 @@ class RoutePage(msgspec.Struct, frozen=True, rename="camel"):
     spec: RouteSpec
     links: int
     waiting_links: int
+    slots: SlotsView | None
     states: list[tuple[str, str, int]]
     problems: list[Problem]
-    conditions: list[Condition]
+    loss: SuspendedLoss | None
     pods: list[PodView]
     capacity: int
     is_limited: bool
@@ -104,6 +104,12 @@ class RoutePage(msgspec.Struct, frozen=True, rename="camel"):
     rates: dict[str, int]
     changes: list[NumberedChange]
     last_change: int
+
+
+class AbsentRoute(msgspec.Struct, frozen=True):
+    """There is no such route, or it has not been listed yet if the connection says so."""
+
+    connection: Connection
 
 
 class LinkItem(msgspec.Struct, frozen=True, rename="camel"):
@@ -129,7 +135,21 @@ class LinkPage(msgspec.Struct, frozen=True, rename="camel"):
     total: int
     links: list[LinkItem]
     next: str
-    """The uid after which the next page begins; empty if this is the last one."""
+    """The cursor after which the next page begins; empty if this is the last one."""
+    slot: UserSlot | None
+    """Where the user is whose uid is searched, if there is no link of the user."""
+
+
+class FoundLinks(msgspec.Struct, frozen=True):
+    """Where users are.
+
+    Attributes:
+        links: links whose uid contains the text that was searched.
+        slots: the slots that the user with this uid belongs to, if the user has no link.
+    """
+
+    links: list[LinkItem]
+    slots: list[UserSlot]
 
 
 def connection(watcher: Watcher, scope: str) -> Connection:
@@ -216,11 +236,11 @@ def _link_problem(trouble: tuple[str, str, int]) -> Problem:
     return Problem(Level.PROBLEM.value, message, link_fix(reason), "links")
 
 
-def route_page(watcher: Watcher, key: RouteKey, *, scope: str, now: datetime) -> RoutePage | None:
-    """Returns the page of a route; None if it does not exist."""
+def route_page(watcher: Watcher, key: RouteKey, *, scope: str, now: datetime) -> RoutePage | AbsentRoute:
+    """Returns the page of a route."""
     record = watcher.route(key)
     if record is None:
-        return None
+        return AbsentRoute(connection(watcher, scope))
     route, links = record.decoded(), watcher.links.of_route(key)
     pods = pod_views(route, links)
     full, is_limited = capacity(route, pods)
@@ -234,7 +254,8 @@ def route_page(watcher: Watcher, key: RouteKey, *, scope: str, now: datetime) ->
         waiting_links=len(links.of_pod(None)),
         states=[(phase, reason, count) for (phase, reason), count in sorted(links.states.items())],
         problems=problems_of(record, links, now),
-        conditions=_conditions(route),
+        loss=_suspended_loss(route),
+        slots=slots_view(route, links),
         pods=pods,
         capacity=full,
         is_limited=is_limited,
@@ -249,20 +270,33 @@ def _spec(spec: Object) -> RouteSpec:
     return RouteSpec(spec.get("replicas"), "autoscaling" in spec, "rollout" in spec, "handOver" in spec)
 
 
-def _conditions(route: Object) -> list[Condition]:
-    return [
-        Condition(each["type"], each["status"], each.get("reason", ""), each.get("message", ""))
-        for each in route.get("status", {}).get("conditions", ())
-    ]
+def _suspended_loss(route: Object) -> SuspendedLoss | None:
+    suspended = condition(route, ConditionType.LOSS_SUSPENDED)
+    if suspended.get("status") != "True":
+        return None
+    return SuspendedLoss(suspended["message"], suspended["lastTransitionTime"])
 
 
 def link_page(  # noqa: PLR0913 - what a page is made of
-    watcher: Watcher, key: RouteKey, *, pod: PodKey | None, search: str, after: str, limit: int
+    watcher: Watcher, key: RouteKey, *, pod: PodKey | None, search: str, after: str, limit: int, now: datetime
 ) -> LinkPage:
     """Returns a page of the links of a route; see `page_of`."""
     links, total = page_of(watcher.links.of_route(key), pod=pod, search=search, after=after, limit=limit + 1)
-    shown = [link_item(link) for link in links[:limit]]
-    return LinkPage(total, shown, shown[-1].uid if len(links) > limit else "")
+    following = cursor_of(links[limit - 1]) if len(links) > limit else ""
+    return LinkPage(total, [*map(link_item, links[:limit])], following, slot_of_user(watcher, key, search, now))
+
+
+def found_links(watcher: Watcher, uid: str, limit: int, now: datetime) -> FoundLinks:
+    """Returns where users are in all routes; see `LinkIndex.of_uid` and `slots_of_user`.
+
+    Args:
+        watcher: the routes and links.
+        uid: a uid, or a part of it.
+        limit: the maximum number of links, and of slots.
+        now: the present time.
+    """
+    links = watcher.links.of_uid(uid, limit)
+    return FoundLinks([*map(link_item, links)], slots_of_user(watcher, uid, limit, now))
 
 
 def link_item(link: LinkState) -> LinkItem:

@@ -87,6 +87,10 @@ class Watcher:
         """Returns a route; None if it does not exist."""
         return self.route_cache.get(key.namespace, key.name)
 
+    def link(self, namespace: str, name: str) -> LinkState | None:
+        """Returns a link; None if it does not exist."""
+        return self.link_cache.get(namespace, name)
+
     def version_of(self, key: RouteKey) -> int:
         """Returns a number that grows with each change of a route or of its links."""
         return self._versions.get(key, 0)

@@ -5,7 +5,7 @@ from enum import Enum, auto
 
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import HandOver, Link
-from statefulroute.domain.operations import Binding, Put, Step, active_link
+from statefulroute.domain.operations import Binding, Put, Step, active_link, is_bound_to
 from statefulroute.domain.times import TimeInterval, format_rfc3339
 
 
@@ -58,7 +58,7 @@ def request_hand_over(
     current = active_link(link, now.earliest)
     if current is None:
         return Step(None, HandOverResult(HandOverRequest.NO_LINK))
-    if only_from not in (None, current.pod):
+    if not (only_from is None or is_bound_to(current, only_from)):
         return Step(None, HandOverResult(HandOverRequest.ELSEWHERE, current.pod, current.hand_over))
     if current.pod is None:
         return Step(None, HandOverResult(HandOverRequest.NO_POD))

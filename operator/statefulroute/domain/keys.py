@@ -14,6 +14,9 @@ _dns_subdomain = re.compile(DNS_SUBDOMAIN.removesuffix("$"))
 PodKey = int | str
 """The key of a pod within its route: its index if the workload's pods have indexes, otherwise its name."""
 
+NO_POD: PodKey = "-"
+"""Stands for the pod of a link that waits for one, where a pod is compared: no pod can have this name."""
+
 
 UidOrSlot = str | int
 """What a link binds: the uid of a user, or the number of a slot."""

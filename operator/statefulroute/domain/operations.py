@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
 
-from statefulroute.domain.keys import PodKey
+from statefulroute.domain.keys import NO_POD, PodKey
 from statefulroute.domain.link import HandOver, Link, expire_time
 from statefulroute.domain.times import TimeInterval
 
@@ -137,6 +137,11 @@ def active_link(link: Link | None, now: datetime) -> Link | None:
     return link
 
 
+def is_bound_to(link: Link, pod: PodKey) -> bool:
+    """Returns whether a link is bound to a pod; `NO_POD` stands for a link that waits for one."""
+    return pod == (NO_POD if link.pod is None else link.pod)
+
+
 def set_link(link: Link | None, now: TimeInterval, *, pod: PodKey, ttl_seconds: int | None) -> Step[PodKey | None]:
     """Binds to the pod, whatever the current binding. The result is the previous pod, or None. Pod 0 is a pod.
 
@@ -193,11 +198,11 @@ def move_link(
         link: the current link, if any.
         now: the current time, by both clocks.
         pod: the new pod.
-        only_from: moves the link only if it is bound to this pod; None moves it from any pod.
+        only_from: moves the link only if it is bound to this pod; `NO_POD` only if it waits for one, and None from any.
         ttl_seconds: the new TTL; None keeps the current one.
     """
     current = active_link(link, now.earliest)
-    if current is None or only_from not in (None, current.pod):
+    if current is None or not (only_from is None or is_bound_to(current, only_from)):
         return Step(
             None, MoveResult(won=False, had_link=current is not None, previous=current.pod if current else None)
         )
@@ -241,9 +246,12 @@ def remove_link(link: Link | None, now: TimeInterval, *, grace_seconds: int | No
 def remove_link_if_bound_to(
     link: Link | None, now: TimeInterval, *, pod: PodKey, grace_seconds: int | None
 ) -> Step[bool]:
-    """Does the same as `remove_link` if the link is bound to the pod. The result is whether it was."""
+    """Does the same as `remove_link` if the link is bound to the pod, or waits for one: `NO_POD`.
+
+    The result is whether it was.
+    """
     current = active_link(link, now.earliest)
-    if current is None or current.pod != pod:
+    if current is None or not is_bound_to(current, pod):
         return Step(None, result=False)
     return remove_link(current, now, grace_seconds=grace_seconds)
 

@@ -6,8 +6,8 @@ from typing import Any, Self, cast
 
 import pytest
 
-from statefulroute.cli.cluster import Cluster
-from statefulroute.cli.commands.confirm_loss import confirm_suspended_loss
+from statefulroute.cli.cluster import Cluster, CommandError
+from statefulroute.cli.commands.confirm_loss import ShownLoss, confirm_suspended_loss
 from statefulroute.cli.dry_run import DryRun
 from statefulroute.domain.times import TimeInterval
 
@@ -31,7 +31,8 @@ class FakeCluster:
     async def route(self, name: str) -> dict[str, Any]:
         message = "3 of 3 pods look lost: no link is moved"
         condition = {"type": "LossSuspended", "status": "True", "reason": "PodsLost", "message": message}
-        return {"metadata": {"name": name}, "status": {"conditions": [condition]}}
+        condition["lastTransitionTime"] = "2026-06-01T11:00:00Z"
+        return {"metadata": {"name": name, "resourceVersion": "7"}, "status": {"conditions": [condition]}}
 
     async def merge_patch(self, path: str, body: bytes) -> None:
         del path
@@ -46,3 +47,19 @@ async def test_confirmation_has_the_time_of_the_clock_that_is_ahead(behind: time
     )
     confirmed = {"metadata": {"annotations": {"statefulroute.io/loss-confirmed-at": "2026-06-01T12:00:00Z"}}}
     assert (code, cluster.patches) == (0, [confirmed])
+
+
+async def test_confirms_only_the_loss_that_was_shown() -> None:
+    cluster = FakeCluster()
+    present = ShownLoss("3 of 3 pods look lost: no link is moved", "2026-06-01T11:00:00Z")
+    others = (
+        ShownLoss("2 of 3 pods look lost: no link is moved", present.since),
+        ShownLoss(present.message, "earlier"),
+    )
+    for other in others:
+        with pytest.raises(CommandError, match="game: the loss has changed since it was shown: 3 of 3 pods look lost"):
+            await confirm_suspended_loss(cast("Cluster", cluster), "game", dry_run=DryRun.NONE, shown=other)
+    assert cluster.patches == []
+    assert await confirm_suspended_loss(cast("Cluster", cluster), "game", dry_run=DryRun.NONE, shown=present) == 0
+    (patch,) = cluster.patches
+    assert patch["metadata"]["resourceVersion"] == "7"  # the API server refuses the patch if the route has changed

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestClient, TestServer
 
+from statefulroute.console.redirect import redirect_file
 from statefulroute.console.security import Access
 from statefulroute.console.server import ConsoleServer
 from support.console import console_server, synced_watcher
@@ -78,11 +80,73 @@ async def test_refuses_writes_that_are_not_from_its_own_page(
 
 
 async def test_code_opens_the_console_once(client: TestClient, server: ConsoleServer) -> None:
-    code = server.access.new_code()
+    code = server.access.new_code().text
+    for wrong, status in ((server.access.token, 403), ("", 401), ("x/", 401), ("x/api/routes", 401)):
+        assert (await client.get(f"/open/{wrong}", allow_redirects=False)).status == status
     first = await client.get(f"/open/{code}", allow_redirects=False)
-    assert (first.status, first.headers["Location"]) == (303, f"/{server.access.token}/")
-    for again, status in ((code, 403), (server.access.token, 403), ("", 401), ("x/", 401), ("x/api/routes", 401)):
-        assert (await client.get(f"/open/{again}", allow_redirects=False)).status == status
+    page = first.headers["Location"]
+    assert (first.status, server.access.token in page) == (303, False)
+    assert (await client.get(page)).status == 200
+
+
+async def test_a_code_that_is_used_twice_closes_what_it_has_opened(
+    client: TestClient, server: ConsoleServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = server.access.new_code().text
+    page = (await client.get(f"/open/{code}", allow_redirects=False)).headers["Location"]
+    stream = await client.get(f"{page}api/stream")
+    second = await client.get(f"/open/{code}", allow_redirects=False)
+    assert (second.status, "used twice" in (await second.json())["message"]) == (403, True)
+    assert "the address for the browser was used twice" in capsys.readouterr().err
+    await stream.read()  # it ends
+    assert [(await client.get(each)).status for each in (page, f"{page}api/routes")] == [401, 401]
+    third = await client.get(f"/open/{code}", allow_redirects=False)
+    assert (third.status, "not valid" in (await third.json())["message"]) == (403, True)
+    assert (await client.get(f"/{server.access.token}/")).status == 200
+
+
+async def test_a_code_is_valid_for_a_minute(client: TestClient, server: ConsoleServer) -> None:
+    code = server.access.new_code()
+    code.ends -= 60
+    response = await client.get(f"/open/{code.text}", allow_redirects=False)
+    message = "this address was valid for 60 s only: open the address that the command has printed"
+    assert (response.status, await response.json()) == (403, {"message": message})
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "status"),
+    [
+        ("", "navigate document", 200),  # the file that opens the console, or a link in a terminal in a web page
+        ("", "navigate iframe", 403),
+        ("", "no-cors script", 403),
+        ("api/routes", "navigate document", 403),
+        ("app.js", "no-cors script", 403),
+    ],
+)
+async def test_other_pages_can_lead_to_the_first_page_only(
+    client: TestClient, server: ConsoleServer, path: str, kind: str, status: int
+) -> None:
+    mode, destination = kind.split()
+    headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": destination}
+    assert (await client.get(f"/{server.access.token}/{path}", headers=headers)).status == status
+
+
+def test_only_the_user_can_read_the_file_that_opens_the_console(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with redirect_file('http://127.0.0.1:1/open/x"&') as url:
+        path = Path(url.removeprefix("file://"))
+        assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+        assert 'content="0; url=http://127.0.0.1:1/open/x&quot;&amp;"' in path.read_text()
+        assert path.parent.parent == tmp_path
+    assert not any(tmp_path.iterdir())
+
+
+def test_the_file_that_opens_the_console_needs_no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "missing"))
+    with redirect_file("http://127.0.0.1:1/open/x") as url:
+        assert Path(url.removeprefix("file://")).exists()
 
 
 @pytest.mark.parametrize("path", [path for path in PATHS if path != "api/checks"])  # it asks the API server

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from statefulroute.cli.link_changes import LinkState
-from statefulroute.console.links import LinkIndex, page_of
+from statefulroute.console.links import LinkIndex, cursor_of, page_of
 from statefulroute.domain.keys import RouteKey
 from support.console import link_state
 
@@ -36,7 +36,7 @@ def test_pages_are_sorted_by_uid_and_follow_each_other() -> None:
         index.replace(None, link_state(f"user-{6 - number}", number % 2))
     links = index.of_route(GAME)
     first, total = page_of(links, pod=None, search="", after="", limit=3)
-    second, _ = page_of(links, pod=None, search="", after=first[-1].subject, limit=9)
+    second, _ = page_of(links, pod=None, search="", after=cursor_of(first[-1]), limit=9)
     assert ([each.subject for each in first + second], total) == ([f"user-{number}" for number in range(7)], 7)
     assert [each.subject for each in page_of(links, pod=1, search="", after="", limit=9)[0]] == [
         "user-1",

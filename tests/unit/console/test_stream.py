@@ -57,21 +57,37 @@ async def test_a_move_arrives_as_a_change_and_in_the_next_snapshot(
     assert [(pod["key"], pod["links"]) for pod in second["pods"]] == [(1, 1)]  # type: ignore[index] # JSON
 
 
-async def test_a_route_that_is_deleted_is_null(client: TestClient, server: ConsoleServer, watcher: Watcher) -> None:
+async def test_a_route_that_is_deleted_is_absent(client: TestClient, server: ConsoleServer, watcher: Watcher) -> None:
     async with client.get(f"/{server.access.token}/api/routes/play/game/stream") as response:
         await next_event(response, "snapshot")
         watcher.route_cache.delete("play", "game", 9)
-        assert await next_event(response, "snapshot") is None
+        assert "card" not in await next_event(response, "snapshot")  # type: ignore[operator] # JSON
+
+
+async def test_a_route_is_not_missing_before_all_routes_are_listed(
+    client: TestClient, server: ConsoleServer, watcher: Watcher
+) -> None:
+    path = f"/{server.access.token}/api/routes/play/late"
+    watcher.reflectors[0].synced.clear()
+    response = await client.get(path)
+    assert (response.status, (await response.json())["message"]) == (503, "the routes have not been read yet")
+    async with client.get(f"{path}/stream") as stream:
+        page = await next_event(stream, "snapshot")
+        assert page["connection"]["isSynced"] is False  # type: ignore[index] # JSON
+        watcher.reflectors[0].synced.set()
+        page = await next_event(stream, "snapshot")
+        assert page["connection"]["isSynced"] is True  # type: ignore[index] # JSON
+    assert (await client.get(path)).status == 404
 
 
 async def test_too_many_pages_are_refused(client: TestClient, server: ConsoleServer) -> None:
     path = f"/{server.access.token}/api/stream"
     streams = [await client.get(path) for _ in range(32)]
-    response = await client.get(path)
-    assert (response.status, (await response.json())["message"]) == (
-        503,
-        "too many pages of this console are open: close some of them",
-    )
+    message = "32 pages of this console are visible, and more are not updated: close some of them"
+    health = f"/{server.access.token}/api/health"  # by which the page finds out why it has no stream
+    for refused in (path, health):
+        response = await client.get(refused)
+        assert (response.status, await response.json()) == (503, {"message": message})
     for stream in streams:
         stream.close()
 

@@ -4,11 +4,25 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
+import pytest
 
+from statefulroute.cli.link_changes import LinkState
 from statefulroute.cluster.clock import utc_now
-from statefulroute.console.views import Overview, link_page, overview, route_page
+from statefulroute.console.slots import SlotsView, UserSlot
+from statefulroute.console.views import (
+    AbsentRoute,
+    LinkPage,
+    Overview,
+    RoutePage,
+    SuspendedLoss,
+    found_links,
+    link_page,
+    overview,
+    route_page,
+)
 from statefulroute.console.watcher import Watcher
-from statefulroute.domain.keys import RouteKey
+from statefulroute.domain.keys import RouteKey, link_name, slot_link_name
+from statefulroute.domain.slots.hashing import slot_of
 from support.console import link_state, route_record, synced_watcher
 
 GAME = RouteKey("play", "game")
@@ -22,6 +36,20 @@ def not_ready(reason: str = "NoRoutablePod") -> dict[str, Any]:
 
 def show(watcher: Watcher, search: str = "", offset: int = 0, limit: int = 50) -> Overview:
     return overview(watcher, scope="all", search=search, offset=offset, limit=limit, now=utc_now())
+
+
+def show_route(watcher: Watcher) -> RoutePage:
+    page = route_page(watcher, GAME, scope="all", now=utc_now())
+    assert isinstance(page, RoutePage)
+    return page
+
+
+def show_links(watcher: Watcher, *, search: str = "", after: str = "", limit: int = 9) -> LinkPage:
+    return link_page(watcher, GAME, pod=None, search=search, after=after, limit=limit, now=utc_now())
+
+
+def slot_link(slot: int, pod: int | None = 0, *, version: int = 1) -> LinkState:
+    return link_state(f"slot/{slot}", pod, version=version, name=slot_link_name("game", slot))
 
 
 def test_routes_with_problems_come_first() -> None:
@@ -106,8 +134,7 @@ def test_page_of_a_route_has_its_pods_with_their_states() -> None:
     watcher.route_cache.put(route_record(status=status, placement={"maxLinksPerPod": 9}))
     for uid, pod in (("alice", 0), ("bob", 1), ("carol", 7), ("dave", None)):
         watcher.link_cache.put(link_state(uid, pod))
-    page = route_page(watcher, GAME, scope="all", now=utc_now())
-    assert page is not None
+    page = show_route(watcher)
     first, second, lost = page.pods
     assert (first.links, first.total_links, first.load, first.closing) == (1, 3, 1.5, None)
     assert (second.closing and second.closing.reason, second.is_handing_over) == ("ScaleDown", True)
@@ -121,20 +148,89 @@ def test_capacity_without_a_limit_is_that_of_the_fullest_pod() -> None:
     watcher.route_cache.put(route_record(workloadRef={"kind": "Deployment", "name": "web"}))
     for uid in "abc":
         watcher.link_cache.put(link_state(uid, "web-x" if uid == "a" else "web-y"))
-    page = route_page(watcher, GAME, scope="all", now=utc_now())
-    assert page is not None
+    page = show_route(watcher)
     assert ([each.name for each in page.pods], page.capacity, page.is_limited) == (["web-x", "web-y"], 2, False)
 
 
-def test_page_of_a_missing_route_is_none() -> None:
+@pytest.mark.parametrize("is_synced", [True, False])
+def test_page_of_a_missing_route_says_whether_all_routes_are_known(is_synced: bool) -> None:
     watcher = synced_watcher()
-    assert route_page(watcher, GAME, scope="all", now=utc_now()) is None
+    if not is_synced:
+        watcher.reflectors[0].synced.clear()
+    page = route_page(watcher, GAME, scope="all", now=utc_now())
+    assert isinstance(page, AbsentRoute)
+    assert page.connection.is_synced is is_synced
 
 
 def test_last_page_of_links_has_no_next_one() -> None:
     watcher = synced_watcher()
     for uid in "abc":
         watcher.link_cache.put(link_state(uid))
-    first = link_page(watcher, GAME, pod=None, search="", after="", limit=2)
-    last = link_page(watcher, GAME, pod=None, search="", after=first.next, limit=2)
-    assert (first.next, last.next, [each.uid for each in last.links]) == ("b", "", ["c"])
+    first = show_links(watcher, limit=2)
+    last = show_links(watcher, after=first.next, limit=2)
+    assert ([each.uid for each in first.links], [each.uid for each in last.links], last.next) == (["a", "b"], ["c"], "")
+
+
+def test_a_slot_and_a_user_of_the_same_name_follow_each_other_over_pages() -> None:
+    watcher = synced_watcher()
+    for uid in ("alice", "slot/3", "zoe"):
+        watcher.link_cache.put(link_state(uid, name=link_name("game", uid)))
+    watcher.link_cache.put(slot_link(3))
+    seen, after = [], ""
+    for _ in range(4):
+        page = show_links(watcher, after=after, limit=1)
+        seen += [(each.uid, each.is_user) for each in page.links]
+        after = page.next
+    assert after == ""
+    assert sorted(seen) == [("alice", True), ("slot/3", False), ("slot/3", True), ("zoe", True)]
+
+
+def test_a_user_without_a_link_is_found_by_the_slot() -> None:
+    watcher = synced_watcher()
+    watcher.route_cache.put(route_record(slots=4))
+    watcher.route_cache.put(route_record("chat"))
+    here, elsewhere = slot_of("alice", 4), slot_of("bob", 4)
+    assert here != elsewhere
+    watcher.link_cache.put(slot_link(here, 2))
+    found = found_links(watcher, "alice", 9, utc_now())
+    assert ([*found.links], found.slots) == ([], [UserSlot("play", "game", here, "#2")])
+    assert show_links(watcher, search="alice").slot == UserSlot("play", "game", here, "#2")
+    assert show_links(watcher, search="bob").slot == UserSlot("play", "game", elsewhere, "-")
+    assert show_links(watcher, search="").slot is None
+    watcher.link_cache.put(link_state("alice", name="game.alice"))
+    assert (found_links(watcher, "alice", 9, utc_now()).slots, show_links(watcher, search="alice").slot) == ([], None)
+    gone = utc_now() - timedelta(seconds=1)
+    watcher.link_cache.put(link_state("alice", version=2, name="game.alice", expire_time=gone))
+    assert found_links(watcher, "alice", 9, utc_now()).slots == [UserSlot("play", "game", here, "#2")]
+
+
+def test_slots_are_counted_by_pod_and_explained() -> None:
+    conditions = [
+        {"type": "SlotsBound", "status": "False", "reason": "SlotsUnbound", "message": "2 of 4 slots are bound"},
+        {"type": "SlotsBalanced", "status": "False", "reason": "SlotsUneven", "message": "from 1 to 3"},
+    ]
+    watcher = synced_watcher()
+    watcher.route_cache.put(route_record(slots=4, status={"observedGeneration": 1, "conditions": conditions}))
+    for slot, pod in ((0, 0), (1, 0), (2, None)):
+        watcher.link_cache.put(slot_link(slot, pod))
+    watcher.link_cache.put(link_state("alice", 0))
+    page = show_route(watcher)
+    assert page.slots == SlotsView(4, 2, ["2 of 4 slots are bound"])
+    assert [(pod.links, pod.slots) for pod in page.pods] == [(3, 2)]
+    watcher.link_cache.put(slot_link(1, 1, version=2))
+    assert [(pod.links, pod.slots) for pod in show_route(watcher).pods] == [(2, 1), (1, 1)]
+
+
+def test_the_suspended_loss_is_the_one_that_is_confirmed() -> None:
+    suspended = {
+        "type": "LossSuspended",
+        "status": "True",
+        "reason": "PodsLost",
+        "message": "3 of 5 pods look lost",
+        "lastTransitionTime": "2026-01-01T12:00:00Z",
+    }
+    watcher = synced_watcher()
+    watcher.route_cache.put(route_record(status={"conditions": [suspended]}))
+    assert show_route(watcher).loss == SuspendedLoss("3 of 5 pods look lost", "2026-01-01T12:00:00Z")
+    watcher.route_cache.put(route_record(version=2, status={"conditions": [suspended | {"status": "False"}]}))
+    assert show_route(watcher).loss is None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from statefulroute.domain.keys import NO_POD, PodKey
 from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.operations import (
     Attempt,
@@ -41,7 +42,7 @@ def temporary(pod: int | None = 0, expires: datetime = LATER) -> Link:
 
 
 def move(
-    current: Link | None, pod: int = 2, only_from: int | None = None, ttl_seconds: int | None = None
+    current: Link | None, pod: int = 2, only_from: PodKey | None = None, ttl_seconds: int | None = None
 ) -> Step[MoveResult]:
     return move_link(current, NOW, pod=pod, only_from=only_from, ttl_seconds=ttl_seconds)
 
@@ -57,6 +58,8 @@ def move(
         (link(0), {"only_from": 0}, Step(Put(Binding(2)), MoveResult(won=True, had_link=True, previous=0))),
         (link(1), {"only_from": 0}, Step(None, MoveResult(won=False, had_link=True, previous=1))),
         (link(), {"only_from": 0}, Step(None, MoveResult(won=False, had_link=True, previous=None))),
+        (link(), {"only_from": NO_POD}, Step(Put(Binding(2)), MoveResult(won=True, had_link=True, previous=None))),
+        (link(0), {"only_from": NO_POD}, Step(None, MoveResult(won=False, had_link=True, previous=0))),
         (temporary(), {}, Step(Put(Binding(2, 600, NOON)), MoveResult(won=True, had_link=True, previous=0))),
         (
             link(0),
@@ -73,6 +76,8 @@ def move(
         "from the pod",
         "from another pod",
         "pending from a pod",
+        "pending only",
+        "bound, pending only",
         "temporary",
         "other TTL",
     ],
@@ -117,6 +122,14 @@ def test_import_overwrites_an_existing_link_only_if_requested(
     current: Link | None, *, overwrite: bool, step: Step[ImportResult]
 ) -> None:
     assert import_link(current, NOW, binding=TEMPORARY, overwrite=overwrite) == step
+
+
+@pytest.mark.parametrize(
+    ("current", "pod", "removed"), [(link(), NO_POD, True), (link(0), NO_POD, False), (link(), 0, False)]
+)
+def test_a_waiting_link_is_removed_only_as_such(current: Link, pod: PodKey, removed: bool) -> None:
+    step = remove_link_if_bound_to(current, NOW, pod=pod, grace_seconds=None)
+    assert step == Step(Delete() if removed else None, removed)
 
 
 class TestClocksDiffer:

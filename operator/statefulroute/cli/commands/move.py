@@ -13,10 +13,9 @@ from statefulroute.cli.hand_over_wait import HandOverInProgress, HandOverWait
 from statefulroute.cli.hand_overs import hand_over_seconds
 from statefulroute.cli.options import DryRunOption, IfLinkedTo, Pod, Route, Ttl, Uid, timeout_option
 from statefulroute.cli.output.messages import print_change
-from statefulroute.cli.pod_names import PodNames, previous_binding_label, warn_if_missing
+from statefulroute.cli.pod_names import PodNames, elsewhere_message, previous_binding_label, warn_if_missing
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.domain.hand_over_request import HandOverRequest, HandOverResult, request_hand_over
-from statefulroute.domain.keys import PodKey
 from statefulroute.domain.operations import move_link
 from statefulroute.domain.validation import validate_route, validate_ttl_seconds
 
@@ -83,13 +82,13 @@ async def move_user(  # noqa: PLR0913 - an option each
         CommandError: the user has no link.
     """
     names = PodNames.from_route(await cluster.route(validate_route(route)))
-    key, origin = names.pod_key(pod), names.pod_key(only_from) if only_from is not None else None
+    key, origin = names.pod_key(pod), names.origin(only_from) if only_from is not None else None
     operation = partial(move_link, pod=key, only_from=origin, ttl_seconds=validate_ttl_seconds(ttl_seconds))
     result = await cluster.with_dry_run(dry_run).link_store().execute(route, uid, operation)
     if not result.had_link:
         raise CommandError(_no_link_message(route, uid, pod))
     if not result.won:
-        print_change(_stays_message(names, uid, result.previous, origin), dry_run=dry_run)
+        print_change(elsewhere_message(names, uid, result.previous, origin), dry_run=dry_run)
         return 1
     change = previous_binding_label(names, key, result.previous)
     if result.previous == key and result.withdrawn is not None:
@@ -124,14 +123,14 @@ async def hand_user_over(  # noqa: PLR0913 - an option each
             f"""(kubectl patch statefulroute {route} --type=merge -p '{{"spec": {{"handOver": {{}}}}}}')"""
         )
     names = PodNames.from_route(item)
-    key, origin = names.pod_key(pod), names.pod_key(only_from) if only_from is not None else None
+    key, origin = names.pod_key(pod), names.origin(only_from) if only_from is not None else None
     if names.is_missing(key):
         raise CommandError(f"{route} has no {names.pod_name(key)} now, so no user can be handed over to it")
     operation = partial(request_hand_over, pod=key, only_from=origin, ttl_seconds=validate_ttl_seconds(ttl_seconds))
     since = asyncio.get_running_loop().time()
     result = await cluster.with_dry_run(dry_run).link_store().execute(route, uid, operation)
     if result.outcome is HandOverRequest.ELSEWHERE:
-        print_change(_stays_message(names, uid, result.holder, origin), dry_run=dry_run)
+        print_change(elsewhere_message(names, uid, result.holder, origin), dry_run=dry_run)
         return 1
     _raise_if_refused(names, uid, pod, result)
     hand_over = HandOverInProgress(names=names, uid=uid, origin=result.holder, target=key, seconds=seconds, since=since)
@@ -166,7 +165,3 @@ def _raise_if_refused(names: PodNames, uid: str, pod: str, result: HandOverResul
 
 def _no_link_message(route: str, uid: str, pod: str) -> str:
     return f"{uid} has no link in {route}: statefulroute link {route} {uid} {pod}"
-
-
-def _stays_message(names: PodNames, uid: str, holder: PodKey | None, origin: PodKey | None) -> str:
-    return f"{uid}: stays on {names.pod_name(holder)}, not on {names.pod_name(origin)}"

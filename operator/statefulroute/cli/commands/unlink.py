@@ -1,5 +1,6 @@
 """`unlink`: removes the link of a user."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -10,10 +11,13 @@ from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.dry_run import DryRun
 from statefulroute.cli.options import DryRunOption, IfLinkedTo, Route, Uid, whole_seconds
 from statefulroute.cli.output.messages import print_change
-from statefulroute.cli.pod_names import PodNames
+from statefulroute.cli.pod_names import PodNames, elsewhere_message
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.errors import KindNotInstalledError, NotFoundError
-from statefulroute.domain.validation import validate_route, validate_uid
+from statefulroute.domain.keys import PodKey
+from statefulroute.domain.link import Link
+from statefulroute.domain.operations import remove_link_if_bound_to
+from statefulroute.domain.validation import validate_grace_seconds, validate_route, validate_uid
 
 
 @cluster_command(writes_links=True)
@@ -48,10 +52,11 @@ async def unlink_user(  # noqa: PLR0913 - an option each
     names = existing_names or PodNames(route)
     holder = names.pod_name(link.pod) if link else ""
     if only_from is not None:
-        origin = names.pod_key(only_from)
-        if not await links.remove_if_linked_to(route, uid, origin, grace_seconds=grace_seconds):
-            state = f"stays on {holder}" if link else "has no link"
-            print_change(f"{uid}: {state}, not on {names.pod_name(origin)}", dry_run=dry_run)
+        rule = partial(
+            remove_link_if_bound_to, pod=names.origin(only_from), grace_seconds=validate_grace_seconds(grace_seconds)
+        )
+        if not await links.execute(route, uid, rule):
+            print_change(_refusal(names, uid, link, names.origin(only_from)), dry_run=dry_run)
             return 1
     elif not await links.remove(route, uid, grace_seconds=grace_seconds):
         print_change(f"{uid}: had no link in {route}", dry_run=dry_run)
@@ -59,6 +64,12 @@ async def unlink_user(  # noqa: PLR0913 - an option each
     end = f" in {grace_seconds} s (on {holder} until then)" if grace_seconds else f" (was on {holder})"
     print_change(f"{uid}: no link any more{end}", dry_run=dry_run)
     return 0
+
+
+def _refusal(names: PodNames, uid: str, link: Link | None, origin: PodKey) -> str:
+    if link is None:
+        return f"{uid}: has no link, not on {names.pod_name(origin)}"
+    return elsewhere_message(names, uid, link.pod, origin)
 
 
 async def _find_pod_names(cluster: Cluster, route: str) -> PodNames | None:

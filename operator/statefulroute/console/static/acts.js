@@ -154,18 +154,17 @@ function FieldInput({ field, value, choose, confirm }) {
  * @returns {Act[]}
  */
 export function routeActs(page) {
-  const { card, spec, conditions } = page;
-  const suspended = conditions.find((each) => each.type === "LossSuspended" && each.status === "True");
+  const { card, spec, loss } = page;
   /** @type {Act[]} */
   const acts = [];
-  if (suspended) {
+  if (loss) {
     acts.push({
       title: `Confirm the loss of pods of ${card.name}`,
-      text: html`<p>${printable(suspended.message)}</p>
+      text: html`<p>${printable(loss.message)}</p>
         <p>The operator then moves, deletes or marks the links of these pods, as <code>onPodLost</code> of the route specifies.</p>`,
       verb: "Confirm loss",
       isSevere: true,
-      request: () => ({ act: "confirm-loss" }),
+      request: () => ({ act: "confirm-loss", loss }),
     });
   }
   acts.push({
@@ -207,6 +206,9 @@ export function routeActs(page) {
 export function podActs(pod) {
   const name = printable(pod.name);
   const key = String(pod.key);
+  const number = pod.links - pod.slots;
+  const users = number ? `its ${plural(number, "user")}` : "its users";
+  const held = [pod.slots && plural(pod.slots, "slot"), number && plural(number, "user")].filter(Boolean).join(" and ") || "users";
   /** @type {Act[]} */
   const acts = [];
   if (pod.specState) {
@@ -220,7 +222,7 @@ export function podActs(pod) {
   if (pod.specState !== "DenyNewCall") {
     acts.push({
       title: `Drain ${name}`,
-      text: html`<p>It takes no new users, and keeps ${pod.links ? `its ${plural(pod.links, "user")}` : "its users"}.</p>`,
+      text: html`<p>It takes no new users, and keeps ${users}.${pod.slots > 0 && html` Its ${plural(pod.slots, "slot")} move to other pods, with all users of these slots.`}</p>`,
       verb: "Drain",
       request: () => ({ act: "drain", pod: key }),
     });
@@ -228,7 +230,7 @@ export function podActs(pod) {
   if (pod.specState !== "Shutdown") {
     acts.push({
       title: `Shut down ${name}`,
-      text: html`<p>It takes no users at all. ${pod.links ? `Its ${plural(pod.links, "user")}` : "Its users"} move, are released or wait at once, as <code>onPodLost</code> of the route specifies.</p>`,
+      text: html`<p>It takes no users at all. Its ${held} move, are released or wait at once, as <code>onPodLost</code> of the route specifies.</p>`,
       verb: "Shut down",
       isSevere: true,
       request: () => ({ act: "shutdown", pod: key }),
@@ -248,7 +250,7 @@ export function moveAct(link, pods) {
   const onlyFrom = origin(link);
   return {
     title: "Move a user",
-    text: html`<p><${Uid} uid=${link.uid} /> leaves ${printable(link.pod)} and is bound to the pod that you choose. A temporary link keeps its time to live and is renewed.</p>`,
+    text: html`<p><${Uid} uid=${link.uid} /> ${link.pod === "-" ? "waits for a pod," : `leaves ${printable(link.pod)}`} and is bound to the pod that you choose. A temporary link keeps its time to live and is renewed.</p>`,
     verb: "Move",
     field: { label: "To", value: "", options: ["", ...others] },
     request: (pod) => (pod ? { act: "move", uid: link.uid, pod, onlyFrom } : null),
@@ -279,16 +281,19 @@ export function handOverAct(link, pods) {
 export function unlinkAct(link) {
   return {
     title: "Unlink a user",
-    text: html`<p>The link of <${Uid} uid=${link.uid} /> to ${printable(link.pod)} is removed. The user may be bound to another pod next time.</p>`,
+    text: html`<p>The link of <${Uid} uid=${link.uid} />${link.pod === "-" ? ", which waits for a pod," : ` to ${printable(link.pod)}`} is removed. The user may be bound to another pod next time.</p>`,
     verb: "Unlink",
     isSevere: true,
     request: () => ({ act: "unlink", uid: link.uid, onlyFrom: origin(link) }),
   };
 }
 
-/** @param {import("./types.js").LinkItem} link */
+/**
+ * The pod that a link must still be to when something is done to it; `-` if it waits for one.
+ * @param {import("./types.js").LinkItem} link
+ */
 function origin(link) {
-  return link.pod === "-" ? undefined : link.pod.replace(/^#/, "");
+  return link.pod.replace(/^#/, "");
 }
 
 /** @param {{acts: Act[], choose: (act: Act) => void}} props */

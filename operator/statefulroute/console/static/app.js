@@ -77,9 +77,9 @@ class App extends Component {
       </header>
       <main id="main" tabindex="-1">
         ${problem && html`<p class="banner bad" role="alert"><${Icon} shape="triangle" tone="bad" /> <span>${problem}</span></p>`}
-        ${!problem && connection && !connection.isCurrent && connection.isSynced && html`<p class="banner bad" role="alert">
+        ${!problem && connection && !connection.isCurrent && (connection.isSynced || connection.warning) && html`<p class="banner bad" role="alert">
           <${Icon} shape="triangle" tone="bad" />
-          <span>The API server does not answer; this is the last state that it has sent. ${printable(connection.warning)}</span>
+          <span>The API server does not answer; ${connection.isSynced ? "this is the last state that it has sent" : "not all routes and links have been read yet"}. ${printable(connection.warning)}</span>
         </p>`}
         ${place
           ? html`<${RouteView}
@@ -117,7 +117,7 @@ class App extends Component {
 /** @param {{connection: import("./types.js").Connection | null, problem: string}} props */
 function ConnectionState({ connection, problem }) {
   const [shape, tone, label] = problem
-    ? ["triangle", "bad", "Stopped"]
+    ? ["triangle", "bad", "Not connected"]
     : !connection
       ? ["ring", "muted", "Connecting"]
       : !connection.isSynced

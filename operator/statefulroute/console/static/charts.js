@@ -6,6 +6,7 @@ import { clock, number } from "./text.js";
 import uPlot from "./vendor/uplot.mjs";
 
 const REFRESH_MILLISECONDS = 15_000;
+const FIRST_MILLISECONDS = 3000;
 const HOUR_SECONDS = 3600;
 const HEIGHT = 120;
 
@@ -23,17 +24,30 @@ export class Charts extends Component {
     super(props);
     /** @type {State} */
     this.state = { history: null };
-    /** @type {ReturnType<typeof setInterval> | undefined} */
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
   }
 
   componentDidMount() {
     this.load();
-    this.timer = setInterval(() => document.hidden || this.load(), REFRESH_MILLISECONDS);
+    this.refresh();
   }
 
   componentWillUnmount() {
-    clearInterval(this.timer);
+    clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+
+  /** Until there is something to show, it is looked for more often. */
+  refresh() {
+    const isEmpty = !this.state.history || this.state.history.times.length < 2;
+    this.timer = setTimeout(
+      async () => {
+        if (!document.hidden) await this.load();
+        if (this.timer !== undefined) this.refresh();
+      },
+      isEmpty ? FIRST_MILLISECONDS : REFRESH_MILLISECONDS,
+    );
   }
 
   async load() {

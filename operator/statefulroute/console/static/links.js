@@ -4,7 +4,7 @@ import { handOverAct, moveAct, unlinkAct } from "./acts.js";
 import { get, RequestError, routePath, withQuery } from "./api.js";
 import { Component, html } from "./html.js";
 import { Icon, phaseState } from "./icons.js";
-import { Uid } from "./parts.js";
+import { Subject, Uid } from "./parts.js";
 import { number, printable, timeLeft } from "./text.js";
 
 const PAGE = 50;
@@ -22,7 +22,7 @@ const REFRESH_MILLISECONDS = 1500;
  * @typedef {object} State
  * @property {import("./types.js").LinkPage | null} list
  * @property {string} search
- * @property {string[]} cursors the uids after which the pages before this one and this one begin
+ * @property {string[]} cursors where the pages before this one and this one begin
  * @property {string} problem
  */
 
@@ -113,6 +113,7 @@ export class LinkTable extends Component {
         </label>
       </div>
       ${problem && html`<p class="error" role="alert">${printable(problem)}</p>`}
+      ${search && list?.slot && html`<${SlotNote} uid=${search} slot=${list.slot} />`}
       ${list?.links.length
         ? html`<div class="scroll" tabindex="0" role="group" aria-labelledby="links-title"><table>
             <thead>
@@ -134,6 +135,15 @@ export class LinkTable extends Component {
   }
 }
 
+/**
+ * Where a user is who has no link.
+ * @param {{uid: string, slot: import("./types.js").UserSlot}} props
+ */
+function SlotNote({ uid, slot }) {
+  const place = slot.pod === "-" ? "which is not bound to a pod yet" : `at ${printable(slot.pod)}`;
+  return html`<p class="note" role="status"><span>The user <${Uid} uid=${uid} /> has no link: slot ${slot.slot}, ${place}.</span></p>`;
+}
+
 /** @param {{list: import("./types.js").LinkPage | null, cursors: string[], turn: (cursors: string[]) => void}} props */
 function Pager({ list, cursors, turn }) {
   if (!list || (cursors.length === 1 && !list.next)) return null;
@@ -149,14 +159,14 @@ function LinkRow({ link, page, rights, choose }) {
   const phase = phaseState(link.phase);
   const isUsual = link.reason === link.phase || !link.reason;
   return html`<tr>
-    <td><${Uid} uid=${link.uid} /></td>
+    <td><${Subject} link=${link} /></td>
     <td>${printable(link.nextPod ? `${link.pod} → ${link.nextPod}` : link.pod)}</td>
     <td><${Icon} ...${phase} /> ${phase.label}${isUsual ? "" : html` <small>${link.reason}</small>`}</td>
     <td class="secondary">${link.expires ? html`<span title=${link.expires}>${timeLeft(link.expires, page.now)}</span>` : html`<span class="muted">never</span>`}</td>
     ${rights &&
     html`<td class="row-acts">
       ${link.isUser && rights.patchLinks && html`<button class="quiet" aria-label=${`Move ${printable(link.uid)}`} onClick=${() => choose(moveAct(link, page.pods))}>Move…</button>`}
-      ${link.isUser && rights.patchLinks && page.spec.hasHandOver && html`<button class="quiet" aria-label=${`Hand over ${printable(link.uid)}`} onClick=${() => choose(handOverAct(link, page.pods))}>Hand over…</button>`}
+      ${link.isUser && rights.patchLinks && page.spec.hasHandOver && link.pod !== "-" && html`<button class="quiet" aria-label=${`Hand over ${printable(link.uid)}`} onClick=${() => choose(handOverAct(link, page.pods))}>Hand over…</button>`}
       ${link.isUser && rights.deleteLinks && html`<button class="quiet" aria-label=${`Unlink ${printable(link.uid)}`} onClick=${() => choose(unlinkAct(link))}>Unlink…</button>`}
     </td>`}
   </tr>`;

@@ -3,7 +3,7 @@
 import { get, withQuery } from "./api.js";
 import { Component, html } from "./html.js";
 import { Icon, LEVELS, routeState } from "./icons.js";
-import { Bar, Figure, loadStep, Problems, RateFigures, Uid } from "./parts.js";
+import { Bar, Figure, loadStep, Problems, RateFigures, Subject, Uid } from "./parts.js";
 import { PageStream } from "./stream.js";
 import { number, plural, printable } from "./text.js";
 
@@ -18,7 +18,7 @@ const TYPING_MILLISECONDS = 200;
  * @property {string} search
  * @property {number} offset
  * @property {string} uid
- * @property {import("./types.js").LinkItem[] | null} found
+ * @property {import("./types.js").FoundLinks | null} found
  */
 
 /** @extends {Component<Props, State>} */
@@ -105,7 +105,7 @@ export class OverviewPage extends Component {
           </label>
         </div>
       </div>
-      ${found && html`<${FoundLinks} links=${found} uid=${uid} />`}
+      ${found && html`<${FoundLinks} found=${found} uid=${uid} />`}
       <dl class="figures">
         <${Figure} label="Routes">${number(page.total)}<//>
         <${Figure} label="Ready">${number(page.ready)}<//>
@@ -120,10 +120,19 @@ export class OverviewPage extends Component {
               (item) => html`<${RouteCard} key=${`${item.card.namespace}/${item.card.name}`} item=${item} />`,
             )}
           </ul>`
-        : html`<p class="empty">${search ? `No route matches “${printable(search)}”.` : "There are no routes."}</p>`}
+        : html`<p class="empty">${emptyText(page, search)}</p>`}
       <${Pager} page=${page} turn=${(/** @type {number} */ offset) => this.turn(offset)} />
     `;
   }
+}
+
+/**
+ * @param {import("./types.js").Overview} page
+ * @param {string} search
+ */
+function emptyText(page, search) {
+  if (!page.connection.isSynced) return "Reading routes and links…";
+  return search ? `No route matches “${printable(search)}”.` : "There are no routes.";
 }
 
 /** @param {{page: import("./types.js").Overview, turn: (offset: number) => void}} props */
@@ -137,17 +146,26 @@ function Pager({ page, turn }) {
   </nav>`;
 }
 
-/** @param {{links: import("./types.js").LinkItem[], uid: string}} props */
-function FoundLinks({ links, uid }) {
+/** @param {{found: import("./types.js").FoundLinks, uid: string}} props */
+function FoundLinks({ found, uid }) {
   return html`<section class="panel found" aria-label="Links of users" aria-live="polite">
-    ${links.length
+    ${found.links.length || found.slots.length
       ? html`<ul>
-          ${links.map(
+          ${found.links.map(
             (link) => html`<li>
               <a href=${routeHref(link.namespace, link.route, { user: link.uid })}>
-                <${Uid} uid=${link.uid} />
+                <${Subject} link=${link} />
                 <span class="muted">${link.namespace}/${link.route}</span>
-                <span>${link.pod}</span>
+                <span>${printable(link.pod)}</span>
+              </a>
+            </li>`,
+          )}
+          ${found.slots.map(
+            (each) => html`<li>
+              <a href=${routeHref(each.namespace, each.route, { user: uid })}>
+                <span><${Uid} uid=${uid} /> <small>slot ${each.slot}</small></span>
+                <span class="muted">${each.namespace}/${each.route}</span>
+                <span>${each.pod === "-" ? "not bound" : printable(each.pod)}</span>
               </a>
             </li>`,
           )}

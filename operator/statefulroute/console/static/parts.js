@@ -28,6 +28,14 @@ export function Uid({ uid }) {
   return html`<bdi class="uid">${printable(uid)}</bdi>`;
 }
 
+/**
+ * What a link binds: a user, or a slot.
+ * @param {{link: import("./types.js").LinkItem}} props
+ */
+export function Subject({ link }) {
+  return link.isUser ? html`<${Uid} uid=${link.uid} />` : html`<span class="tag">slot</span> ${link.uid.replace("slot/", "")}`;
+}
+
 /** @param {{label: string, children?: any, title?: string}} props */
 export function Figure({ label, children }) {
   return html`<div class="figure">

@@ -51,9 +51,10 @@ export class RouteView extends Component {
     const { namespace, name } = this.props;
     document.title = `${name} · StatefulRoute`;
     this.stream = new PageStream(`${routePath(namespace, name)}/stream`, {
-      snapshot: (page) => {
-        this.setState(page ? { page, isMissing: false } : { isMissing: true });
-        if (page) this.props.onConnection(page.connection, "");
+      snapshot: (/** @type {import("./types.js").RoutePage | import("./types.js").AbsentRoute} */ page) => {
+        if (page.card) this.setState({ page, isMissing: false });
+        else if (page.connection.isSynced) this.setState({ isMissing: true });
+        this.props.onConnection(page.connection, "");
       },
       changes: (changes) => fly(changes),
       failed: (problem) => this.props.onConnection(null, problem),
@@ -100,11 +101,13 @@ export class RouteView extends Component {
           <h2 id="pods-title">Pods <small>${number(page.pods.length + page.omittedPods)}</small></h2>
           <${Legend} />
         </div>
+        ${page.slots?.notes.map((note) => html`<p class="note"><${Icon} shape="clock" tone="warn" /> ${printable(note)}</p>`)}
         ${page.waitingLinks > 0 && html`<p class="note"><${Icon} shape="clock" tone="warn" /> ${plural(page.waitingLinks, "link")} ${page.waitingLinks === 1 ? "waits" : "wait"} for a pod</p>`}
         ${page.pods.length
           ? html`<${Tiles} page=${page} selected=${pod?.name ?? ""} select=${(/** @type {string} */ each) => select({ pod: each, user: "" })} />`
           : html`<p class="empty">There are no pods.</p>`}
         ${page.omittedPods > 0 && html`<p class="muted">The status does not list ${plural(page.omittedPods, "other pod")}: the route has too many.</p>`}
+        ${podName && !pod && html`<${GonePod} name=${podName} close=${() => select({ pod: "", user: "" })} />`}
         ${pod && html`<${PodDetails} pod=${pod} now=${page.now} rights=${rights} choose=${choose} close=${() => select({ pod: "", user: "" })} />`}
       </section>
       <${Charts} namespace=${namespace} name=${name} theme=${this.props.theme} />
@@ -136,6 +139,7 @@ function Head({ page, rights, choose }) {
       <${Figure} label="Pods">${number(card.routablePods)}<small> of ${number(card.replicas)} serve</small><//>
       ${card.desiredReplicas !== null && card.desiredReplicas !== card.replicas && html`<${Figure} label="Desired">${number(card.desiredReplicas)}<//>`}
       <${Figure} label="Links">${number(page.links)}${card.unservedLinks > 0 && html`<small class="tone-bad"> ${number(card.unservedLinks)} not served</small>`}<//>
+      ${page.slots && html`<${Figure} label="Slots">${number(page.slots.bound)}<small> of ${number(page.slots.total)} bound</small><//>`}
       <${Figure} label="Load">${number(card.load)}<small> of ${number(card.overloaded)}${card.workloadState ? `, ${card.workloadState}` : ""}</small><//>
       <${Figure} label="Next user to">${card.bestPod ?? "–"}<//>
       <${RateFigures} rates=${page.rates} />
@@ -159,6 +163,16 @@ function Closing({ page }) {
   </p>`;
 }
 
+/** @param {{name: string, close: () => void}} props */
+function GonePod({ name, close }) {
+  return html`<section class="details" aria-label=${`Pod ${printable(name)}`}>
+    <div class="head">
+      <p role="status">${printable(name)} is not a pod of this route now, and has no links in it. The links of all pods are below.</p>
+      <button class="quiet" onClick=${close} data-key="Escape">Close</button>
+    </div>
+  </section>`;
+}
+
 /** @param {{pod: import("./types.js").PodView, now: string, rights: import("./types.js").Rights | null, choose: (act: import("./acts.js").Act) => void, close: () => void}} props */
 function PodDetails({ pod, now, rights, choose, close }) {
   const state = podState(pod);
@@ -174,6 +188,7 @@ function PodDetails({ pod, now, rights, choose, close }) {
     <dl class="figures small">
       <${Figure} label="In Kubernetes">${pod.serviceState}<//>
       <${Figure} label="Routing state">${pod.routingState}<//>
+      ${pod.slots > 0 && html`<${Figure} label="Slots">${number(pod.slots)}<//>`}
       <${Figure} label="Links">${number(pod.links)}${elsewhere > 0 && html`<small> and ${number(elsewhere)} in other routes</small>`}<//>
       <${Figure} label="Load">${pod.load === null ? "not reported" : loadText(pod.load)}${pod.isStale ? " (stale)" : ""}<//>
       ${pod.reason && html`<${Figure} label="Does not serve">${printable(pod.reason)}<//>`}

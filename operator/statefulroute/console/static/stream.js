@@ -85,5 +85,6 @@ function describe(error) {
   if (error instanceof RequestError && error.status === 401) {
     return "This address is not valid any more: open the one that the command has printed.";
   }
+  if (error instanceof RequestError && error.status) return `Nothing is received: ${error.message}.`;
   return "The console does not answer: is its command still running? It is tried again every second.";
 }

@@ -139,6 +139,7 @@ class Tile extends Component {
       <span class="tile-name"><${Icon} ...${state} /><b>${printable(pod.name)}</b>${isNext && html`<span class="tag">next</span>`}</span>
       <span class="tile-figures">
         <span>${links}</span>
+        ${pod.slots > 0 && html`<span><small>slots</small> ${number(pod.slots)}</span>`}
         ${pod.load !== null && html`<span><small>${pod.isStale ? "stale" : "load"}</small> ${loadText(pod.load)}</span>`}
       </span>
       <span class="tile-detail">${details}${hasRevision && pod.revision ? html` <code>${shortRevision(pod.revision)}</code>` : ""}</span>
@@ -174,6 +175,7 @@ function describe({ pod, capacity, isLimited, isNext, left }, state) {
   const parts = [printable(pod.name), state.label];
   if (pod.reason) parts.push(pod.reason);
   parts.push(`${number(pod.totalLinks)}${isLimited ? ` of ${number(capacity)}` : ""} links`);
+  if (pod.slots) parts.push(`${number(pod.slots)} of them slots`);
   parts.push(pod.load === null ? "no load reported" : `load ${loadText(pod.load)}${pod.isStale ? ", stale" : ""}`);
   if (left) parts.push(left === "over" ? "its time is over" : `${left} left`);
   if (isNext) parts.push("gets the next user");

@@ -20,6 +20,7 @@
  * @property {number | null} load
  * @property {number} overloaded
  * @property {number} maxLinks
+ * @property {number | null} slots
  * @property {string | null} bestPod
  * @property {number} closing
  * @property {number} closingLinks
@@ -47,6 +48,7 @@
  * @property {string} routingState
  * @property {number} links
  * @property {number} totalLinks
+ * @property {number} slots
  * @property {number | null} load
  * @property {boolean} isStale
  * @property {string} reason
@@ -65,7 +67,7 @@
  * @property {string | null} hand_over_to
  *
  * @typedef {{number: number, time: string, kind: "bound" | "moved" | "ended" | "phase" | "state", change: LinkChange}} NumberedChange
- * @typedef {{type: string, status: string, reason: string, message: string}} Condition
+ * @typedef {{message: string, since: string}} Loss
  *
  * @typedef {object} RoutePage
  * @property {string} now
@@ -74,9 +76,10 @@
  * @property {{replicas: number | null, isAutoscaled: boolean, hasRollout: boolean, hasHandOver: boolean}} spec
  * @property {number} links
  * @property {number} waitingLinks
+ * @property {{total: number, bound: number, notes: string[]} | null} slots
  * @property {[string, string, number][]} states
  * @property {Problem[]} problems
- * @property {Condition[]} conditions
+ * @property {Loss | null} loss
  * @property {PodView[]} pods
  * @property {number} capacity
  * @property {boolean} isLimited
@@ -97,7 +100,10 @@
  * @property {string | null} expires
  * @property {boolean} isUser
  *
- * @typedef {{total: number, links: LinkItem[], next: string}} LinkPage
+ * @typedef {{connection: Connection, card?: undefined}} AbsentRoute
+ * @typedef {{namespace: string, route: string, slot: number, pod: string}} UserSlot
+ * @typedef {{total: number, links: LinkItem[], next: string, slot: UserSlot | null}} LinkPage
+ * @typedef {{links: LinkItem[], slots: UserSlot[]}} FoundLinks
  * @typedef {{time: string, type: string, reason: string, note: string, count: number}} RouteEvent
  *
  * @typedef {{times: number[], links: number[], load: (number | null)[], bound: number[], moved: number[]}} History
@@ -112,6 +118,7 @@
  * @property {string} [onlyFrom]
  * @property {string} [state]
  * @property {number} [replicas]
+ * @property {Loss} [loss]
  */
 
 export {};
