@@ -1,7 +1,8 @@
 """Fencing tokens are in the order in which pods hold a user, by links and by slots, for any order of requests."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -11,16 +12,17 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from statefulroute.cluster import token_reader
-from statefulroute.cluster.clock import utc_interval
 from statefulroute.cluster.link_requests import LinkRequests
 from statefulroute.cluster.token_reader import TokenReader
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.errors import ContendedError
+from statefulroute.domain.times import TimeInterval, format_rfc3339
 from statefulroute.testing.in_memory_client import InMemoryClient
 
 LINKS = "/apis/statefulroute.io/v1alpha1/namespaces/play/podlinks"
 PIN, SLOT = "game.alice", "game.x-slot-0"
 PODS = st.integers(0, 2)
+TTL_SECONDS = 60
 
 
 class Client:
@@ -45,15 +47,15 @@ class Reader:
 
     Attributes:
         pod: the pod.
-        since: the revision of the store at the beginning.
+        since: the number of changes of the holder at the beginning.
         task: the read.
     """
 
-    def __init__(self, store: InMemoryClient, pod: int, since: int) -> None:
+    def __init__(self, store: InMemoryClient, clock: Callable[[], TimeInterval], pod: int, since: int) -> None:
         self.pod, self.since = pod, since
         self._client = Client(store)
         requests = LinkRequests(self._client, "play")  # type: ignore[arg-type]
-        self.task = asyncio.create_task(TokenReader(requests, one_slot, utc_interval).read("game", "alice", pod))
+        self.task = asyncio.create_task(TokenReader(requests, one_slot, clock).read("game", "alice", pod))
 
     async def advance(self) -> None:
         """Answers a request, and waits until the reader has sent the next one, or has ended."""
@@ -73,13 +75,16 @@ class TokenMachine(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(token_reader, "RETRY_BACKOFF", Backoff(0.0, 0.0, lambda: 0.0))
         self.store = InMemoryClient(lambda _: None)
-        self.history: list[tuple[int, int | None]] = [(0, None)]
-        """The holder of the user from a revision on."""
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+        self.ends_at: datetime | None = None
+        """When the user's own link expires."""
+        self.history: list[tuple[int, int | None]] = []
+        """The holders of the user, each with the revision of the store; an expiry is no write."""
         self.readers: list[Reader] = []
         self.tokens: list[tuple[int, int]] = []
         """The pods that have a token, with the token; some are former holders."""
-        self.accepted: list[int] = []
-        """The tokens of the writes that the store has accepted."""
+        self.accepted: list[tuple[int, int]] = []
+        """The writes that the store has accepted: the pod, and its token."""
 
     def teardown(self) -> None:
         async def end() -> None:
@@ -99,7 +104,20 @@ class TokenMachine(RuleBasedStateMachine):
 
     @rule(pod=PODS)
     def pin(self, pod: int) -> None:
-        self.put(PIN, {"uid": "alice"}, pod)
+        self.ends_at = None
+        self.put(PIN, {"uid": "alice", "ttlSeconds": None, "renewTime": None}, pod)
+
+    @rule(pod=PODS)
+    def pin_for_a_time(self, pod: int) -> None:
+        self.ends_at = self.now + timedelta(seconds=TTL_SECONDS)
+        times = {"ttlSeconds": TTL_SECONDS, "renewTime": format_rfc3339(self.now)}
+        self.put(PIN, {"uid": "alice", **times}, pod)
+
+    @rule()
+    def let_time_pass(self) -> None:
+        """A temporary link expires, without a write."""
+        self.now += timedelta(seconds=TTL_SECONDS)
+        self.record()
 
     @precondition(lambda self: self.pod_of(PIN) is not None)
     @rule()
@@ -133,10 +151,26 @@ class TokenMachine(RuleBasedStateMachine):
     def begin_to_read(self, pod: int) -> None:
         self.runner.run(self._begin(pod))
 
-    async def _begin(self, pod: int) -> None:
-        reader = Reader(self.store, pod, self.revision)
+    async def _begin(self, pod: int) -> Reader:
+        reader = Reader(self.store, self.clock, pod, len(self.history) - 1)
         await reader.advance()
         self.readers.append(reader)
+        return reader
+
+    @rule(pod=PODS)
+    def read_undisturbed(self, pod: int) -> None:
+        self.end(self.runner.run(self._read(pod)))
+
+    @rule(pod=PODS)
+    def read_while_the_slot_arrives(self, pod: int) -> None:
+        """The slot arrives between the two requests."""
+        reader = self.runner.run(self._begin(pod))
+        self.runner.run(reader.advance())
+        self.move_slot(pod)
+        self.runner.run(reader.advance())
+        if reader.task.done():
+            self.readers.remove(reader)
+            self.end(reader)
 
     @precondition(lambda self: self.readers)
     @rule(data=st.data())
@@ -150,15 +184,16 @@ class TokenMachine(RuleBasedStateMachine):
     @rule()
     def present_holder_is_accepted(self) -> None:
         """Others get no token, and a holder that is not disturbed gets one that the store accepts."""
+        self.write_another_link()  # an expiry alone changes no revision
         for pod in range(3):
             reader = self.runner.run(self._read(pod))
-            assert (reader.task.result() is not None) is (self.holder_at(self.revision) == pod)
+            assert (reader.task.result() is not None) is (self.history[-1][1] == pod)
             self.end(reader)
             if (token := reader.task.result()) is not None:
                 assert self.accepts(token)
 
     async def _read(self, pod: int) -> Reader:
-        reader = Reader(self.store, pod, self.revision)
+        reader = Reader(self.store, self.clock, pod, len(self.history) - 1)
         while not reader.task.done():
             await reader.advance()
         return reader
@@ -167,11 +202,11 @@ class TokenMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def write(self, data: st.DataObject) -> None:
         """A pod that was paused for any time writes with its token."""
-        _, token = data.draw(st.sampled_from(self.tokens))
+        pod, token = data.draw(st.sampled_from(self.tokens))
         if not self.accepts(token):
             return
-        self.accepted.append(token)
-        periods = [self.period_at(each) for each in self.accepted]
+        self.accepted.append((pod, token))
+        periods = [self.period_of(*each) for each in self.accepted]
         assert periods == sorted(periods)  # no former holder after a later one
 
     # The model.
@@ -182,21 +217,20 @@ class TokenMachine(RuleBasedStateMachine):
         except ContendedError:
             return
         if token is None:
-            holders = {self.holder_at(revision) for revision in range(reader.since, self.revision + 1)}
-            assert holders != {reader.pod}
+            assert {holder for _, holder in self.history[reader.since :]} != {reader.pod}
         else:
-            assert self.holder_at(token) == reader.pod
+            assert (token, reader.pod) in self.history
             self.tokens.append((reader.pod, token))
 
     def accepts(self, token: int) -> bool:
-        return token >= max(self.accepted, default=0)
+        return token >= max((accepted for _, accepted in self.accepted), default=0)
 
     def put(self, name: str, bound: dict[str, Any], pod: int) -> None:
         if self.pod_of(name) is None:
             spec = {"routeName": "game", **bound, "podIndex": pod}
             self.store.create(LINKS, {"metadata": {"name": name}, "spec": spec})
         else:
-            self.store.update(LINKS, name, {"spec": {"podIndex": pod}})
+            self.store.update(LINKS, name, {"spec": {**bound, "podIndex": pod}})
         self.record()
 
     def pod_of(self, name: str) -> int | None:
@@ -205,20 +239,38 @@ class TokenMachine(RuleBasedStateMachine):
 
     def record(self) -> None:
         pin = self.pod_of(PIN)
-        self.history.append((self.revision, self.pod_of(SLOT) if pin is None else pin))
+        if self.ends_at is not None and self.ends_at <= self.now:
+            pin = None
+        revision = self.store._version  # noqa: SLF001
+        self.history.append((revision, self.pod_of(SLOT) if pin is None else pin))
 
-    @property
-    def revision(self) -> int:
-        return self.store._version  # noqa: SLF001
+    def clock(self) -> TimeInterval:
+        return TimeInterval(self.now, self.now)
 
-    def holder_at(self, revision: int) -> int | None:
-        return next(holder for since, holder in reversed(self.history) if since <= revision)
-
-    def period_at(self, revision: int) -> int:
-        """Returns the number of the period in which one pod has held the user."""
-        holders = [holder for since, holder in self.history if since <= revision]
-        return len(list(groupby(holders)))
+    def period_of(self, pod: int, token: int) -> int:
+        """Returns the number of the period in which the pod has held the user at the revision of a token."""
+        periods = [list(entries) for _, entries in groupby(self.history, lambda entry: entry[1])]
+        return max(number for number, entries in enumerate(periods) if (token, pod) in entries)
 
 
 TestTokens = TokenMachine.TestCase
 TestTokens.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+
+
+def test_user_whose_temporary_link_has_just_expired() -> None:
+    """No write separates the two holders: the token of the second one must be greater nevertheless."""
+    machine = TokenMachine()
+    try:
+        machine.begin(0)
+        machine.pin_for_a_time(1)
+        machine.read_undisturbed(1)
+        machine.let_time_pass()
+        machine.read_undisturbed(0)
+        assert [pod for pod, _ in machine.tokens] == [1]
+        machine.write_another_link()  # in a cluster, the operator deletes the link, and others write, too
+        machine.read_undisturbed(0)
+        (first, earlier), (second, later) = machine.tokens
+        assert (first, second) == (1, 0)
+        assert earlier < later
+    finally:
+        machine.teardown()
