@@ -23,6 +23,10 @@ def test_slots_and_whereis_show_the_pods_of_slots(statefulroute: Command, game: 
         ["POD", "SLOTS", "SHARE"],
         *([f"game-{index}", "4", "33.3%"] for index in range(3)),
     ]
+    listed = statefulroute.run_quickly("slots", "game", "-o", "json").expect_success()
+    assert json.loads(listed.stdout) == [{"name": f"game-{index}", "index": index, "slots": 4} for index in range(3)]
+    for output, expected in (("name", "pod/game-0\npod/game-1\npod/game-2"), ("jsonpath={[*].slots}", "4 4 4")):
+        assert statefulroute.run_quickly("slots", "game", "-o", output).expect_success().stdout.strip() == expected
 
     slot = slot_of("alice", SLOTS)
     pod = game.get(f"game.x-slot-{slot}")["spec"]["podIndex"]

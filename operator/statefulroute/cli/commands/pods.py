@@ -2,9 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
-
-import msgspec
 
 from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.api.vocabulary import ServiceState
@@ -13,15 +10,8 @@ from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, omitted_pods, total_links
 from statefulroute.cli.options import NoHeaders, OutputOption, Route, SortBy, Watch
-from statefulroute.cli.output.formats import TABLE, Output
-from statefulroute.cli.output.listing import (
-    GONE,
-    ListOptions,
-    document_writer,
-    print_empty,
-    print_template,
-    sort,
-)
+from statefulroute.cli.output.formats import TABLE
+from statefulroute.cli.output.listing import GONE, ListOptions, print_empty, sort
 from statefulroute.cli.output.loads import (
     HANDING_OVER,
     ROUTING_STATE_STYLES,
@@ -31,6 +21,7 @@ from statefulroute.cli.output.loads import (
     overload_threshold,
 )
 from statefulroute.cli.output.messages import pluralize, print_message
+from statefulroute.cli.output.pod_documents import PodObject, pod_document_writer
 from statefulroute.cli.output.table import EMPTY, Cell, Row, Table
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, run
@@ -51,9 +42,6 @@ _SERVICE_STATE_STYLES = {
     ServiceState.PENDING: "warn",
     ServiceState.TERMINATING: "warn",
 }
-
-#: A pod in the status of a route, as the API server returns it.
-PodObject = dict[str, Any]
 
 
 @cluster_command()
@@ -135,10 +123,8 @@ def _writer(terminal: Terminal, options: ListOptions) -> Callable[[Sequence[PodO
     """Returns what writes some pods of a route."""
     if options.output.is_table:
         return _TableWriter(terminal, options)
-    if options.output.output is not Output.CUSTOM_COLUMNS:
-        return _DocumentWriter(terminal, options)
-    rows = document_writer(terminal, options)
-    return lambda pods, _: rows.write(pods)
+    write = pod_document_writer(terminal, options)
+    return lambda pods, _: write(pods)
 
 
 class _TableWriter:
@@ -154,33 +140,6 @@ class _TableWriter:
         if pods:
             now = utc_now()
             self._table.write([_row(pod, route, now, is_wide=self._is_wide) for pod in pods])
-
-
-class _DocumentWriter:
-    """Writes pods as they are in the status: as one list, and in a watch as one document each."""
-
-    def __init__(self, terminal: Terminal, options: ListOptions) -> None:
-        self._terminal = terminal
-        self._options = options
-
-    def __call__(self, pods: Sequence[PodObject], route: Object) -> None:
-        del route
-        documents: Sequence[Any] = pods if self._options.watch else [list(pods)]
-        match self._options.output.output:
-            case Output.NAME:
-                for pod in pods:
-                    self._terminal.write_line(f"pod/{pod['name']}")
-            case Output.JSON:
-                for document in documents:
-                    self._terminal.write_line(msgspec.json.format(msgspec.json.encode(document), indent=4).decode())
-            case Output.JSONPATH | Output.JSONPATH_AS_JSON:
-                for document in documents:
-                    print_template(self._terminal, self._options.output, document)
-            case _:
-                separator = "---\n" if self._options.watch else ""
-                for document in documents:
-                    self._terminal.write(separator + msgspec.yaml.encode(document).decode())
-        self._terminal.stream.flush()
 
 
 def _row(pod: PodObject, route: Object, now: datetime, *, is_wide: bool) -> Row:

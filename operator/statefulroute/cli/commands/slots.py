@@ -4,29 +4,38 @@ from statefulroute.api.vocabulary import ConditionType
 from statefulroute.cli.cluster import Cluster, CommandError, Object
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.objects import condition, omitted_pods
-from statefulroute.cli.options import NoHeaders, Route
+from statefulroute.cli.options import NoHeaders, OutputOption, Route
+from statefulroute.cli.output.formats import TABLE
+from statefulroute.cli.output.listing import ListOptions
 from statefulroute.cli.output.messages import print_message
+from statefulroute.cli.output.pod_documents import pod_document_writer
 from statefulroute.cli.output.table import EMPTY, Cell, Table
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, run
 
 _COLUMNS = ("POD", "SLOTS", "SHARE")
 
+#: The fields of a pod in other formats than tables, as in the status of the route.
+_FIELDS = ("name", "index", "slots")
+
 #: The conditions that state what is wrong with the slots.
 _CONDITIONS = (ConditionType.SLOTS_BOUND, ConditionType.SLOTS_BALANCED)
 
 
 @cluster_command()
-def slots(route: Route, *, no_headers: NoHeaders = False, cluster_options: ClusterOptions) -> None:
+def slots(
+    route: Route, *, output: OutputOption = TABLE, no_headers: NoHeaders = False, cluster_options: ClusterOptions
+) -> None:
     """Show how the slots of a service are spread over its pods.
 
     SHARE is the part of all slots of the service. Slots that are not bound, and pods that are not balanced, are
-    reported on the standard error.
+    reported on the standard error. The other formats print the name, the index and the number of slots of each pod.
     """
-    run(cluster_options, lambda cluster: show_slots(cluster, Terminal(), route, has_header=not no_headers))
+    options = ListOptions(output, no_headers=no_headers)
+    run(cluster_options, lambda cluster: show_slots(cluster, Terminal(), route, options))
 
 
-async def show_slots(cluster: Cluster, terminal: Terminal, name: str, *, has_header: bool = True) -> None:
+async def show_slots(cluster: Cluster, terminal: Terminal, name: str, options: ListOptions) -> None:
     """Write the number of slots of each pod.
 
     Raises:
@@ -37,8 +46,11 @@ async def show_slots(cluster: Cluster, terminal: Terminal, name: str, *, has_hea
     if total is None:
         raise CommandError(f"{name} has no slots: each user has a link (statefulroute links {name})")
     pods = route.get("status", {}).get("pods", ())
-    if pods:
-        table = Table(terminal, _COLUMNS, no_header=not has_header)
+    if not options.output.is_table:
+        write = pod_document_writer(terminal, options)
+        write([{field: pod[field] for field in _FIELDS if field in pod} for pod in pods])
+    elif pods:
+        table = Table(terminal, _COLUMNS, no_header=options.no_headers)
         table.write([[pod["name"], _number(pod), _share(pod, total)] for pod in pods])
     for note in _notes(route, total):
         print_message(f"note: {note}", err=True)
