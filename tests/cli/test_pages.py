@@ -23,7 +23,7 @@ BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 VARIABLE = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+Z|\b(?:\d+[dhms])+\b|\b\d+(?:\.\d+){3}\b)")
 
 #: Commands that only read: what they print follows a moment later, because the operator writes a status once a second.
-READING = re.compile(r"kubectl (get|statefulroute (links|pods|routes|whereis)) ")
+READING = re.compile(r"kubectl (get|statefulroute (links|pods|routes|slots|whereis)) ")
 
 #: The page that creates the service and its users itself, in no namespace yet. The others begin with them.
 FIRST = ROOT / "docs" / "get-started" / "first-route.md"
