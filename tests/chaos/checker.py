@@ -14,9 +14,16 @@ from chaos.hand_over_rules import (
 )
 from chaos.leadership import writes_without_lease
 from chaos.link_history import HOSTILE_PREFIX, LinkHistory
-from chaos.pod_losses import LAG_SECONDS
+from chaos.pod_losses import LAG_SECONDS, STALE_SECONDS
 from chaos.record import Gap, Link, Operation, QuietPeriod, Record, Run
 from chaos.recovery import Recovery, bind_recoveries, removal_recoveries
+from chaos.slot_history import SlotHistory, may_give_away, slot_of
+from chaos.slot_rules import (
+    every_slot_has_a_link_soon_after_the_faults_end,
+    every_slot_has_the_link_of_its_name,
+    no_user_of_a_slot_gets_a_link_unasked,
+    the_slots_are_even_in_the_end,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,11 @@ class Violation:
 
     rule: str
     message: str
+
+
+#: The operations that find the pod of the slot of a user without a link of its own, the first ones in a cache.
+_FIND_SLOTS_IN_CACHE = frozenset({"compute", "compute_temporary", "set_if_absent"})
+_FIND_SLOTS = _FIND_SLOTS_IN_CACHE | {"read", "post", "look_up"}
 
 
 def check(record: Record) -> list[Violation]:
@@ -59,7 +71,7 @@ def no_user_is_on_two_pods_at_one_revision(record: Record) -> Iterator[str]:
 
 def no_acknowledged_operation_is_lost(record: Record) -> Iterator[str]:
     """Each acknowledged operation is in the record: as its revision, or as a state during the operation."""
-    history = LinkHistory(record)
+    history, slots = LinkHistory(record), SlotHistory(record).slots
     for each in record.all(Operation):
         for revision, pod in each.writes:
             if history.at(each.link, revision) is None:
@@ -69,37 +81,58 @@ def no_acknowledged_operation_is_lost(record: Record) -> Iterator[str]:
             later = history.after(version) if version is not None else None
             if later is None or not later.is_gone:
                 yield f"{each.link} was not deleted after revision {revision}, as {each.name} received"
-        if not each.error and not _was_true(history, each):
+        route, _, uid = each.link.partition(".")
+        if not each.error and not _was_true(history, each, None if uid.startswith("x-slot-") else slots.get(route)):
             yield f"{each.link}: {each.name} by {each.client} received {each.answer} at {each.ended:.3f}, untrue"
 
 
-def _was_true(history: LinkHistory, operation: Operation) -> bool:
-    """Returns whether an answer was true during the operation, or before it by at most the reported age."""
-    started, ended = operation.started - operation.age - 1, operation.ended
+def _was_true(history: LinkHistory, operation: Operation, slots: int | None) -> bool:
+    """Returns whether an answer was true during the operation, or before it by at most the reported age.
+
+    A user of a route with slots is on the pod of its own link, or if there is none on that of its slot.
+    """
+    is_cached = slots is not None and operation.name in _FIND_SLOTS_IN_CACHE
+    age = STALE_SECONDS if is_cached else operation.age + 1
+    started, ended = operation.started - age, operation.ended
     present = [state.link for state in history.states(operation.link, started, ended)]
     # An expired link counts as absent for a client; a late client may still observe it.
     absent = None in present or any(link and history.may_seem_expired(link, ended) for link in present)
     if operation.has_pod and operation.answer is not None:
-        return any(link and link.pod == operation.answer for link in present)
+        is_own = any(link and link.pod == operation.answer for link in present)
+        if is_own or slots is None or operation.name not in _FIND_SLOTS:
+            return is_own
+        return absent and _was_on(history, operation, started, slots)
     if operation.name == "remove_if_linked_to":
         return absent or any(link and link.pod != operation.requested_pod for link in present)
+    if slots is not None and operation.name in _FIND_SLOTS:
+        return any(link and link.pod is None for link in present)
     if operation.has_pod or operation.can_remove:
         return absent or any(link and link.pod is None for link in present)
     return any(present)
 
 
+def _was_on(history: LinkHistory, operation: Operation, started: float, slots: int) -> bool:
+    """Returns whether the slot of a user was on the pod of an answer since a time."""
+    route, _, uid = operation.link.partition(".")
+    states = history.states(f"{route}.x-slot-{slot_of(uid, slots)}", started, operation.ended)
+    return any(state.link and state.link.pod == operation.answer for state in states)
+
+
 def no_link_moves_without_a_reason(record: Record) -> Iterator[str]:
     """A link leaves its pod because a client requested it, because it expired, or because its pod was lost.
 
-    If it asks for a hand-over, its pod may commit it, or the operator after the time-out.
+    If it asks for a hand-over, its pod may commit it, or the operator after the time-out. A slot also leaves a pod that
+    takes no new users, or has more slots than others.
     """
-    hand_overs = HandOvers(record)
+    hand_overs, slots = HandOvers(record), SlotHistory(record)
     losses = hand_overs.losses
     for versions in hand_overs.history.versions.values():
         for before, after in pairwise(versions):
             if before.is_gone or after.is_gone or before.pod is None or before.pod == after.pod:
                 continue
             if _was_asked_to_move(hand_overs, before, after) or hand_overs.may_have_moved(before, after):
+                continue
+            if before.slot is not None and may_give_away(slots, losses, before, after.pod, after.at):
                 continue
             if not losses.may_lose_links(before.key[0], before.pod, after.at):
                 yield (
@@ -210,5 +243,9 @@ RULES: Sequence[Callable[[Record], Iterator[str]]] = (
     no_move_leaves_a_hand_over_behind,
     a_status_names_the_hand_over_of_its_spec,
     every_hand_over_ends_soon_after_the_faults_end,
+    every_slot_has_the_link_of_its_name,
+    every_slot_has_a_link_soon_after_the_faults_end,
+    the_slots_are_even_in_the_end,
+    no_user_of_a_slot_gets_a_link_unasked,
     the_record_is_complete,
 )

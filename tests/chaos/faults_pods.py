@@ -16,7 +16,7 @@ from support.kubectl import Object
 from support.service import Service
 from support.waiting import eventually
 
-_BIG, _SMALL = "game", "room"
+_BIG, _SMALL, _SLOTTED = "game", "room", "document"
 
 #: Keeps a pod from starting.
 _HOLD = "localcluster/hold"
@@ -30,6 +30,7 @@ class DeletePods:
     """Deletes some pods of a service, with a quota that prevents new ones until the end."""
 
     pods: Sequence[int]
+    service: str = _BIG
     quota: ExitStack = field(default_factory=ExitStack)
 
     @classmethod
@@ -38,10 +39,15 @@ class DeletePods:
         number = SERVICES[_BIG].pods
         return cls(random.sample(range(number), random.randint(10, number - 2)))
 
+    @classmethod
+    def with_slots(cls, random: Random) -> "DeletePods":
+        """Chooses one pod or two of the service with slots."""
+        return cls(_some_with_slots(random), _SLOTTED)
+
     def start(self, system: System) -> None:
         all_pods = sum(each.pods for each in SERVICES.values())
-        self.quota.enter_context(_service(system, _BIG).pod_quota(all_pods - len(self.pods)))
-        names = [f"{_BIG}-{pod}" for pod in self.pods]
+        self.quota.enter_context(_service(system, self.service).pod_quota(all_pods - len(self.pods)))
+        names = [f"{self.service}-{pod}" for pod in self.pods]
         system.kubectl.run("delete", "pod", *names, "--force", "--grace-period=0", "--wait=false").expect_success()
 
     def end(self, system: System) -> None:
@@ -154,19 +160,47 @@ class ShutDownPods:
         _service(system, _BIG).edit_route(pods=None)
 
 
-class ScaleToZero:
-    """Scales a service to zero, and back at the end."""
+@dataclass(frozen=True, slots=True)
+class DenyUsers:
+    """Lets some pods of the service with slots take no new users, so that they give their slots away, until the end."""
+
+    pods: Sequence[int]
 
     @classmethod
-    def from_random(cls, random: Random) -> "ScaleToZero":
-        del random
-        return cls()
+    def from_random(cls, random: Random) -> "DenyUsers":
+        """Chooses one pod or two."""
+        return cls(_some_with_slots(random))
 
     def start(self, system: System) -> None:
-        _service(system, _BIG).scale(0)
+        states = [{"index": pod, "routingState": "DenyNewCall"} for pod in sorted(self.pods)]
+        _service(system, _SLOTTED).edit_route(pods=states)
 
     def end(self, system: System) -> None:
-        _service(system, _BIG).scale(SERVICES[_BIG].pods)
+        _service(system, _SLOTTED).edit_route(pods=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Scales a service down, and back at the end."""
+
+    service: str
+    replicas: int
+
+    @classmethod
+    def to_zero(cls, random: Random) -> "Scale":
+        del random
+        return cls(_BIG, 0)
+
+    @classmethod
+    def with_slots(cls, random: Random) -> "Scale":
+        """Chooses how many pods of the service with slots remain."""
+        return cls(_SLOTTED, random.randrange(SERVICES[_SLOTTED].pods))
+
+    def start(self, system: System) -> None:
+        _service(system, self.service).scale(self.replicas)
+
+    def end(self, system: System) -> None:
+        _service(system, self.service).scale(SERVICES[self.service].pods)
         system.await_pods()
 
 
@@ -191,6 +225,10 @@ class RollingUpdate:
         system.await_pods()
 
 
+def _some_with_slots(random: Random) -> Sequence[int]:
+    return random.sample(range(SERVICES[_SLOTTED].pods), random.randint(1, 2))
+
+
 def _service(system: System, name: str) -> Service:
     return next(each for each in system.services if each.name == name)
 
@@ -201,6 +239,9 @@ KINDS: Sequence[FaultKind] = [
     FaultKind("nodes: all not ready", AllNodesNotReady.from_random, PODS, seconds=(60.0, 60.0)),
     FaultKind("node: lost", DeleteNode.from_random, PODS, seconds=(3.0, 12.0)),
     FaultKind("pods: shut down", ShutDownPods.from_random, PODS, seconds=(4.0, 10.0)),
-    FaultKind("pods: scaled to 0 and back", ScaleToZero.from_random, PODS, seconds=(1.0, 6.0)),
+    FaultKind("pods: scaled to 0 and back", Scale.to_zero, PODS, seconds=(1.0, 6.0)),
+    FaultKind("slots: pods lost", DeletePods.with_slots, PODS, seconds=(3.0, 8.0)),
+    FaultKind("slots: pods take no new users", DenyUsers.from_random, PODS, seconds=(4.0, 10.0)),
+    FaultKind("slots: scaled down and back", Scale.with_slots, PODS, seconds=(3.0, 8.0)),
     FaultKind("pods: rolled one by one", RollingUpdate.from_random, PODS, seconds=(1.0, 2.0)),
 ]

@@ -5,6 +5,7 @@ from itertools import pairwise
 
 from chaos.hand_over_history import HandOver, HandOvers
 from chaos.record import Link, Operation, QuietPeriod, Record, Run
+from chaos.slot_history import SlotHistory, may_give_away
 
 #: The operation of clients that do not know hand-overs.
 OLD_CLIENT = "old_set"
@@ -14,12 +15,17 @@ _SETTING = frozenset({"set", OLD_CLIENT})
 
 
 def no_hand_over_starts_without_a_reason(record: Record) -> Iterator[str]:
-    """A link asks for a hand-over because a client requested it, or because its pod is shut down."""
-    hand_overs = HandOvers(record)
+    """A link asks for a hand-over because a client requested it, or because its pod is shut down.
+
+    A slot is also handed over by a pod that takes no new users, or has more slots than others.
+    """
+    hand_overs, slots = HandOvers(record), SlotHistory(record)
     for each in hand_overs.all:
         first, route = each.first, each.first.key[0]
         operations = hand_overs.history.operations_during(first.name, first.at)
         if any((operation.name, operation.requested_pod) == ("hand_over", each.pod) for operation in operations):
+            continue
+        if first.slot is not None and may_give_away(slots, hand_overs.losses, first, each.pod, first.at):
             continue
         if not hand_overs.was_shut_down(route, first.pod, first.at):
             yield f"{first.name} asks at revision {first.revision} ({first.at:.3f}) to be handed over to {each.pod}"

@@ -17,8 +17,9 @@ import msgspec
 import structlog
 
 from chaos.hand_over_clients import PodDrivers, commit_hand_over, renew_early
+from chaos.record import SLOT_KEY, Operation, RecordWriter
 from chaos.record import Link as LinkRow
-from chaos.record import Operation, RecordWriter
+from chaos.slot_clients import commit_slot, move_slot, remove_slot
 from statefulroute import ClientDriver
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import utc_interval
@@ -28,7 +29,7 @@ from statefulroute.cluster.link_requests import LinkRequests
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import StatefulRouteError
 from statefulroute.domain.hand_over_request import request_hand_over
-from statefulroute.domain.keys import RouteKey, link_name
+from statefulroute.domain.keys import RouteKey, link_name, slot_link_name
 from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.operations import request_pod, set_link
 
@@ -145,6 +146,16 @@ class LinkClients:
     async def commit(self, route: str, uid: str, hand_over: HandOver) -> OperationResult:
         return _result(await self.store.execute(route, uid, partial(commit_hand_over, hand_over=hand_over)))
 
+    async def commit_slot(self, route: str, slot: int, hand_over: HandOver) -> OperationResult:
+        return _result(await commit_slot(self.requests, route, slot, hand_over))
+
+    async def move_slot(self, route: str, slot: int, pod: int) -> OperationResult:
+        return _result(await move_slot(self.requests, route, slot, pod))
+
+    async def remove_slot(self, route: str, slot: int, _pod: int) -> OperationResult:
+        await remove_slot(self.requests, route, slot)
+        return OperationResult(has_pod=False)
+
     async def old_set(self, route: str, uid: str, pod: int) -> OperationResult:
         """Moves an existing link as a client does that does not know hand-overs, and so leaves them as they are."""
         link = await self.requests.read(link_name(route, uid))
@@ -210,11 +221,20 @@ MIX: dict[str, tuple[Callable[[LinkClients, str, str, int], Awaitable[OperationR
     "old_set": (LinkClients.old_set, 3),
 }
 
+#: The operations on the link of a slot, of routes with slots, and how often one replaces an operation on a user.
+SLOT_MIX: dict[str, Callable[[LinkClients, str, int, int], Awaitable[OperationResult]]] = {
+    "move_slot": LinkClients.move_slot,
+    "remove_slot": LinkClients.remove_slot,
+}
+_SLOT_PART = 0.05
+
 #: How often an operation is on a link that is being handed over; others choose any link.
 _DURING_HAND_OVERS = {"renew": 0.6, "old_set": 0.5, "set": 0.1, "hand_over": 0.1}
 
 #: The operations that name a pod to bind to.
-_NAME_A_POD = frozenset({"set", "try_set", "set_if_absent", "remove_if_linked_to", "hand_over", "commit", "old_set"})
+_NAME_A_POD = frozenset(
+    {"set", "try_set", "set_if_absent", "remove_if_linked_to", "hand_over", "commit", "old_set", "move_slot"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +246,14 @@ class LoadTarget:
         pods: the number of its pods without faults.
         users: the number of its users.
         hand_over_seconds: the time-out of its hand-overs; None if users move at once.
+        slots: the number of its slots; None for none.
     """
 
     route: str
     pods: int
     users: int
     hand_over_seconds: float | None = None
+    slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,8 +350,12 @@ class LoadGenerator:
 
         async def commit(route: str, uid: str, hand_over: HandOver) -> None:
             assert isinstance(hand_over.pod, int)
-            operation = clients.commit(route, uid, hand_over)
-            await self._record_operation("commit", f"{route}.{uid}", hand_over.pod, operation)
+            if uid.startswith(SLOT_KEY):
+                slot = int(uid.removeprefix(SLOT_KEY))
+                operation, name = clients.commit_slot(route, slot, hand_over), slot_link_name(route, slot)
+            else:
+                operation, name = clients.commit(route, uid, hand_over), f"{route}.{uid}"
+            await self._record_operation("commit", name, hand_over.pod, operation)
 
         settings = self._settings
         seconds = {target.route: target.hand_over_seconds or 0.0 for target in settings.targets}
@@ -355,13 +381,23 @@ class LoadGenerator:
         """Runs a random operation and records it."""
         name = self._random.choices(list(MIX), [weight for _, weight in MIX.values()])[0]
         target = self._random.choice(self._settings.targets)
+        if target.slots is not None and self._random.random() < _SLOT_PART:
+            await self._run_slot_operation(clients, target, target.slots)
+            return
         route, uid = target.route, f"user-{self._random.randrange(target.users)}"
-        handed_over = [link.key for _, link in self._settings.hand_overs().values()]
+        handed_over = [link.key for _, link in self._settings.hand_overs().values() if link.slot is None]
         if name in _DURING_HAND_OVERS and handed_over and self._random.random() < _DURING_HAND_OVERS[name]:
             route, uid = self._random.choice(handed_over)
         pod = self._random.randrange(next(each.pods for each in self._settings.targets if each.route == route))
         operation = MIX[name][0](clients, route, uid, pod)
         await self._record_operation(name, f"{route}.{uid}", pod, operation)
+
+    async def _run_slot_operation(self, clients: LinkClients, target: LoadTarget, slots: int) -> None:
+        """Runs a random operation on the link of a slot and records it."""
+        name = self._random.choice(list(SLOT_MIX))
+        slot, pod = self._random.randrange(slots), self._random.randrange(target.pods)
+        operation = SLOT_MIX[name](clients, target.route, slot, pod)
+        await self._record_operation(name, slot_link_name(target.route, slot), pod, operation)
 
     async def _record_operation(self, name: str, link: str, pod: int, operation: Awaitable[OperationResult]) -> None:
         """Awaits an operation and records it."""

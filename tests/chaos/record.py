@@ -19,6 +19,9 @@ class Row(msgspec.Struct, frozen=True, tag=True, tag_field="row", omit_defaults=
 
 R = TypeVar("R", bound=Row)
 
+#: The key of a slot's link has this and the number of the slot in place of a uid.
+SLOT_KEY = "slot-"
+
 
 class Run(Row):
     """The settings of the run.
@@ -45,7 +48,8 @@ class Link(Row):
         revision: its resourceVersion, or that of its deletion.
         name: the name of the object.
         object: the uid of the object.
-        key: the route and the uid of the user.
+        key: the route and the uid of the user, or `slot-` and the number of the slot.
+        slot: the number of the slot; None for the link of a user.
         pod: the pod of the spec.
         status_pod: the pod of the status.
         phase: the phase of the status.
@@ -63,6 +67,7 @@ class Link(Row):
     name: str
     object: str = ""
     key: tuple[str, str] = ("", "")
+    slot: int | None = None
     pod: int | None = None
     status_pod: int | None = None
     phase: str = ""
@@ -91,6 +96,8 @@ class Route(Row):
     Attributes:
         hand_over_seconds: how long a pod may take to hand a user over; None if links move at once.
         shut_down: the indexes of the pods that are shut down.
+        denied: the indexes of the pods that take no new users, so that they lose their slots.
+        slots: the number of slots; None for none.
     """
 
     at: float
@@ -101,6 +108,8 @@ class Route(Row):
     not_ready_seconds: float = 300.0
     hand_over_seconds: float | None = None
     shut_down: tuple[int, ...] = ()
+    denied: tuple[int, ...] = ()
+    slots: int | None = None
 
 
 class Pod(Row):

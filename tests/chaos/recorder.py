@@ -7,6 +7,7 @@ one sends nothing. The recorder reads all revisions since the last one from the 
 import threading
 import time
 from base64 import b64decode, b64encode
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -83,6 +84,8 @@ class StoreRecorder:
         """When the present hand-over of each link began, and its first version; other threads read it."""
         self._unsettled: dict[str, float] = {}
         """The creation time of each link that is not bound for its present spec; other threads read it."""
+        self._slots: dict[str, tuple[str, int | None]] = {}
+        """The route and the pod of the link of each slot; other threads read it."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="recorder", daemon=True)
         self._thread.start()
@@ -99,6 +102,10 @@ class StoreRecorder:
     def hand_overs(self) -> Mapping[str, tuple[float, Link]]:
         """Returns when the present hand-over of each link began, and the first version of the link with it."""
         return dict(self._hand_overs)
+
+    def slots(self, route: str) -> Counter[int | None]:
+        """Returns the number of slots of each pod of a route; None is no pod."""
+        return Counter(pod for name, pod in list(self._slots.values()) if name == route)
 
     def stop(self) -> None:
         """Records until the present revision, and stops."""
@@ -161,6 +168,7 @@ class StoreRecorder:
         if isinstance(row, Link):
             self._update_unsettled(row)
             self._update_hand_overs(row)
+            self._update_slots(row)
         else:
             state = msgspec.structs.replace(row, at=0.0, revision=0)
             if self._states.get((type(row), key.name)) == state:
@@ -175,6 +183,12 @@ class StoreRecorder:
         known = self._hand_overs.get(link.name)
         if known is None or known[1].hand_over != link.hand_over:
             self._hand_overs[link.name] = (link.at, link)
+
+    def _update_slots(self, link: Link) -> None:
+        if link.is_gone:
+            self._slots.pop(link.name, None)
+        elif link.slot is not None:
+            self._slots[link.name] = (link.key[0], link.pod)
 
     def _update_unsettled(self, link: Link) -> None:
         if link.is_gone or link.is_settled:

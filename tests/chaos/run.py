@@ -26,6 +26,7 @@ from chaos.record import FaultPeriod, QuietPeriod, Record, RecordWriter, Run, Wr
 from chaos.registry import KINDS
 from chaos.report import write_report
 from chaos.schedule import ScheduledFault, rounds
+from chaos.slot_history import are_even
 from chaos.system import SERVICES, System, UserLoad, running
 from failover.pair import SHORT_TIMES, ElectionTimes
 
@@ -113,6 +114,7 @@ def _run_rounds(system: System, plan: ChaosPlan) -> None:
     finally:
         system.load.stop()
     _await_recovery(system, plan.recovery_seconds, ())
+    _await_even_slots(system, plan.recovery_seconds)
 
 
 def _rounds(plan: ChaosPlan) -> Iterator[list[ScheduledFault]]:
@@ -156,6 +158,21 @@ def _await_recovery(system: System, recovery_seconds: float, fault_kinds: tuple[
     time.sleep(max(0.0, started + _QUIET_SECONDS - time.time()))
     system.record.write(QuietPeriod(started, time.time(), fault_kinds))
     return seconds
+
+
+def _await_even_slots(system: System, recovery_seconds: float) -> None:
+    """Waits until the slots are spread evenly over the pods; the checker judges whether they are."""
+    slotted = {name: each for name, each in SERVICES.items() if each.slots is not None}
+    hand_over_seconds = max(each.hand_over_seconds or 0 for each in slotted.values())
+    limit = time.time() + recovery_seconds + 3 * hand_over_seconds
+    while time.time() < limit:
+        counts = {
+            name: [system.recorder.slots(name)[pod] for pod in range(each.pods)] for name, each in slotted.items()
+        }
+        if all(are_even(held, slotted[name].slots or 0) for name, held in counts.items()):
+            return
+        time.sleep(_POLL_SECONDS)
+    log.warning("  the slots are not spread evenly: %s", counts)
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

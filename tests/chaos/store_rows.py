@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from chaos.record import Definition, Lease, Link, Node, Pod, Route, Workload
+from chaos.record import SLOT_KEY, Definition, Lease, Link, Node, Pod, Route, Workload
 from failover.pair import LEASE, NAMESPACE
 
 #: An object as it is stored; None if it was deleted.
@@ -55,13 +55,14 @@ def _link(name: str, item: Item, revision: int, at: float) -> Link:
     if item is None:
         return Link(at, revision, name, is_gone=True)
     metadata, spec, status = item["metadata"], item["spec"], item.get("status", {})
-    previous = status.get("previous")
+    previous, slot = status.get("previous"), spec.get("slot")
     return Link(
         at,
         revision,
         name,
         object=metadata["uid"],
-        key=(spec["routeName"], spec["uid"]),
+        key=(spec["routeName"], spec["uid"] if slot is None else f"{SLOT_KEY}{slot}"),
+        slot=slot,
         pod=spec.get("podIndex"),
         status_pod=status.get("podIndex"),
         phase=status.get("phase", ""),
@@ -99,8 +100,14 @@ def _route(name: str, item: Item, revision: int, at: float) -> Route:
         grace_seconds,
         not_ready_seconds,
         hand_over_seconds=None if hand_over is None else float(hand_over["timeoutSeconds"]),
-        shut_down=tuple(each["index"] for each in spec.get("pods", ()) if each["routingState"] == "Shutdown"),
+        shut_down=_pods_with(spec, "Shutdown"),
+        denied=_pods_with(spec, "DenyNewCall"),
+        slots=spec.get("slots"),
     )
+
+
+def _pods_with(spec: Mapping[str, Any], state: str) -> tuple[int, ...]:
+    return tuple(each["index"] for each in spec.get("pods", ()) if each["routingState"] == state)
 
 
 def _pod(name: str, item: Item, revision: int, at: float) -> Pod:

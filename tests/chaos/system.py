@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from chaos.clock import ProcessClock
 from chaos.load_generator import LoadGenerator, LoadSettings, LoadTarget
@@ -43,6 +43,7 @@ class ServiceSettings(NamedTuple):
         grace_seconds: how long a pod may be gone before its links move.
         not_ready_seconds: how long a pod may exist without being Ready before its links move.
         hand_over_seconds: how long a pod may take to hand a user over; None moves users at once.
+        slots: the number of slots, which the operator balances; None for none.
     """
 
     pods: int
@@ -50,9 +51,17 @@ class ServiceSettings(NamedTuple):
     grace_seconds: int
     not_ready_seconds: int
     hand_over_seconds: int | None = None
+    slots: int | None = None
 
 
-SERVICES = {"game": ServiceSettings(20, 1500, 2, 8, 3), "room": ServiceSettings(5, 500, 30, 300)}
+SERVICES = {
+    "game": ServiceSettings(20, 1500, 2, 8, 3),
+    "room": ServiceSettings(5, 500, 30, 300),
+    "document": ServiceSettings(4, 500, 2, 8, 3, slots=64),
+}
+
+#: The maximum pace of the moves of slots that balance pods; the operator's limit of all moves is lower.
+_SLOTS_PER_MINUTE = 1200
 
 #: The maximum time for Kubernetes to make pods ready. After the API server was killed, its controllers and kwok
 #: sometimes take more than a minute to reconnect.
@@ -174,7 +183,10 @@ def running(
         operators = programs.operators()
         resolver = programs.resolver(port)
         driver = stack.enter_context(FaultProxy(cluster.kubeconfig, folder / "driver", users.seed))
-        targets = [LoadTarget(name, each.pods, each.users, each.hand_over_seconds) for name, each in SERVICES.items()]
+        targets = [
+            LoadTarget(name, each.pods, each.users, each.hand_over_seconds, each.slots)
+            for name, each in SERVICES.items()
+        ]
         place = LoadSettings(
             str(kubectl.namespace), targets, driver.kubeconfig, f"127.0.0.1:{port}", recorder.hand_overs
         )
@@ -228,7 +240,10 @@ def _service(kubectl: Kubectl, independent_client: IndependentClient, name: str)
     service.create_pods(settings.pods)
     times = {"graceSeconds": settings.grace_seconds, "notReadySeconds": settings.not_ready_seconds}
     hand_over = settings.hand_over_seconds
-    more = {} if hand_over is None else {"handOver": {"timeoutSeconds": hand_over}}
+    more: dict[str, Any] = {} if hand_over is None else {"handOver": {"timeoutSeconds": hand_over}}
+    if settings.slots is not None:
+        rebalance = {"strategy": "Even", "slotsPerMinute": _SLOTS_PER_MINUTE}
+        more |= {"slots": settings.slots, "rebalance": rebalance}
     service.create_route(onPodLost={"action": "Rebind", **times}, **more)
     return service
 
