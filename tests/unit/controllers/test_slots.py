@@ -366,6 +366,26 @@ async def test_pods_are_balanced_after_a_restart_before_the_slots_were_bound(mon
         await eventually(lambda: slots.condition(ConditionType.SLOTS_BALANCED)[0] and slots.all_bound())
 
 
+async def test_pods_are_balanced_although_the_link_of_a_slot_is_refused() -> None:
+    slots, tries = Slots(0, 1, slots=9, **FAST), list[int]()
+    slots.controller._backoff = Backoff(3600, 3600, lambda: 1.0)  # noqa: SLF001 - longer than the test
+    create = slots.environment.writer.create_slot
+
+    async def refuse_the_last(route: Any, slot: int, pod: PodKey) -> None:
+        if slot == 8:
+            tries.append(slot)
+            raise APIError(403, "Forbidden", "exceeded quota")
+        await create(route, slot, pod)
+
+    slots.environment.writer.create_slot = refuse_the_last  # type: ignore[method-assign, assignment]
+    async with slots.running():
+        await eventually(lambda: len(slots.links) == 8 and slots.all_bound())
+        slots.environment.workloads.put(workload(70, replicas=3))
+        slots.environment.pods.put(pod(71, 2))
+        await eventually(lambda: sorted(slots.by_pod.values()) == [2, 3, 3] and slots.all_bound())
+    assert tries == [8]  # the moves do not hasten the next try
+
+
 async def test_move_by_a_client_after_a_withdrawn_balance_has_its_own_reason() -> None:
     async with Slots(0, 1, slots=4, handOver={}, **FAST).running() as slots:
         environment = slots.environment

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -45,6 +46,18 @@ _START_SECONDS = 30.0
 
 #: The default of how soon links are created again whose creation has failed.
 _BACKOFF = Backoff(initial_seconds=1.0, max_seconds=60.0, random=random.random)
+
+
+class _Refused(NamedTuple):
+    """Creations of links that have failed.
+
+    Attributes:
+        failures: how often in a row.
+        retry_at: when to try again, by the clock of the event loop.
+    """
+
+    failures: int
+    retry_at: float
 
 
 class SlotController:
@@ -93,8 +106,8 @@ class SlotController:
         """The routes whose turn is due because they have changed."""
         self._balanced: set[RouteKey] = set()
         """The routes whose pods are balanced."""
-        self._failures: dict[RouteKey, int] = {}
-        """How often in a row links of a route were not created."""
+        self._refused: dict[RouteKey, _Refused] = {}
+        """The routes whose links were not all created because of errors."""
         self._is_started = False
         informers.routes.cache.listen(self._route_changed)
         informers.links.cache.listen(self._link_changed)
@@ -147,7 +160,7 @@ class SlotController:
             self._add_soon(old.route, _SETTLE_SECONDS)
 
     def _view_changed(self, key: RouteKey) -> None:
-        if (key in self._incomplete or key in self._balanced) and not self._failures.get(key):
+        if key in self._incomplete or key in self._balanced:
             self._add_soon(key, max(_SETTLE_SECONDS, self._route_store.pod_count(key) / _PODS_A_SECOND))
 
     def _add_soon(self, key: RouteKey, seconds: float) -> None:
@@ -163,7 +176,7 @@ class SlotController:
 
     def _forget(self, key: RouteKey) -> None:
         self._incomplete.pop(key, None)
-        self._failures.pop(key, None)
+        self._refused.pop(key, None)
         self._statuses.forget(key)
         self._due_soon.discard(key)
         self._balanced.discard(key)
@@ -175,50 +188,67 @@ class SlotController:
         view = self._route_store.get(key)
         if view is None or view.route.is_deleting:
             return
-        if key in self._incomplete:
-            await self._complete(key, view)
-        if key in self._balanced and key not in self._incomplete:
-            seconds = self._balancer.balance(view)
-            if seconds is not None:
-                self._add_later(key, seconds)
+        waits = [await self._complete(key, view) if key in self._incomplete else None]
+        if key in self._balanced and (key not in self._incomplete or key in self._refused):
+            waits.append(self._balancer.balance(view))
+        seconds = min((each for each in waits if each is not None), default=None)
+        if seconds is None:
+            return
+        if seconds <= 0:
+            self._due_soon.discard(key)
+        self._add_later(key, seconds)
 
-    async def _complete(self, key: RouteKey, view: RouteView) -> None:
-        """Creates some of the links that are missing."""
+    async def _complete(self, key: RouteKey, view: RouteView) -> float | None:
+        """Creates some of the links that are missing.
+
+        Returns:
+            The seconds until the next try; None if nothing is missing, or no pod takes slots.
+        """
+        if (seconds := self._seconds_until_retry(key)) > 0:
+            return seconds
         missing = missing_slots(view, self._links.in_partition(key))
         if not missing:
             self._incomplete.pop(key, None)
-            self._failures.pop(key, None)
-            self._statuses.put_refusal(key, "")
-            return
+            self._end_refusal(key)
+            return None
         now = self._route_store.now()
         if not pods_for_slots(view, now):
-            self._failures.pop(key, None)  # the next change of the pods is the next chance, and must not be ignored
-            return
+            return None
         seconds = self._waits_for_pods(key, is_new=len(missing) == view.route.spec.slots)
         creations = plan_creations(view, missing, now, _CHUNK_SIZE, waits_for_pods=seconds > 0)
         if not creations:
-            self._add_later(key, seconds)
-            return
+            return seconds
+        return await self._create(view, creations)
+
+    async def _create(self, view: RouteView, creations: Sequence[tuple[int, PodKey]]) -> float:
+        """Creates links; returns the seconds until the next try."""
         created, errors = await self._create_all(view, creations)
         if errors:
-            self._back_off(key, errors, has_created=bool(created))
-        elif created:
-            self._failures.pop(key, None)
-            self._statuses.put_refusal(key, "")
-            self._due_soon.discard(key)
-            self._turns.add(key)
-        else:  # they exist, and the watch is late; or this operator leads no more
-            self._add_later(key, _MOVED_SECONDS)
+            return self._back_off(view.route.key, errors, has_created=bool(created))
+        if created:
+            self._end_refusal(view.route.key)
+            return 0.0
+        return _MOVED_SECONDS  # they exist, and the watch is late; or this operator leads no more
 
-    def _back_off(self, key: RouteKey, errors: Sequence[ClusterError], *, has_created: bool) -> None:
-        """Tries again later; soon if some links were created, as when a webhook refuses one now and then."""
-        failures = self._failures[key] = 1 if has_created else self._failures.get(key, 0) + 1
+    def _back_off(self, key: RouteKey, errors: Sequence[ClusterError], *, has_created: bool) -> float:
+        """Returns when to try again: soon if some links were created, as when a webhook refuses one now and then."""
+        before = self._refused.get(key)
+        failures = 1 if has_created or before is None else before.failures + 1
         error = errors[0]
         log.warning("links of slots were not created: trying again", route=key, error=str(error), number=len(errors))
         if not is_outage(error):
             self._statuses.put_refusal(key, str(error))
-        self._due_soon.discard(key)
-        self._turns.add_after(key, self._backoff.delay(failures - 1, error.retry_after_seconds))
+        seconds = self._backoff.delay(failures - 1, error.retry_after_seconds)
+        self._refused[key] = _Refused(failures, asyncio.get_running_loop().time() + seconds)
+        return seconds
+
+    def _seconds_until_retry(self, key: RouteKey) -> float:
+        refused = self._refused.get(key)
+        return 0.0 if refused is None else refused.retry_at - asyncio.get_running_loop().time()
+
+    def _end_refusal(self, key: RouteKey) -> None:
+        self._refused.pop(key, None)
+        self._statuses.put_refusal(key, "")
 
     def _waits_for_pods(self, key: RouteKey, *, is_new: bool) -> float:
         """Returns for how many seconds pods that start get their share of the slots of a new route; 0 if it is over."""
