@@ -37,6 +37,9 @@ IMAGE_REPOSITORY ?=
 # `make docs SITE=folder`: the folder of the documentation site.
 SITE ?= site
 
+# `make docs-look PAGES="guides reference/links"`: the pages, or the folders of pages.
+PAGES ?=
+
 # `make image IMAGE=registry.example/statefulroute:0.1.0`: the image's name; DEBIAN_BASE=1: build the base image from Debian packages.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= statefulroute:$(VERSION)
@@ -132,6 +135,10 @@ docs: $(VENV)/docs/.synced ## Build the documentation site (SITE=folder), and ch
 .PHONY: docs-serve
 docs-serve: $(VENV)/docs/.synced ## Show the documentation site at http://127.0.0.1:8000 while you edit its pages
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs serve --watch operator/statefulroute
+
+.PHONY: docs-look
+docs-look: docs ## Take pictures of the site's pages, wide, narrow and dark, in build/docs-look (PAGES="guides reference/links"; needs Chromium)
+	@$(BIN)/python tests/website/look.py $(SITE) build/docs-look $(PAGES)
 
 $(VENV)/docs/.synced: requirements/docs.txt $(VENV)/.synced
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/docs

@@ -1,7 +1,6 @@
 """Builds the documentation site as `make docs` does, and tests its pages."""
 
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -21,21 +20,6 @@ PACKAGES = (statefulroute, statefulroute.sync, statefulroute.testing)
 
 #: Addresses that style sheets load; data: URLs contain what they load.
 CSS_LOAD = re.compile(r"""(?:url\(\s*|@import\s+)["']?(?!data:|#)([^"')\s]+)""")
-
-
-def build(folder: Path) -> subprocess.CompletedProcess[str]:
-    """Runs `make docs` into a folder; installs what it needs at the first run."""
-    command = ["make", "--no-print-directory", "docs", f"SITE={folder}"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the built site."""
-    folder = tmp_path_factory.mktemp("site")
-    built = build(folder)
-    assert (built.returncode, built.stdout, built.stderr) == (0, "", "")
-    return folder
 
 
 @pytest.fixture(scope="module")
