@@ -58,7 +58,7 @@ async def measure(report: Report) -> None:
     if report.options["bound"]:
         await measure_binding(report)
     if report.options["asked"]:
-        with start_cluster(low_priority=True) as kubeconfig:
+        with start_cluster() as kubeconfig:
             async with start_service(kubeconfig, _RESOLVED_PODS) as service:
                 await measure_resolver(report, service)
 

@@ -2,7 +2,7 @@
 
 from statefulroute.domain import service as rules
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.domain.slots.lookup import binding_slot
 from statefulroute.domain.validation import validate_uid
 from statefulroute.driver.lifetime import Lifetime
 from statefulroute.driver.services import Services
@@ -80,8 +80,7 @@ class ClientServices:
         """
         self._lifetime.check()
         slots = self._services.route(service).spec.slots
-        uid = validate_uid(uid)
-        return None if slots is None else slot_of(uid, slots)
+        return binding_slot(validate_uid(uid), None, slots)
 
     def services_of_tag(self, tag: str) -> list[str]:
         """Returns the sorted names of the services that have a tag."""

@@ -27,7 +27,7 @@ from statefulroute.domain.link import Link
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.route import Route
 from statefulroute.domain.serving import pod_not_serving_reason
-from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.domain.slots.lookup import binding_slot
 from statefulroute.domain.unlisted_pods import linked_pod_name, unlisted_pod
 from statefulroute.domain.validation import validate_uid
 
@@ -135,8 +135,7 @@ class _Search:
         namespace, name = route["metadata"]["namespace"], route["metadata"]["name"]
         async with self._limit:
             item, link = await self._link(namespace, link_name(name, self._uid))
-            if link is None and (slots := route["spec"].get("slots")) is not None:
-                slot = slot_of(self._uid, slots)
+            if (slot := binding_slot(self._uid, link, route["spec"].get("slots"))) is not None:
                 item, link = await self._link(namespace, slot_link_name(name, slot))
                 if link is None:
                     route_name = namespaced_name(route)
