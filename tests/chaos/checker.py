@@ -19,8 +19,10 @@ from chaos.record import Gap, Link, Operation, QuietPeriod, Record, Run
 from chaos.recovery import Recovery, bind_recoveries, removal_recoveries
 from chaos.slot_history import SlotHistory, may_give_away, slot_of
 from chaos.slot_rules import (
+    a_slot_that_has_moved_names_the_reason,
     every_slot_has_a_link_soon_after_the_faults_end,
     every_slot_has_the_link_of_its_name,
+    no_slot_moves_in_the_end,
     no_user_of_a_slot_gets_a_link_unasked,
     the_slots_are_even_in_the_end,
 )
@@ -41,7 +43,7 @@ class Violation:
 
 #: The operations that find the pod of the slot of a user without a link of its own, the first ones in a cache.
 _FIND_SLOTS_IN_CACHE = frozenset({"compute", "compute_temporary", "set_if_absent"})
-_FIND_SLOTS = _FIND_SLOTS_IN_CACHE | {"read", "post", "look_up"}
+_FIND_SLOTS = _FIND_SLOTS_IN_CACHE | {"ask", "read", "post", "look_up"}
 
 
 def check(record: Record) -> list[Violation]:
@@ -144,7 +146,7 @@ def no_link_moves_without_a_reason(record: Record) -> Iterator[str]:
 def _was_asked_to_move(hand_overs: HandOvers, before: Link, after: Link) -> bool:
     """Returns whether a client may have moved a link, or asked for a hand-over in a route without any: a move."""
     history = hand_overs.history
-    moves_at_once = not hand_overs.timeout_seconds(before.key[0])
+    moves_at_once = not hand_overs.timeout_seconds(before.key[0], after.at)
     for each in history.operations_during(after.name, after.at):
         if each.name in {"hand_over", "commit"} and before.hand_over is None:
             continue
@@ -245,7 +247,9 @@ RULES: Sequence[Callable[[Record], Iterator[str]]] = (
     every_hand_over_ends_soon_after_the_faults_end,
     every_slot_has_the_link_of_its_name,
     every_slot_has_a_link_soon_after_the_faults_end,
+    a_slot_that_has_moved_names_the_reason,
     the_slots_are_even_in_the_end,
+    no_slot_moves_in_the_end,
     no_user_of_a_slot_gets_a_link_unasked,
     the_record_is_complete,
 )

@@ -179,6 +179,22 @@ class DenyUsers:
         _service(system, _SLOTTED).edit_route(pods=None)
 
 
+class WithoutHandOver:
+    """Takes the hand-overs from the service with slots until the end: slots move at once."""
+
+    @classmethod
+    def from_random(cls, random: Random) -> "WithoutHandOver":
+        del random
+        return cls()
+
+    def start(self, system: System) -> None:
+        _service(system, _SLOTTED).edit_route(handOver=None)
+
+    def end(self, system: System) -> None:
+        seconds = SERVICES[_SLOTTED].hand_over_seconds
+        _service(system, _SLOTTED).edit_route(handOver={"timeoutSeconds": seconds})
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """Scales a service down, and back at the end."""
@@ -242,6 +258,7 @@ KINDS: Sequence[FaultKind] = [
     FaultKind("pods: scaled to 0 and back", Scale.to_zero, PODS, seconds=(1.0, 6.0)),
     FaultKind("slots: pods lost", DeletePods.with_slots, PODS, seconds=(3.0, 8.0)),
     FaultKind("slots: pods take no new users", DenyUsers.from_random, PODS, seconds=(4.0, 10.0)),
+    FaultKind("slots: hand-overs off and on", WithoutHandOver.from_random, PODS, seconds=(3.0, 8.0)),
     FaultKind("slots: scaled down and back", Scale.with_slots, PODS, seconds=(3.0, 8.0)),
     FaultKind("pods: rolled one by one", RollingUpdate.from_random, PODS, seconds=(1.0, 2.0)),
 ]

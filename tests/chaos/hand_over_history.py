@@ -71,12 +71,18 @@ class HandOvers:
         if self.losses.was_absent(route, old, after.at):
             return True
         started = self._starts[before.name, before.hand_over]
-        return before.hand_over[0] == after.pod and after.at - started >= self.timeout_seconds(route) - LAG_SECONDS
+        return (
+            before.hand_over[0] == after.pod
+            and after.at - started >= self.timeout_seconds(route, after.at) - LAG_SECONDS
+        )
 
-    def timeout_seconds(self, route: str) -> float:
-        """Returns the time-out of a route: 0 if links move at once."""
-        versions = self._routes.get(route, [])
-        return (versions[-1].hand_over_seconds or 0.0) if versions else 0.0
+    def timeout_seconds(self, route: str, at: float) -> float:
+        """Returns the shortest time-out of a route at a time, or shortly before: 0 if links moved at once."""
+        return min((each.hand_over_seconds or 0.0 for each in self._recent(route, at)), default=0.0)
+
+    def longest_timeout_seconds(self, route: str) -> float:
+        """Returns the longest time-out that a route has had."""
+        return max((each.hand_over_seconds or 0.0 for each in self._routes.get(route, ())), default=0.0)
 
     def was_shut_down(self, route: str, pod: int | None, at: float) -> bool:
         """Returns whether a pod was shut down at a time, or shortly before."""

@@ -102,6 +102,6 @@ def every_hand_over_ends_soon_after_the_faults_end(record: Record) -> Iterator[s
 def _is_late(hand_overs: HandOvers, hand_over: HandOver, period: QuietPeriod, recovery_seconds: float) -> bool:
     """Returns whether a hand-over should have ended in a period without faults, and did not."""
     since = max(period.started, hand_over.first.at)
-    limit = since + hand_overs.timeout_seconds(hand_over.first.key[0]) + recovery_seconds
+    limit = since + hand_overs.longest_timeout_seconds(hand_over.first.key[0]) + recovery_seconds
     ended = hand_over.after.at if hand_over.after is not None else float("inf")
     return limit <= period.ended and ended > limit

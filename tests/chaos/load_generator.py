@@ -5,37 +5,36 @@ import random
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from functools import partial
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import msgspec
 import structlog
 
-from chaos.hand_over_clients import PodDrivers, commit_hand_over, renew_early
+from chaos.hand_over_clients import PodDrivers
+from chaos.link_clients import (
+    AcknowledgedWrites,
+    LinkClients,
+    OperationResult,
+    ResolverError,
+    WriteObserver,
+    acknowledged_writes,
+)
 from chaos.record import SLOT_KEY, Operation, RecordWriter
 from chaos.record import Link as LinkRow
-from chaos.slot_clients import commit_slot, move_slot, remove_slot
 from statefulroute import ClientDriver
 from statefulroute.cluster.client import Client
-from statefulroute.cluster.clock import utc_interval
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.cluster.link_requests import LinkRequests
 from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import StatefulRouteError
-from statefulroute.domain.hand_over_request import request_hand_over
-from statefulroute.domain.keys import RouteKey, link_name, slot_link_name
-from statefulroute.domain.link import HandOver, Link
-from statefulroute.domain.operations import request_pod, set_link
+from statefulroute.domain.keys import slot_link_name
+from statefulroute.domain.link import HandOver
 
 _CONNECTIONS = 64
-_TTL_SECONDS = (5, 20)
-_HAND_OVER_TTL_SECONDS = 30
 _RESOLVER_SECONDS = 10.0
 
 #: A TLS connection that is closed during a response is closed a moment later, while its loop still runs.
@@ -44,163 +43,8 @@ _CLOSING_SECONDS = 0.25
 #: The maximum number of operations in flight: those of ten seconds, the timeout of each.
 _MAX_IN_FLIGHT = 1000
 
-
-@dataclass(slots=True)
-class AcknowledgedWrites:
-    """The versions of links that one operation received from the API server."""
-
-    writes: list[tuple[int, int | None]] = field(default_factory=list)
-    deleted: list[int] = field(default_factory=list)
-
-
-_acknowledged_writes: ContextVar[AcknowledgedWrites] = ContextVar("acknowledged_writes")
-
-
-class WriteObserver:
-    """Replaces a store's cache, and records every version that the present operation receives."""
-
-    def has_synced(self, route: str) -> bool:
-        """Returns False: there is no cache, so every operation reads first."""
-        del route
-        return False
-
-    def get(self, route: RouteKey, name: str) -> Link | None:
-        """Returns None: nothing is cached."""
-        del route, name
-        return None
-
-    def requesting(self, route: str, name: str) -> AbstractContextManager[Callable[[Link], None]]:
-        """Returns a context that ignores the response: `observe` records it."""
-        del route, name
-        return nullcontext(lambda _: None)
-
-    def observe(self, item: Link) -> None:
-        """Records a version that was read or written."""
-        _acknowledged_writes.get().writes.append(
-            (item.resource_version, item.pod if isinstance(item.pod, int) else None)
-        )
-
-    def forget(self, item: Link) -> None:
-        """Records a deleted version."""
-        _acknowledged_writes.get().deleted.append(item.resource_version)
-
-
-@dataclass(frozen=True, slots=True)
-class OperationResult:
-    """The result of an operation.
-
-    Attributes:
-        pod: the pod that holds the uid; None for none.
-        has_pod: whether the response names the pod that holds the uid.
-        age: the maximum age of the answer, in seconds.
-    """
-
-    pod: int | None = None
-    has_pod: bool = True
-    age: float = 0.0
-
-
-class ResolverError(Exception):
-    """The resolver responded with an error."""
-
-
-@dataclass(frozen=True, slots=True)
-class LinkClients:
-    """The clients that bind users."""
-
-    store: LinkStore
-    requests: LinkRequests
-    driver: ClientDriver
-    resolver: aiohttp.ClientSession
-    links_url: Callable[[str, str], str]
-
-    async def set(self, route: str, uid: str, pod: int) -> OperationResult:
-        await self.store.set(route, uid, pod)
-        return OperationResult(pod)
-
-    async def try_set(self, route: str, uid: str, pod: int) -> OperationResult:
-        return _result((await self.store.try_set(route, uid, pod)).holder)
-
-    async def compute(self, route: str, uid: str, _pod: int) -> OperationResult:
-        return _result(await self.driver.compute_link_if_absent(uid, route))
-
-    async def compute_temporary(self, route: str, uid: str, _pod: int) -> OperationResult:
-        ttl = random.randint(*_TTL_SECONDS)
-        return _result(await self.driver.compute_link_if_absent(uid, route, ttl_seconds=ttl))
-
-    async def set_if_absent(self, route: str, uid: str, pod: int) -> OperationResult:
-        return _result(await self.driver.link_if_absent(uid, route, pod))
-
-    async def leave_the_choice(self, route: str, uid: str, _pod: int) -> OperationResult:
-        held = await self.store.execute(route, uid, _request, expect_absent=True)
-        return _result(held) if held is not None else OperationResult(has_pod=False)
-
-    async def renew(self, route: str, uid: str, _pod: int) -> OperationResult:
-        return OperationResult(has_pod=not await self.store.execute(route, uid, renew_early))
-
-    async def hand_over(self, route: str, uid: str, pod: int) -> OperationResult:
-        ttl = random.choice((None, _HAND_OVER_TTL_SECONDS))  # temporary links are renewed during hand-overs
-        rule = partial(request_hand_over, pod=pod, only_from=None, ttl_seconds=ttl)
-        return _result((await self.store.execute(route, uid, rule)).holder)
-
-    async def commit(self, route: str, uid: str, hand_over: HandOver) -> OperationResult:
-        return _result(await self.store.execute(route, uid, partial(commit_hand_over, hand_over=hand_over)))
-
-    async def commit_slot(self, route: str, slot: int, hand_over: HandOver) -> OperationResult:
-        return _result(await commit_slot(self.requests, route, slot, hand_over))
-
-    async def move_slot(self, route: str, slot: int, pod: int) -> OperationResult:
-        return _result(await move_slot(self.requests, route, slot, pod))
-
-    async def remove_slot(self, route: str, slot: int, _pod: int) -> OperationResult:
-        await remove_slot(self.requests, route, slot)
-        return OperationResult(has_pod=False)
-
-    async def old_set(self, route: str, uid: str, pod: int) -> OperationResult:
-        """Moves an existing link as a client does that does not know hand-overs, and so leaves them as they are."""
-        link = await self.requests.read(link_name(route, uid))
-        if link is None:
-            return OperationResult(None)
-        known = msgspec.structs.replace(link, hand_over=None)
-        step = set_link(known, utc_interval(), pod=pod, ttl_seconds=None)
-        if step.write is not None and (error := await self.requests.try_write(route, uid, known, step.write)):
-            raise error
-        return OperationResult(pod)
-
-    async def remove(self, route: str, uid: str, _pod: int) -> OperationResult:
-        await self.store.remove(route, uid)
-        return OperationResult(has_pod=False)
-
-    async def remove_if_linked_to(self, route: str, uid: str, pod: int) -> OperationResult:
-        await self.store.remove_if_linked_to(route, uid, pod)
-        return OperationResult(has_pod=False)
-
-    async def read(self, route: str, uid: str, _pod: int) -> OperationResult:
-        return _result(await self.driver.get_linked_pod(uid, route, fresh=True))
-
-    async def post(self, route: str, uid: str, _pod: int) -> OperationResult:
-        return await self._call_resolver("POST", route, uid)
-
-    async def look_up(self, route: str, uid: str, _pod: int) -> OperationResult:
-        return await self._call_resolver("GET", route, uid)
-
-    async def _call_resolver(self, method: str, route: str, uid: str) -> OperationResult:
-        async with self.resolver.request(method, self.links_url(route, uid)) as response:
-            body = await response.json(content_type=None)
-            if response.status == 404 and body["type"].endswith("not-linked"):
-                return OperationResult(None, age=float(response.headers.get("Age", 0)))
-            if response.status != 200:
-                raise ResolverError(body["type"].rpartition(":")[2])
-            return OperationResult(body["podIndex"], age=float(response.headers.get("Age", 0)))
-
-
-def _request(link: Link | None, now: Any) -> Any:
-    return request_pod(link, now, ttl_seconds=None)
-
-
-def _result(pod: int | str | None) -> OperationResult:
-    assert not isinstance(pod, str), "the services are StatefulSets"
-    return OperationResult(pod)
+#: How often the cache of the driver is asked for how many users of slots, and of how many others they are chosen.
+_ASK_SECONDS, _ASKED, _ASKED_USERS = 0.25, 6, 100
 
 
 #: The operations and their weights; the names are those of `record.Operation`.
@@ -322,8 +166,9 @@ class LoadGenerator:
     async def _generate(self) -> None:
         async with AsyncExitStack() as stack:
             clients = await self._connect(stack)
-            drivers = asyncio.create_task(self._play_drivers(clients))
-            drivers.add_done_callback(self._note_failure)
+            others = {asyncio.create_task(each) for each in (self._play_drivers(clients), self._ask(clients))}
+            for each in others:
+                each.add_done_callback(self._note_failure)
             self._has_started.set()
             started, number = time.monotonic(), 0
             in_flight: set[asyncio.Task[None]] = set()
@@ -336,7 +181,7 @@ class LoadGenerator:
                 in_flight.add(task)
                 task.add_done_callback(in_flight.discard)
                 task.add_done_callback(self._note_failure)
-            await asyncio.wait({*in_flight, drivers})
+            await asyncio.wait(in_flight | others)
         await asyncio.sleep(_CLOSING_SECONDS)
 
     def _note_failure(self, task: asyncio.Task[None]) -> None:
@@ -360,6 +205,16 @@ class LoadGenerator:
         settings = self._settings
         seconds = {target.route: target.hand_over_seconds or 0.0 for target in settings.targets}
         await PodDrivers(settings.hand_overs, seconds, commit, self._is_over.is_set, random.Random(self._seed)).run()
+
+    async def _ask(self, clients: LinkClients) -> None:
+        """Asks the cache of the driver for some users of slots all the time, until the load ends."""
+        slotted = [each for each in self._settings.targets if each.slots]
+        while not self._is_over.is_set():
+            for target in slotted:
+                for number in random.sample(range(_ASKED_USERS), _ASKED):
+                    uid = f"user-{number}"
+                    await self._record_operation("ask", f"{target.route}.{uid}", 0, clients.ask(target.route, uid))
+            await asyncio.sleep(_ASK_SECONDS)
 
     async def _connect(self, stack: AsyncExitStack) -> LinkClients:
         place = self._settings
@@ -402,7 +257,7 @@ class LoadGenerator:
     async def _record_operation(self, name: str, link: str, pod: int, operation: Awaitable[OperationResult]) -> None:
         """Awaits an operation and records it."""
         writes = AcknowledgedWrites()
-        _acknowledged_writes.set(writes)
+        acknowledged_writes.set(writes)
         started, result, error = time.time(), OperationResult(has_pod=False), ""
         try:
             result = await operation

@@ -50,6 +50,7 @@ class Link(Row):
         object: the uid of the object.
         key: the route and the uid of the user, or `slot-` and the number of the slot.
         slot: the number of the slot; None for the link of a user.
+        owner: the name of the route that owns it; empty if none does.
         pod: the pod of the spec.
         status_pod: the pod of the status.
         phase: the phase of the status.
@@ -68,6 +69,7 @@ class Link(Row):
     object: str = ""
     key: tuple[str, str] = ("", "")
     slot: int | None = None
+    owner: str = ""
     pod: int | None = None
     status_pod: int | None = None
     phase: str = ""
@@ -259,6 +261,18 @@ class QuietPeriod(Row):
     fault_kinds: tuple[str, ...] = ()
 
 
+class Calm(Row):
+    """The end of the run: no fault is active, no client changes anything, and all pods take users.
+
+    Attributes:
+        settled: when all slots were bound and balanced, or when the run waited no longer.
+        ended: until when the links were recorded afterwards.
+    """
+
+    settled: float
+    ended: float
+
+
 class LogMessage(Row):
     """Additional information."""
 
@@ -269,7 +283,7 @@ class LogMessage(Row):
 
 AnyRow = (
     Run | Link | Route | Pod | Node | Workload | Lease | Definition | Gap | Process | Operation | Write | FaultPeriod
-    | QuietPeriod | LogMessage
+    | QuietPeriod | Calm | LogMessage
 )  # fmt: skip
 
 _decoder = msgspec.json.Decoder(AnyRow)

@@ -22,7 +22,7 @@ if __name__ == "__main__":
 from chaos.checker import Violation, check
 from chaos.fault import FaultKind
 from chaos.machine import description
-from chaos.record import FaultPeriod, QuietPeriod, Record, RecordWriter, Run, Write
+from chaos.record import Calm, FaultPeriod, QuietPeriod, Record, RecordWriter, Run, Write
 from chaos.registry import KINDS
 from chaos.report import write_report
 from chaos.schedule import ScheduledFault, rounds
@@ -39,6 +39,9 @@ RECOVERY_SECONDS = 10.0
 _QUIET_SECONDS = 1.0
 
 _POLL_SECONDS = 0.1
+
+#: How long links are recorded in the end, when no slot may move.
+_CALM_SECONDS = 3.0
 
 #: More than any process has needed.
 _STARTS_PER_MINUTE = 10
@@ -114,7 +117,9 @@ def _run_rounds(system: System, plan: ChaosPlan) -> None:
     finally:
         system.load.stop()
     _await_recovery(system, plan.recovery_seconds, ())
-    _await_even_slots(system, plan.recovery_seconds)
+    settled = _await_even_slots(system, plan.recovery_seconds)
+    time.sleep(_CALM_SECONDS)
+    system.record.write(Calm(settled, time.time()))
 
 
 def _rounds(plan: ChaosPlan) -> Iterator[list[ScheduledFault]]:
@@ -160,8 +165,8 @@ def _await_recovery(system: System, recovery_seconds: float, fault_kinds: tuple[
     return seconds
 
 
-def _await_even_slots(system: System, recovery_seconds: float) -> None:
-    """Waits until the slots are spread evenly over the pods; the checker judges whether they are."""
+def _await_even_slots(system: System, recovery_seconds: float) -> float:
+    """Waits until the slots are spread evenly over the pods, and returns the time; the checker judges the result."""
     slotted = {name: each for name, each in SERVICES.items() if each.slots is not None}
     hand_over_seconds = max(each.hand_over_seconds or 0 for each in slotted.values())
     limit = time.time() + recovery_seconds + 3 * hand_over_seconds
@@ -169,10 +174,12 @@ def _await_even_slots(system: System, recovery_seconds: float) -> None:
         counts = {
             name: [system.recorder.slots(name)[pod] for pod in range(each.pods)] for name, each in slotted.items()
         }
-        if all(are_even(held, slotted[name].slots or 0) for name, held in counts.items()):
-            return
+        are_still = not system.recorder.unsettled(time.time()) and not system.recorder.hand_overs()
+        if are_still and all(are_even(held, slotted[name].slots or 0) for name, held in counts.items()):
+            return time.time()
         time.sleep(_POLL_SECONDS)
     log.warning("  the slots are not spread evenly: %s", counts)
+    return time.time()
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -1,23 +1,30 @@
 """The rules about slots: each is a function that yields a message for each violation."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from chaos.link_history import LinkHistory
-from chaos.record import Link, QuietPeriod, Record, Run, Workload
+from chaos.record import Calm, Link, QuietPeriod, Record, Run, Workload
 from chaos.slot_history import SlotHistory, are_even
 
 #: The operations that may create a link of a user of a slot. The others find the pod of the slot.
 _PIN = frozenset({"set", "try_set", "leave_the_choice", "hand_over"})
 
 
+#: Why a slot may have moved, by its status.
+_REASONS = frozenset({"PodLost", "Drained", "Rebalanced", "Moved", "HandedOver"})
+
+
 def every_slot_has_the_link_of_its_name(record: Record) -> Iterator[str]:
-    """The link of a slot has the name that its route and its number give, and no slot is beyond those of its route."""
+    """The link of a slot has the name that its route and its number give, and its route owns it and has the slot."""
     slots = SlotHistory(record).slots
     for link in record.all(Link):
         if link.is_gone or link.slot is None:
             continue
         if link.name != f"{link.key[0]}.x-slot-{link.slot}" or link.slot >= (slots.get(link.key[0]) or 0):
             yield f"{link.name} binds slot {link.slot} of {link.key[0]} at revision {link.revision}"
+        if link.owner != link.key[0]:
+            yield f"{link.name} belongs to {link.owner or 'no route'} at revision {link.revision}"
 
 
 def every_slot_has_a_link_soon_after_the_faults_end(record: Record) -> Iterator[str]:
@@ -40,6 +47,37 @@ def every_slot_has_a_link_soon_after_the_faults_end(record: Record) -> Iterator[
                     f"{run.recovery_seconds:.0f} s after {' and '.join(period.fault_kinds) or 'no fault'}, "
                     f"at {period.started:.3f}"
                 )
+
+
+def a_slot_that_has_moved_names_the_reason(record: Record) -> Iterator[str]:
+    """The status of a slot that has moved names the pod before and the reason.
+
+    Unless it named no pod in between, because a client had moved the slot to a pod that was absent.
+    """
+    for versions in LinkHistory(record).versions.values():
+        bound: Link | None = None
+        for link in versions:
+            if link.is_gone or link.slot is None or link.status_pod is None:
+                bound = None
+            elif link.is_settled:
+                if bound is not None and bound.status_pod != link.status_pod:
+                    pod, reason = link.previous or (None, "")
+                    if pod != bound.status_pod or reason not in _REASONS:
+                        yield (
+                            f"{link.name} moved from pod {bound.status_pod} to {link.status_pod} at revision "
+                            f"{link.revision}, and its status names {reason or 'no reason'} and pod {pod}"
+                        )
+                bound = link
+
+
+def no_slot_moves_in_the_end(record: Record) -> Iterator[str]:
+    """Once all slots are bound and even, without faults and clients, no link of a slot changes its pod."""
+    for versions in LinkHistory(record).versions.values():
+        for before, after in pairwise(versions):
+            if before.slot is None or (before.pod, before.hand_over) == (after.pod, after.hand_over):
+                continue
+            if any(each.settled < after.at <= each.ended for each in record.all(Calm)):
+                yield f"{after.name} changes at revision {after.revision} ({after.at:.3f}), from pod {before.pod}"
 
 
 def the_slots_are_even_in_the_end(record: Record) -> Iterator[str]:

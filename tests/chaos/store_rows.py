@@ -63,6 +63,7 @@ def _link(name: str, item: Item, revision: int, at: float) -> Link:
         object=metadata["uid"],
         key=(spec["routeName"], spec["uid"] if slot is None else f"{SLOT_KEY}{slot}"),
         slot=slot,
+        owner=next((each["name"] for each in metadata.get("ownerReferences", ())), ""),
         pod=spec.get("podIndex"),
         status_pod=status.get("podIndex"),
         phase=status.get("phase", ""),

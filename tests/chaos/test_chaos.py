@@ -45,6 +45,7 @@ SHORT_LIST = (
     "pods: lost by tens",
     "pods: stuck",
     "pods: shut down",
+    "slots: pods take no new users",
     "nodes: all not ready",
     "statuses: of a newer version",
     "links: a flood",

@@ -5,14 +5,16 @@ from typing import Any
 import pytest
 
 from chaos.checker import RULES, check
-from chaos.record import Link, Node, Operation, Pod, QuietPeriod, Record, Route, Row, Workload
+from chaos.record import Calm, Link, Node, Operation, Pod, QuietPeriod, Record, Route, Row, Workload
 from chaos.slot_history import slot_of
 from chaos.test_checker import ASKED, ENDED, FRAME, LOST, MOVED, VIOLATIONS
 
-NAMED, MISSING, EVEN, ALONE = (
+NAMED, MISSING, REASON, EVEN, STILL, ALONE = (
     "every slot has the link of its name",
     "every slot has a link soon after the faults end",
+    "a slot that has moved names the reason",
     "the slots are even in the end",
+    "no slot moves in the end",
     "no user of a slot gets a link unasked",
 )
 
@@ -26,10 +28,17 @@ def route(at: float, revision: int, **fields: Any) -> Route:
 
 
 def slot(at: float, revision: int, number: int, pod: int, **fields: Any) -> Link:
-    """Returns a version of the link of a slot."""
+    """Returns a version of the link of a slot, which a client has moved there from the other pod."""
     status = {"phase": "Bound", "observed": 1, "status_pod": pod, "generation": 1, "object": f"{number}"}
-    common = {"key": ("document", f"slot-{number}"), "slot": number, "pod": pod, **status}
-    return Link(at, revision, f"document.x-slot-{number}", **{**common, **fields})
+    common = {
+        "key": ("document", f"slot-{number}"),
+        "slot": number,
+        "owner": "document",
+        "pod": pod,
+        "previous": (1 - pod, "Moved"),
+        **status,
+    }
+    return Link(at, **{"revision": revision, "name": f"document.x-slot-{number}", **common, **fields})
 
 
 def user(at: float, revision: int, pod: int | None, **fields: Any) -> Link:
@@ -79,6 +88,13 @@ SLOT_VIOLATIONS: dict[str, tuple[str, list[Row]]] = {
         NAMED,
         [slot(120, 12, 9, 1), operation("remove_slot", "x-slot-9", 120, deleted=(12,)), gone(121, 13, "x-slot-9")],
     ),
+    "the route does not own the link of a slot": (NAMED, [slot(120, 12, 1, 0, owner="")]),
+    "a slot has moved and names no reason": (REASON, [*MOVE[:1], slot(120, 12, 1, 1, previous=None)]),
+    "a slot has moved and names another pod": (REASON, [*MOVE[:1], slot(120, 12, 1, 1, previous=(3, "Moved"))]),
+    "a slot moves in the end": (
+        STILL,
+        [Calm(115, 121), *MOVE[:1], slot(120, 12, 1, 1, previous=(0, "Moved"))],
+    ),
     "a slot stays without a link": (
         MISSING,
         [
@@ -91,7 +107,10 @@ SLOT_VIOLATIONS: dict[str, tuple[str, list[Row]]] = {
     "the slots stay uneven": (EVEN, MOVE),
     "a slot remains on a pod that does not exist": (
         EVEN,
-        [operation("move_slot", "x-slot-1", 119, requested_pod=7, answer=7, has_pod=True), slot(120, 12, 1, 7)],
+        [
+            operation("move_slot", "x-slot-1", 119, requested_pod=7, answer=7, has_pod=True),
+            slot(120, 12, 1, 7, previous=(0, "Moved")),
+        ],
     ),
     "a slot leaves a pod that has no more slots than the other": (MOVED, [slot(120, 12, 1, 1), slot(121, 13, 2, 0)]),
     "a slot is handed over for no reason": (
@@ -123,6 +142,13 @@ SLOT_VIOLATIONS: dict[str, tuple[str, list[Row]]] = {
 }
 
 NO_SLOT_VIOLATIONS: dict[str, list[Row]] = {
+    "a client moves a slot to a pod that is absent": [
+        operation("move_slot", "x-slot-1", 119, requested_pod=7, answer=7, has_pod=True),
+        slot(120, 12, 1, 7, phase="Pending", status_pod=None, previous=None),
+        slot(123, 13, 1, 1, previous=None),
+    ],
+    "a user is asked for": [operation("ask", UID, 120, answer=0, has_pod=True)],
+    "no slot moves in the end": [*MOVE[:1], slot(120, 12, 1, 1), Calm(130, 190)],
     "nothing happens": [],
     "a new user is on the pod of the slot": [operation("compute", UID, 120, answer=0, has_pod=True)],
     "a user is bound alone": [
