@@ -24,6 +24,7 @@ from statefulroute import (
 from support.clients import closing_connections
 from support.independent_client import PodLink
 from support.service import Service
+from support.waiting import wait_until
 
 STEADY = Configuration(drain_seconds=0)
 
@@ -116,8 +117,8 @@ async def test_hand_over_is_withdrawn_and_asked_for_again(
         for pod in (1, 2):
             await asyncio.to_thread(ask, users, "alice", pod)
             assert (await take(events))[0].to == pod
-        await asyncio.sleep(0)
-        assert (called, cancelled) == ([1, 1, 2], [1, 1])
+        await wait_until(lambda: called == [1, 1, 2], "the handler is called for the last one")
+        assert cancelled == [1, 1]
         may_return.set()
         assert (await take(events))[0].reason is LeaveReason.UNBOUND
     link = await asyncio.to_thread(users.client.get, PodLink, "game.alice", users.namespace)
