@@ -117,9 +117,12 @@ def _run_rounds(system: System, plan: ChaosPlan) -> None:
     finally:
         system.load.stop()
     _await_recovery(system, plan.recovery_seconds, ())
+    stopped = time.time()
     settled = _await_even_slots(system, plan.recovery_seconds)
     time.sleep(_CALM_SECONDS)
-    system.record.write(Calm(settled, time.time()))
+    ended = time.time()
+    system.record.write(QuietPeriod(stopped, ended))
+    system.record.write(Calm(settled, ended))
 
 
 def _rounds(plan: ChaosPlan) -> Iterator[list[ScheduledFault]]:

@@ -52,7 +52,8 @@ def every_slot_has_a_link_soon_after_the_faults_end(record: Record) -> Iterator[
 def a_slot_that_has_moved_names_the_reason(record: Record) -> Iterator[str]:
     """The status of a slot that has moved names the pod before and the reason.
 
-    Unless it named no pod in between, because a client had moved the slot to a pod that was absent.
+    Unless a client has moved the slot to a pod that was absent: then the status was `Pending` or `Lost` in between, and
+    `previous` names the move before, as that of any link.
     """
     for versions in LinkHistory(record).versions.values():
         bound: Link | None = None
@@ -68,6 +69,8 @@ def a_slot_that_has_moved_names_the_reason(record: Record) -> Iterator[str]:
                             f"{link.revision}, and its status names {reason or 'no reason'} and pod {pod}"
                         )
                 bound = link
+            elif bound is not None and link.status_pod != bound.status_pod and not link.is_bound:
+                bound = None
 
 
 def no_slot_moves_in_the_end(record: Record) -> Iterator[str]:

@@ -147,6 +147,11 @@ NO_SLOT_VIOLATIONS: dict[str, list[Row]] = {
         slot(120, 12, 1, 7, phase="Pending", status_pod=None, previous=None),
         slot(123, 13, 1, 1, previous=None),
     ],
+    "a client moves a slot from a lost pod to a lost pod": [
+        operation("move_slot", "x-slot-1", 119, requested_pod=1, answer=1, has_pod=True),
+        slot(120, 12, 1, 1, phase="Lost", previous=None),
+        slot(123, 13, 1, 1, previous=None),
+    ],
     "a user is asked for": [operation("ask", UID, 120, answer=0, has_pod=True)],
     "no slot moves in the end": [*MOVE[:1], slot(120, 12, 1, 1), Calm(130, 190)],
     "nothing happens": [],
