@@ -73,7 +73,7 @@ def no_user_is_on_two_pods_at_one_revision(record: Record) -> Iterator[str]:
 
 def no_acknowledged_operation_is_lost(record: Record) -> Iterator[str]:
     """Each acknowledged operation is in the record: as its revision, or as a state during the operation."""
-    history, slots = LinkHistory(record), SlotHistory(record).slots
+    history, slots = LinkHistory(record), SlotHistory(record)
     for each in record.all(Operation):
         for revision, pod in each.writes:
             if history.at(each.link, revision) is None:
@@ -83,16 +83,18 @@ def no_acknowledged_operation_is_lost(record: Record) -> Iterator[str]:
             later = history.after(version) if version is not None else None
             if later is None or not later.is_gone:
                 yield f"{each.link} was not deleted after revision {revision}, as {each.name} received"
-        route, _, uid = each.link.partition(".")
-        if not each.error and not _was_true(history, each, None if uid.startswith("x-slot-") else slots.get(route)):
+        if not each.error and not _was_true(history, each, slots):
             yield f"{each.link}: {each.name} by {each.client} received {each.answer} at {each.ended:.3f}, untrue"
 
 
-def _was_true(history: LinkHistory, operation: Operation, slots: int | None) -> bool:
+def _was_true(history: LinkHistory, operation: Operation, all_slots: SlotHistory) -> bool:
     """Returns whether an answer was true during the operation, or before it by at most the reported age.
 
-    A user of a route with slots is on the pod of its own link, or if there is none on that of its slot.
+    A user of a route with slots is on the pod of its own link, or if there is none on that of its slot. While the route
+    does not exist, the user is on no pod.
     """
+    route, _, uid = operation.link.partition(".")
+    slots = None if uid.startswith("x-slot-") else all_slots.slots.get(route)
     is_cached = slots is not None and operation.name in _FIND_SLOTS_IN_CACHE
     age = STALE_SECONDS if is_cached else operation.age + 1
     started, ended = operation.started - age, operation.ended
@@ -106,7 +108,7 @@ def _was_true(history: LinkHistory, operation: Operation, slots: int | None) -> 
         return absent and _was_on(history, operation, started, slots)
     if operation.name == "remove_if_linked_to":
         return absent or any(link and link.pod != operation.requested_pod for link in present)
-    if slots is not None and operation.name in _FIND_SLOTS:
+    if slots is not None and operation.name in _FIND_SLOTS and all_slots.exists(route, started, ended):
         return any(link and link.pod is None for link in present)
     if operation.has_pod or operation.can_remove:
         return absent or any(link and link.pod is None for link in present)

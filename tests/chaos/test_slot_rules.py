@@ -152,6 +152,11 @@ NO_SLOT_VIOLATIONS: dict[str, list[Row]] = {
         slot(120, 12, 1, 1, phase="Lost", previous=None),
         slot(123, 13, 1, 1, previous=None),
     ],
+    "a user is on no pod while the route is deleted": [
+        Route(119, 12, "document"),
+        operation("ask", UID, 120, has_pod=True),
+        route(125, 13),
+    ],
     "a user is asked for": [operation("ask", UID, 120, answer=0, has_pod=True)],
     "no slot moves in the end": [*MOVE[:1], slot(120, 12, 1, 1), Calm(130, 190)],
     "nothing happens": [],
