@@ -113,12 +113,12 @@ def test_shows_links_that_move_between_pods(page: Page, shared_service: Service)
     open_route(page)
     expect(tile(page, 0)).to_have_attribute("aria-label", re.compile("0 links"))
     name = shared_service.link("alice", podIndex=0)
-    expect(tile(page, 0)).to_have_attribute("aria-label", re.compile("Ready, 1 links"))
+    expect(tile(page, 0)).to_have_attribute("aria-label", re.compile("Ready, 1 link,"))
     shared_service.await_bound(name)
     shared_service.kubectl.run(
         "patch", "podlink", name, "--type=merge", "--patch", '{"spec": {"podIndex": 2}}'
     ).expect_success()
-    expect(tile(page, 2)).to_have_attribute("aria-label", re.compile("Ready, 1 links"))
+    expect(tile(page, 2)).to_have_attribute("aria-label", re.compile("Ready, 1 link,"))
     expect(page.get_by_role("listitem").filter(has_text="game-0 → game-2")).to_contain_text("alice")
     page.wait_for_function("window.flights > 0")
     expect(page.locator(".flight")).to_have_count(0)  # it has arrived
@@ -150,6 +150,10 @@ def test_is_used_by_keyboard(page: Page, shared_service: Service) -> None:
     expect(page.get_by_role("region", name="Pod game-1")).to_be_visible()
     page.keyboard.press("Escape")
     expect(tile(page, 1)).to_have_attribute("aria-selected", "false")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Close").focus()
+    page.keyboard.press("Enter")
+    expect(tile(page, 1)).to_be_focused()
 
 
 def test_says_that_the_selected_pod_is_gone(page: Page, shared_service: Service) -> None:
@@ -167,7 +171,9 @@ def test_says_that_the_selected_pod_is_gone(page: Page, shared_service: Service)
 def test_finds_a_user_and_a_route(page: Page, shared_service: Service) -> None:
     shared_service.link_all(["alice", "bob"], podIndex=1)
     expect(page.locator(".figure").filter(has_text="Links")).to_contain_text("2")
-    page.get_by_label("Find a user").fill("BO")
+    page.get_by_label("Search routes").fill("nothing")
+    page.get_by_label("Find a user").fill("BO")  # before the routes are searched
+    expect(page.get_by_text("No route matches “nothing”.")).to_be_visible()
     page.get_by_role("link", name="bob").click()
     expect(page.get_by_label("Search by uid")).to_have_value("bob")
     expect(page.get_by_role("cell", name="bob", exact=True)).to_be_visible()
@@ -211,7 +217,7 @@ def test_acts_are_confirmed_after_a_dry_run(page: Page, shared_service: Service)
     page.get_by_role("button", name="Move alice").click()
     page.get_by_role("dialog").get_by_label("To").select_option("game-2")
     confirm(page, "alice: game-2 (was game-0)")
-    expect(tile(page, 2)).to_have_attribute("aria-label", re.compile("1 links"))
+    expect(tile(page, 2)).to_have_attribute("aria-label", re.compile("1 link,"))
     assert shared_service.route()["spec"]["pods"] == [{"index": 0, "routingState": "DenyNewCall"}]
 
 

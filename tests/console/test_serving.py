@@ -85,6 +85,15 @@ def test_shows_the_events_of_a_route_and_the_checks_of_the_installation(
     )
 
 
+def test_malformed_requests_do_not_fill_the_terminal(cluster: LocalCluster, shared_service: Service) -> None:
+    with running_console(cluster.kubeconfig, "--namespace", shared_service.namespace) as console:
+        port = int(console.address.rpartition(":")[2].partition("/")[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall(b"GET /\xff HTTP/1.1\r\n\r\n")
+            assert b" 400 " in connection.recv(1024)
+        assert console.stop() == ""
+
+
 def test_nothing_is_served_without_the_token(console: ConsoleProcess) -> None:
     base = console.address.removesuffix("/").rpartition("/")[0]
     for path in ("", "/", "/api/routes", f"/{'x' * 43}/", f"/{'x' * 43}/api/routes", "/open/x"):

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 #: The names of the browser in the packages of distributions.
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -46,7 +46,12 @@ def open_page(
     context.set_default_timeout(_TIMEOUT_MILLISECONDS)
     page = context.new_page()
     problems: list[str] = []
-    page.on("console", lambda message: problems.append(message.text) if message.type in {"error", "warning"} else None)
+
+    def record(message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            problems.append(f"{message.text} {message.location['url']}")
+
+    page.on("console", record)
     page.on("pageerror", lambda error: problems.append(error.stack or str(error)))
     page.on("dialog", lambda dialog: problems.append(f"dialog: {dialog.message}"))
     page.goto(address)

@@ -1,6 +1,7 @@
 """`console`: shows and changes routes in the browser."""
 
 import asyncio
+import logging
 import threading
 import webbrowser
 from typing import TYPE_CHECKING, Annotated
@@ -76,7 +77,12 @@ async def _serve(
     application: "web.Application", access: "Access", address: str, port: int, *, open_browser: bool
 ) -> None:
     from aiohttp import web  # noqa: PLC0415 - as above
+    from aiohttp.http import HttpProcessingError  # noqa: PLC0415
 
+    # Any program of the machine can send malformed requests, which must not fill the terminal.
+    logging.getLogger("aiohttp.server").addFilter(
+        lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+    )
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
     await runner.setup()
     try:

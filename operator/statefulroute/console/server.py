@@ -24,6 +24,7 @@ from statefulroute.console.stream import Page, stream_page
 from statefulroute.console.views import AbsentRoute, found_links, link_page, overview, route_page
 from statefulroute.console.watcher import Watcher
 from statefulroute.domain.keys import PodKey, RouteKey
+from statefulroute.domain.validation import is_dns_label
 
 #: The maximum and the usual number of routes and links in a page.
 _MAX_PAGE, _PAGE = 200, 50
@@ -220,7 +221,11 @@ def _no_changes(number: int) -> tuple[object, int]:
 
 
 def _route_key(request: web.Request) -> RouteKey:
-    return RouteKey(request.match_info["namespace"], request.match_info["name"])
+    """Returns the route in a path; it becomes a part of paths of the API server."""
+    key = RouteKey(request.match_info["namespace"], request.match_info["name"])
+    if not all(map(is_dns_label, key)):
+        raise RequestError(HTTPStatus.NOT_FOUND, "the route does not exist")
+    return key
 
 
 def _pod_key(request: web.Request) -> PodKey | None:

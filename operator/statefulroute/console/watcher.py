@@ -104,13 +104,11 @@ class Watcher:
         if record is None:
             return
         self._touch(record.key)
-        if new is None and not self.links.of_route(record.key).states:
-            del self._versions[record.key]
-            self.changes.forget(record.key)
         if self.is_synced:
             before, after = (None if each is None else ROUTES.decode_or_skip(each.data) for each in (old, new))
             for change in routing_changes(before, after):
                 self.changes.add(change, utc_now())
+        self._forget_if_gone(record.key)
 
     def _link_changed(self, old: LinkState | None, new: LinkState | None) -> None:
         self.links.replace(old, new)
@@ -119,6 +117,14 @@ class Watcher:
             change = self._tracker.observe(old, new, time.monotonic(), now)
             if change is not None:
                 self.changes.add(change, now)
+        if old is not None:
+            self._forget_if_gone(RouteKey(old.namespace, old.route))
+
+    def _forget_if_gone(self, key: RouteKey) -> None:
+        """Forget a route that does not exist and has no links; its links may be deleted after it."""
+        if self.route(key) is None and not self.links.of_route(key).states:
+            self._versions.pop(key, None)
+            self.changes.forget(key)
 
     async def _record_overdue(self) -> None:
         while True:

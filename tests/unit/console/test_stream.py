@@ -100,6 +100,8 @@ async def test_too_many_pages_are_refused(client: TestClient, server: ConsoleSer
         ("api/routes?offset=-1", 400, "offset must be a number of at most 2147483647"),
         ("api/routes/play/game/links?podIndex=two", 400, "podIndex must be a number of at most 2147483647"),
         ("api/routes/play/other", 404, "the route does not exist"),
+        ("api/routes/..%2f..%2fnodes/game/events", 404, "the route does not exist"),
+        ("api/routes/play/game%3fx/rights", 404, "the route does not exist"),
         ("api/nothing", 404, "there is no such path"),
     ],
 )

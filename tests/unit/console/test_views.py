@@ -143,6 +143,16 @@ def test_page_of_a_route_has_its_pods_with_their_states() -> None:
     assert msgspec.json.encode(page)
 
 
+def test_nothing_is_kept_of_a_route_that_is_deleted_before_its_links() -> None:
+    watcher = synced_watcher()
+    watcher.route_cache.put(route_record())
+    watcher.link_cache.put(link_state("alice", name="game.alice"))
+    watcher.route_cache.delete("play", "game", 2)
+    assert (watcher.version_of(GAME) > 0, watcher.changes.total("bound", GAME)) == (True, 1)
+    watcher.link_cache.delete("play", "game.alice", 3)
+    assert (watcher.version_of(GAME), watcher.changes.total("bound", GAME)) == (0, 0)
+
+
 def test_capacity_without_a_limit_is_that_of_the_fullest_pod() -> None:
     watcher = synced_watcher()
     watcher.route_cache.put(route_record(workloadRef={"kind": "Deployment", "name": "web"}))

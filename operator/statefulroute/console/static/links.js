@@ -37,6 +37,7 @@ export class LinkTable extends Component {
     this.timer = undefined;
     this.request = new AbortController();
     this.loadedAt = 0;
+    this.isLoading = false;
   }
 
   componentDidMount() {
@@ -55,7 +56,7 @@ export class LinkTable extends Component {
       this.setState({ cursors: [""] }, () => this.load());
     } else if (before.search !== search) {
       this.search(search);
-    } else if (before.page !== page) {
+    } else if (before.page !== page && !this.isLoading) {
       this.loadSoon(Math.max(0, this.loadedAt + REFRESH_MILLISECONDS - Date.now()));
     }
   }
@@ -77,12 +78,15 @@ export class LinkTable extends Component {
     const selected = typeof pod?.key === "number" ? { podIndex: pod.key } : { podName: pod?.key };
     const query = { ...selected, search, after: cursors[cursors.length - 1], limit: PAGE };
     this.loadedAt = Date.now();
+    this.isLoading = true;
     try {
       const path = `${routePath(page.card.namespace, page.card.name)}/links`;
       const list = await get(withQuery(path, query), request.signal);
       this.setState({ list, problem: "" });
     } catch (error) {
       if (!request.signal.aborted) this.setState({ problem: error instanceof RequestError ? error.message : String(error) });
+    } finally {
+      if (request === this.request) this.isLoading = false;
     }
   }
 

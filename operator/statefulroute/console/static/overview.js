@@ -32,6 +32,8 @@ export class OverviewPage extends Component {
     this.stream = null;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     this.timer = undefined;
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    this.finding = undefined;
   }
 
   componentDidMount() {
@@ -45,6 +47,7 @@ export class OverviewPage extends Component {
 
   componentWillUnmount() {
     clearTimeout(this.timer);
+    clearTimeout(this.finding);
     this.stream?.close();
   }
 
@@ -76,8 +79,8 @@ export class OverviewPage extends Component {
   /** @param {string} uid */
   findUser(uid) {
     this.setState({ uid });
-    clearTimeout(this.timer);
-    this.timer = setTimeout(async () => {
+    clearTimeout(this.finding);
+    this.finding = setTimeout(async () => {
       const found = uid ? await get(withQuery("api/links", { uid })).catch(() => null) : null;
       if (this.state.uid === uid) this.setState({ found });
     }, TYPING_MILLISECONDS);

@@ -77,6 +77,16 @@ export class RouteView extends Component {
     if (message) this.props.onDone(message);
   }
 
+  /**
+   * Selects no pod; the focus returns to the tile, unless it is elsewhere.
+   * @param {string} name
+   */
+  deselect(name) {
+    const isInPanel = document.activeElement?.closest(".details");
+    this.props.select({ pod: "", user: "" });
+    if (isInPanel) /** @type {HTMLElement | null} */ (document.querySelector(`[data-pod="${CSS.escape(name)}"]`) ?? document.querySelector("[data-pod]"))?.focus();
+  }
+
   componentWillUnmount() {
     clearTimeout(this.timer);
     this.stream?.close();
@@ -107,8 +117,8 @@ export class RouteView extends Component {
           ? html`<${Tiles} page=${page} selected=${pod?.name ?? ""} select=${(/** @type {string} */ each) => select({ pod: each, user: "" })} />`
           : html`<p class="empty">There are no pods.</p>`}
         ${page.omittedPods > 0 && html`<p class="muted">The status does not list ${plural(page.omittedPods, "other pod")}: the route has too many.</p>`}
-        ${podName && !pod && html`<${GonePod} name=${podName} close=${() => select({ pod: "", user: "" })} />`}
-        ${pod && html`<${PodDetails} pod=${pod} now=${page.now} rights=${rights} choose=${choose} close=${() => select({ pod: "", user: "" })} />`}
+        ${podName && !pod && html`<${GonePod} name=${podName} close=${() => this.deselect(podName)} />`}
+        ${pod && html`<${PodDetails} pod=${pod} now=${page.now} rights=${rights} choose=${choose} close=${() => this.deselect(podName)} />`}
       </section>
       <${Charts} namespace=${namespace} name=${name} theme=${this.props.theme} />
       <div class="columns">

@@ -3,7 +3,7 @@
 import { Component, html } from "./html.js";
 import { Icon, podState } from "./icons.js";
 import { loadStep } from "./parts.js";
-import { loadText, number, printable, timeLeft } from "./text.js";
+import { loadText, number, plural, printable, timeLeft } from "./text.js";
 
 /** With more pods than this, tiles are smaller. */
 const MANY = 60;
@@ -174,7 +174,7 @@ function detail(pod, state, left) {
 function describe({ pod, capacity, isLimited, isNext, left }, state) {
   const parts = [printable(pod.name), state.label];
   if (pod.reason) parts.push(pod.reason);
-  parts.push(`${number(pod.totalLinks)}${isLimited ? ` of ${number(capacity)}` : ""} links`);
+  parts.push(isLimited ? `${number(pod.totalLinks)} of ${plural(capacity, "link")}` : plural(pod.totalLinks, "link"));
   if (pod.slots) parts.push(`${number(pod.slots)} of them slots`);
   parts.push(pod.load === null ? "no load reported" : `load ${loadText(pod.load)}${pod.isStale ? ", stale" : ""}`);
   if (left) parts.push(left === "over" ? "its time is over" : `${left} left`);
