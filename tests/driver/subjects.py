@@ -31,6 +31,10 @@ from statefulroute import (
     ServerDriver,
     ServerEvent,
     ServiceNotFoundError,
+    SlotArrived,
+    SlotLeaving,
+    SlotLeft,
+    SlotStaying,
     StatefulRouteError,
     UserArrived,
     UserLeaving,
@@ -39,6 +43,7 @@ from statefulroute import (
     UserStaying,
     sync,
 )
+from statefulroute.domain.keys import UidOrSlot
 
 #: The operations on links, whose first argument is the namespace in Python.
 ON_LINKS = frozenset(
@@ -67,8 +72,8 @@ ERRORS: dict[str, Callable[[str], StatefulRouteError]] = {
 }
 
 
-#: Saves the state of a user who is handed over to a pod.
-Handler = Callable[[str, PodKey], Coroutine[Any, Any, None]]
+#: Saves the state of a user, or of the users of a slot, handed over to a pod.
+Handler = Callable[[UidOrSlot, PodKey], Coroutine[Any, Any, None]]
 
 
 class Subject(Protocol):
@@ -102,8 +107,10 @@ class AsyncSubject:
     @asynccontextmanager
     async def taking_part(self, handler: Handler) -> AsyncIterator[None]:
         self._driver.on_leaving(lambda user: handler(user.uid, user.to))
+        self._driver.on_slot_leaving(lambda slot: handler(slot.slot, slot.to))
         yield
         self._driver.on_leaving(None)
+        self._driver.on_slot_leaving(None)
 
 
 class SyncSubject:
@@ -129,9 +136,14 @@ class SyncSubject:
         def call(user: sync.LeavingUser) -> None:
             asyncio.run_coroutine_threadsafe(handler(user.uid, user.to), loop).result(20)
 
+        def call_with_slot(slot: sync.LeavingSlot) -> None:
+            asyncio.run_coroutine_threadsafe(handler(slot.slot, slot.to), loop).result(20)
+
         await asyncio.to_thread(self._driver.on_leaving, call)
+        await asyncio.to_thread(self._driver.on_slot_leaving, call_with_slot)
         yield
         await asyncio.to_thread(self._driver.on_leaving, None)
+        await asyncio.to_thread(self._driver.on_slot_leaving, None)
 
 
 class SidecarSubject:
@@ -161,11 +173,13 @@ class SidecarSubject:
     async def _handle(self, handler: Handler) -> None:
         """Does what an application does: calls a handler for each request of a hand-over, and confirms it."""
         async for _, name, data in self.stream(query={"handOver": "true"}):
-            for asked in data["handOvers"] if name == "state" else [data] if name == "hand-over" else []:
+            is_request = name in {"hand-over", "slot-hand-over"}
+            for asked in data["handOvers"] + data["slotHandOvers"] if name == "state" else [data] * is_request:
                 to = pod_key(asked["to"])
                 assert to is not None
-                await handler(asked["uid"], to)
-                await self.request("POST", f"/v1/hand-overs/{asked['id']}/confirm")
+                await handler(asked["uid"] if "uid" in asked else asked["slot"], to)
+                with suppress(StatefulRouteError):  # it was withdrawn meanwhile
+                    await self.request("POST", f"/v1/hand-overs/{asked['id']}/confirm")
 
     async def stream(
         self, last_event_id: str | None = None, query: Mapping[str, str] | None = None
@@ -271,6 +285,23 @@ class SidecarSubject:
     async def _users(self, service: str | None = None) -> set[str]:
         return set((await self.request("GET", "/v1/users", query=of_route(service)))["users"])
 
+    async def _slots(self, service: str | None = None) -> set[int]:
+        return set((await self.request("GET", "/v1/slots", query=of_route(service)))["slots"])
+
+    async def _number_of_slots(self, service: str | None = None) -> int | None:
+        number: int | None = (await self.request("GET", "/v1/slots", query=of_route(service)))["numberOfSlots"]
+        return number
+
+    async def _owns(self, uid: str, service: str | None = None) -> bool:
+        return (await self.request("GET", f"/v1/users/{quote(uid, safe='')}", query=of_route(service)))["owned"]
+
+    async def _slot_of(self, uid: str, service: str | None = None) -> int | None:
+        return (await self.request("GET", f"/v1/users/{quote(uid, safe='')}", query=of_route(service)))["slot"]
+
+    async def _read_token(self, uid: str, service: str | None = None) -> int:
+        path = f"/v1/users/{quote(uid, safe='')}/token"
+        return (await self.request("GET", path, query=of_route(service) | {"consistency": "strong"}))["token"]
+
     async def _token(self, uid: str, service: str | None = None) -> int:
         path = f"/v1/users/{quote(uid, safe='')}/token"
         return (await self.request("GET", path, query=of_route(service)))["token"]
@@ -306,6 +337,12 @@ EVENTS: dict[str, Callable[[dict[str, Any]], ServerEvent]] = {
     ),
     "staying": lambda data: UserStaying(data["route"], data["uid"]),
     "left": lambda data: UserLeft(data["route"], data["uid"], LeaveReason(data["reason"])),
+    "slot-arrived": lambda data: SlotArrived(data["route"], data["slot"], pod_key(data["previous"])),
+    "slot-leaving": lambda data: SlotLeaving(
+        data["route"], data["slot"], pod_key(data["to"]), datetime.fromisoformat(data["deadline"])
+    ),
+    "slot-staying": lambda data: SlotStaying(data["route"], data["slot"]),
+    "slot-left": lambda data: SlotLeft(data["route"], data["slot"], LeaveReason(data["reason"])),
     "cut-off": lambda data: CutOff(data["seconds"]),
     "reconnected": lambda data: Reconnected(data["seconds"]),
     "lost": lambda data: EventsLost(data["number"]),
@@ -315,7 +352,8 @@ EVENTS: dict[str, Callable[[dict[str, Any]], ServerEvent]] = {
 def python_events(name: str, data: dict[str, Any]) -> list[ServerEvent]:
     """Returns the events of Python for an event of the stream."""
     if name == "state":
-        return [UserArrived(user["route"], user["uid"], None) for user in data["users"]]
+        users = [UserArrived(user["route"], user["uid"], None) for user in data["users"]]
+        return [*users, *(SlotArrived(each["route"], each["slot"], None) for each in data["slots"])]
     return [EVENTS[name](data)] if name in EVENTS else []
 
 

@@ -60,6 +60,7 @@ ADDED = {
     "read_token",
     "owns",
     "slot_of",
+    "number_of_slots",
     "events",
     "listen",
     "is_cut_off",

@@ -47,16 +47,34 @@ func (e EventsParamsHandOver) Valid() bool {
 
 // Defines values for GetLinkedPodParamsConsistency.
 const (
-	Cached GetLinkedPodParamsConsistency = "cached"
-	Strong GetLinkedPodParamsConsistency = "strong"
+	GetLinkedPodParamsConsistencyCached GetLinkedPodParamsConsistency = "cached"
+	GetLinkedPodParamsConsistencyStrong GetLinkedPodParamsConsistency = "strong"
 )
 
 // Valid indicates whether the value is a known member of the GetLinkedPodParamsConsistency enum.
 func (e GetLinkedPodParamsConsistency) Valid() bool {
 	switch e {
-	case Cached:
+	case GetLinkedPodParamsConsistencyCached:
 		return true
-	case Strong:
+	case GetLinkedPodParamsConsistencyStrong:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TokenParamsConsistency.
+const (
+	TokenParamsConsistencyCached TokenParamsConsistency = "cached"
+	TokenParamsConsistencyStrong TokenParamsConsistency = "strong"
+)
+
+// Valid indicates whether the value is a known member of the TokenParamsConsistency enum.
+func (e TokenParamsConsistency) Valid() bool {
+	switch e {
+	case TokenParamsConsistencyCached:
+		return true
+	case TokenParamsConsistencyStrong:
 		return true
 	default:
 		return false
@@ -211,12 +229,67 @@ type ServerAnswer struct {
 	Route     string `json:"route"`
 }
 
-// StateEvent `state`: all users of the pod. It replaces what the client knew.
+// SlotArrivedEvent `slot-arrived`: a slot is bound to the pod, with all its users that have no link of their own.
+type SlotArrivedEvent struct {
+	Previous *PodReference `json:"previous"`
+	Route    string        `json:"route"`
+	Slot     int32         `json:"slot"`
+}
+
+// SlotHandOverEvent `slot-hand-over`: the application is asked to save the states of the users of a slot, and to confirm it.
+type SlotHandOverEvent struct {
+	Deadline string `json:"deadline"`
+	Id       string `json:"id"`
+	Route    string `json:"route"`
+	Slot     int32  `json:"slot"`
+
+	// To A pod, as links name it: by its index in a StatefulSet, otherwise by its name. The other field is null.
+	To PodReference `json:"to"`
+}
+
+// SlotLeavingEvent `slot-leaving`: the slot will be moved to another pod. Repeated if the deadline changes.
+type SlotLeavingEvent struct {
+	Deadline string        `json:"deadline"`
+	Route    string        `json:"route"`
+	Slot     int32         `json:"slot"`
+	To       *PodReference `json:"to"`
+}
+
+// SlotLeftEvent `slot-left`: a slot is no longer bound to the pod.
+type SlotLeftEvent struct {
+	Reason string `json:"reason"`
+	Route  string `json:"route"`
+	Slot   int32  `json:"slot"`
+}
+
+// SlotState A slot that is bound to the pod, with all its users that have no link of their own.
+type SlotState struct {
+	LeavingDeadline *string `json:"leavingDeadline"`
+	Route           string  `json:"route"`
+	Slot            int32   `json:"slot"`
+}
+
+// SlotStayingEvent `slot-staying`: a slot for which there was a `slot-leaving` stays.
+type SlotStayingEvent struct {
+	Route string `json:"route"`
+	Slot  int32  `json:"slot"`
+}
+
+// SlotsAnswer The slots that are bound to the pod, in a route.
+type SlotsAnswer struct {
+	NumberOfSlots *int32  `json:"numberOfSlots"`
+	Route         string  `json:"route"`
+	Slots         []int32 `json:"slots"`
+}
+
+// StateEvent `state`: all users and slots of the pod. It replaces what the client knew.
 type StateEvent struct {
-	Arrivals  []ArrivingEvent `json:"arrivals"`
-	HandOvers []HandOverEvent `json:"handOvers"`
-	IsCutOff  bool            `json:"isCutOff"`
-	Users     []UserState     `json:"users"`
+	Arrivals      []ArrivingEvent     `json:"arrivals"`
+	HandOvers     []HandOverEvent     `json:"handOvers"`
+	IsCutOff      bool                `json:"isCutOff"`
+	SlotHandOvers []SlotHandOverEvent `json:"slotHandOvers"`
+	Slots         []SlotState         `json:"slots"`
+	Users         []UserState         `json:"users"`
 }
 
 // StayingEvent `staying`: a user for whom there was a `leaving` stays.
@@ -233,6 +306,14 @@ type StopRequest struct {
 // TokenAnswer The fencing token of a user. The token of any later holder is greater.
 type TokenAnswer struct {
 	Token int64 `json:"token"`
+}
+
+// UserAnswer Whether the pod holds a user.
+type UserAnswer struct {
+	Owned bool   `json:"owned"`
+	Route string `json:"route"`
+	Slot  *int32 `json:"slot"`
+	Uid   string `json:"uid"`
 }
 
 // UserState A user that is bound to the pod.
@@ -255,7 +336,7 @@ type WaitingTasks struct {
 
 // EventsParams defines parameters for Events.
 type EventsParams struct {
-	// HandOver Whether the client takes part in hand-overs: it must answer each `hand-over` and `arriving`. While no client does, users are moved at their deadlines.
+	// HandOver Whether the client takes part in hand-overs: it must answer each `hand-over`, `slot-hand-over` and `arriving`. While no client does, users and slots are moved at their deadlines.
 	HandOver *EventsParamsHandOver `form:"handOver,omitempty" json:"handOver,omitempty"`
 
 	// LastEventID The id of the last event that the client has received.
@@ -292,8 +373,20 @@ type GetLinkedPodParams struct {
 // GetLinkedPodParamsConsistency defines parameters for GetLinkedPod.
 type GetLinkedPodParamsConsistency string
 
+// SlotsParams defines parameters for Slots.
+type SlotsParams struct {
+	// Route One of the followed routes; by default the pod's own.
+	Route *string `form:"route,omitempty" json:"route,omitempty"`
+}
+
 // UsersParams defines parameters for Users.
 type UsersParams struct {
+	// Route One of the followed routes; by default the pod's own.
+	Route *string `form:"route,omitempty" json:"route,omitempty"`
+}
+
+// OwnsParams defines parameters for Owns.
+type OwnsParams struct {
 	// Route One of the followed routes; by default the pod's own.
 	Route *string `form:"route,omitempty" json:"route,omitempty"`
 }
@@ -302,7 +395,13 @@ type UsersParams struct {
 type TokenParams struct {
 	// Route One of the followed routes; by default the pod's own.
 	Route *string `form:"route,omitempty" json:"route,omitempty"`
+
+	// Consistency `cached` sends no request, and finds users with a link of their own; `strong` reads from the API server, and finds users of the pod's slots, too.
+	Consistency *TokenParamsConsistency `form:"consistency,omitempty" json:"consistency,omitempty"`
 }
+
+// TokenParamsConsistency defines parameters for Token.
+type TokenParamsConsistency string
 
 // SetLoadStateJSONRequestBody defines body for SetLoadState for application/json ContentType.
 type SetLoadStateJSONRequestBody = LoadState

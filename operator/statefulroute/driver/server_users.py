@@ -163,6 +163,15 @@ class ServerUsers(ServerLinks):
         _, _, service = self._followed(service)
         return binding_slot(validate_uid(uid), None, self._number_of_slots(service))
 
+    def number_of_slots(self, service: str | None = None) -> int | None:
+        """Returns the number of all slots of a service, by which a program computes those of uids; None without slots.
+
+        Takes the argument of `slots`, and raises its errors. The number of a further service is known as soon as its
+        route was read.
+        """
+        _, _, service = self._followed(service)
+        return self._number_of_slots(service)
+
     @property
     def is_cut_off(self) -> bool:
         """Whether the API server has not answered for the configuration's `fence_after_seconds`, if that is set.

@@ -15,6 +15,8 @@ _INT32 = {"format": "int32"}
 _INT64 = {"format": "int64"}
 _PodIndex = Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX, extra_json_schema=_INT32)]
 _PodName = Annotated[str, msgspec.Meta(min_length=1, max_length=DNS_SUBDOMAIN_MAX_LENGTH, pattern=DNS_SUBDOMAIN)]
+_Slot = Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX, extra_json_schema=_INT32)]
+_NumberOfSlots = Annotated[int, msgspec.Meta(ge=1, le=INT32_MAX, extra_json_schema=_INT32)]
 _Load = Annotated[int, msgspec.Meta(ge=0, le=INT32_MAX, extra_json_schema=_INT32)]
 
 
@@ -138,6 +140,26 @@ class UsersAnswer(_Answer, frozen=True):
     users: list[str]
 
 
+class UserAnswer(_Answer, frozen=True):
+    """Whether the pod holds a user."""
+
+    route: str
+    uid: str
+    owned: bool
+    """Whether a link of its own, or its slot, binds the user to the pod, as far as the pod's watches show."""
+    slot: _Slot | None
+    """The slot that the uid belongs to; null without slots."""
+
+
+class SlotsAnswer(_Answer, frozen=True):
+    """The slots that are bound to the pod, in a route."""
+
+    route: str
+    slots: list[_Slot]
+    number_of_slots: _NumberOfSlots | None
+    """The number of all slots of the route; null if it has none, or was not read yet."""
+
+
 class TokenAnswer(_Answer, frozen=True):
     """The fencing token of a user. The token of any later holder is greater."""
 
@@ -156,6 +178,15 @@ class UserState(_Answer, frozen=True):
     """Until when the closing pod keeps the user; null if the user stays."""
 
 
+class SlotState(_Answer, frozen=True):
+    """A slot that is bound to the pod, with all its users that have no link of their own."""
+
+    route: str
+    slot: _Slot
+    leaving_deadline: datetime | None
+    """Until when the closing pod keeps the slot; null if the slot stays."""
+
+
 class HandOverEvent(_Answer, frozen=True):
     """`hand-over`: the application is asked to save the state of a user, and to confirm the hand-over."""
 
@@ -167,6 +198,19 @@ class HandOverEvent(_Answer, frozen=True):
     """The new pod."""
     deadline: datetime
     """When the operator moves the user to the new pod, whether the hand-over is confirmed or not."""
+
+
+class SlotHandOverEvent(_Answer, frozen=True):
+    """`slot-hand-over`: the application is asked to save the states of the users of a slot, and to confirm it."""
+
+    id: str
+    """The id of the hand-over, for the requests about it."""
+    route: str
+    slot: _Slot
+    to: PodReference
+    """The new pod."""
+    deadline: datetime
+    """When the operator moves the slot to the new pod, whether the hand-over is confirmed or not."""
 
 
 class ArrivingEvent(_Answer, frozen=True):
@@ -190,12 +234,15 @@ class ArrivalCancelledEvent(_Answer, frozen=True):
 
 
 class StateEvent(_Answer, frozen=True):
-    """`state`: all users of the pod. It replaces what the client knew."""
+    """`state`: all users and slots of the pod. It replaces what the client knew."""
 
     is_cut_off: bool
     users: list[UserState]
+    slots: list[SlotState]
     hand_overs: list[HandOverEvent]
     """The users who leave and wait for the application."""
+    slot_hand_overs: list[SlotHandOverEvent]
+    """The slots that leave and wait for the application."""
     arrivals: list[ArrivingEvent]
     """The users who arrive and wait for the application."""
 
@@ -234,6 +281,42 @@ class LeftEvent(_Answer, frozen=True):
     uid: str
     reason: str
     """Unbound, Expired or Missed; further ones may be added."""
+
+
+class SlotArrivedEvent(_Answer, frozen=True):
+    """`slot-arrived`: a slot is bound to the pod, with all its users that have no link of their own."""
+
+    route: str
+    slot: _Slot
+    previous: PodReference | None
+    """The pod that held the slot before; null if none did, or if it is unknown."""
+
+
+class SlotLeavingEvent(_Answer, frozen=True):
+    """`slot-leaving`: the slot will be moved to another pod. Repeated if the deadline changes."""
+
+    route: str
+    slot: _Slot
+    to: PodReference | None
+    """The other pod; null if it is not known yet."""
+    deadline: datetime
+    """Until when the pod keeps the slot."""
+
+
+class SlotStayingEvent(_Answer, frozen=True):
+    """`slot-staying`: a slot for which there was a `slot-leaving` stays."""
+
+    route: str
+    slot: _Slot
+
+
+class SlotLeftEvent(_Answer, frozen=True):
+    """`slot-left`: a slot is no longer bound to the pod."""
+
+    route: str
+    slot: _Slot
+    reason: str
+    """Unbound or Missed; further ones may be added."""
 
 
 class CutOffEvent(_Answer, frozen=True):

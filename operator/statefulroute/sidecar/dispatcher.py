@@ -38,7 +38,7 @@ _NO_OPERATION = "none"
 
 
 #: The operations whose duration is that of something else: of the users, of another pod.
-_WAITING = frozenset({"stop", "send_state", "read_state"})
+_WAITING = frozenset({"stop", "send_state", "send_slot_state", "read_state"})
 
 
 class Dispatcher:
@@ -79,6 +79,8 @@ class Dispatcher:
                 "PUT": Operation("set_routing_state", server.set_routing_state),
             },
             PathKind.USERS: {"GET": Operation("users", server.users)},
+            PathKind.USER: {"GET": Operation("owns", server.owns)},
+            PathKind.SLOTS: {"GET": Operation("slots", server.slots)},
             PathKind.TOKEN: {"GET": Operation("token", server.token)},
             PathKind.EVENTS: {"GET": Operation("events", streams.events)},
             PathKind.LINKS: {"GET": Operation("links_of", links.links_of)},
@@ -90,6 +92,7 @@ class Dispatcher:
             PathKind.CLAIM: {"POST": Operation("try_set_linked_pod", links.try_set_linked_pod)},
             PathKind.ADDRESS: {"GET": Operation("address_of", links.address_of)},
             PathKind.LEAVING_STATE: {"PUT": Operation("send_state", hand_overs.send_state)},
+            PathKind.SLOT_USER_STATE: {"PUT": Operation("send_slot_state", hand_overs.send_slot_state)},
             PathKind.ARRIVING_STATE: {"GET": Operation("read_state", hand_overs.read_state)},
             PathKind.CONFIRM_ARRIVING: {"POST": Operation("confirm_arriving", hand_overs.confirm_arriving)},
             PathKind.REFUSE_ARRIVING: {"POST": Operation("refuse_arriving", hand_overs.refuse_arriving)},

@@ -1,4 +1,4 @@
-"""Numbers the events of the pod's users, and keeps the latest ones and the state that they lead to."""
+"""Numbers the events of the pod's users and slots, and keeps the latest ones and the state that they lead to."""
 
 import secrets
 from collections import deque
@@ -9,31 +9,31 @@ from itertools import islice
 
 import msgspec
 
+from statefulroute.domain.keys import UidOrSlot
 from statefulroute.driver.user_events import (
-    ArrivalCancelled,
     CutOff,
     Reconnected,
     ServerChange,
+    SlotArrived,
+    SlotLeaving,
+    SlotLeft,
+    SlotStaying,
     UserArrived,
     UserLeaving,
     UserLeft,
     UserStaying,
+    key_of,
 )
 from statefulroute.sidecar.answers import (
-    ArrivalCancelledEvent,
-    ArrivedEvent,
     ArrivingEvent,
-    CutOffEvent,
     HandOverEvent,
-    LeavingEvent,
-    LeftEvent,
     LostEvent,
-    ReconnectedEvent,
+    SlotHandOverEvent,
+    SlotState,
     StateEvent,
-    StayingEvent,
     UserState,
-    optional_reference,
 )
+from statefulroute.sidecar.event_bodies import Request, event_body, event_name
 
 #: The most events that are written to a stream at once.
 _BATCH = 500
@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class EventLog:
-    """The events of the users of a pod.
+    """The events of the users and slots of a pod.
 
     A client has seen all events up to a position. It may continue there as long as the events after it are kept;
     otherwise it gets the state. So a slow client costs no memory.
@@ -61,9 +61,9 @@ class EventLog:
         self._events: deque[bytes] = deque(maxlen=kept_events)
         self._end = 0
         """The number of events so far."""
-        self._users: dict[tuple[str, str], datetime | None] = {}
-        """The users of the pod, by route and uid, with the deadline of a closing pod."""
-        self._requests: dict[str, HandOverEvent | ArrivingEvent] = {}
+        self._held: dict[tuple[str, UidOrSlot], datetime | None] = {}
+        """The users and slots of the pod, by route and uid or slot, with the deadline of a closing pod."""
+        self._requests: dict[str, Request] = {}
         """The hand-overs that wait for the application, by id."""
         self._is_cut_off = False
         self._is_known = False
@@ -75,15 +75,15 @@ class EventLog:
         """Whether no further event will come."""
         return self._has_ended
 
-    def replace(self, users: Iterable[tuple[str, str]], *, is_cut_off: bool, missed: int = 0) -> None:
-        """Replaces the users: at the start, or if events were missed.
+    def replace(self, held: Iterable[tuple[str, UidOrSlot]], *, is_cut_off: bool, missed: int = 0) -> None:
+        """Replaces the users and slots: at the start, or if events were missed.
 
         Args:
-            users: the route and uid of each user.
+            held: the route, and the uid or the slot, of each.
             is_cut_off: whether the API server does not answer.
             missed: the number of missed events.
         """
-        self._users = {user: self._users.get(user) for user in users}
+        self._held = {key: self._held.get(key) for key in held}
         self._is_cut_off, self._is_known = is_cut_off, True
         self._end += missed
         if missed:
@@ -91,35 +91,28 @@ class EventLog:
         self._notify()
 
     def append(self, event: ServerChange) -> None:
-        """Adds an event. The arrival of a known user is none: it is part of the state."""
+        """Adds an event. The arrival of a known user or slot is none: it is part of the state."""
         match event:
-            case UserArrived(service, uid, previous):
-                if (service, uid) in self._users:
+            case UserArrived() | SlotArrived():
+                if (key := key_of(event)) in self._held:
                     return
-                self._users[service, uid] = None
-                self._put(b"arrived", ArrivedEvent(service, uid, optional_reference(previous)))
-            case UserLeaving(service, uid, to, deadline):
-                self._users[service, uid] = deadline
-                self._put(b"leaving", LeavingEvent(service, uid, optional_reference(to), deadline))
-            case UserStaying(service, uid):
-                self._users[service, uid] = None
-                self._put(b"staying", StayingEvent(service, uid))
-            case UserLeft(service, uid, reason):
-                self._users.pop((service, uid), None)
-                self._put(b"left", LeftEvent(service, uid, reason))
-            case ArrivalCancelled(service, uid):
-                self._put(b"arrival-cancelled", ArrivalCancelledEvent(service, uid))
-            case CutOff(seconds):
+                self._held[key] = None
+            case UserLeaving() | SlotLeaving():
+                self._held[key_of(event)] = event.deadline
+            case UserStaying() | SlotStaying():
+                self._held[key_of(event)] = None
+            case UserLeft() | SlotLeft():
+                self._held.pop(key_of(event), None)
+            case CutOff():
                 self._is_cut_off = True
-                self._put(b"cut-off", CutOffEvent(seconds))
-            case Reconnected(seconds):
+            case Reconnected():
                 self._is_cut_off = False
-                self._put(b"reconnected", ReconnectedEvent(seconds))
+        self._put(event_body(event))
 
-    def ask(self, event: HandOverEvent | ArrivingEvent) -> None:
+    def ask(self, request: Request) -> None:
         """Adds the request of a hand-over; it is part of the state until its end."""
-        self._requests[event.id] = event
-        self._put(b"hand-over" if isinstance(event, HandOverEvent) else b"arriving", event)
+        self._requests[request.id] = request
+        self._put(request)
 
     def end_request(self, hand_over_id: str) -> None:
         """Removes a request from the state: `left`, `staying` or another request tells the client."""
@@ -149,7 +142,7 @@ class EventLog:
         if position is None:
             return (self._state(), self._end) if self._is_known else (b"", None)
         if position < self._start:
-            lost = _format(b"lost", LostEvent(self._start - position))
+            lost = _format(LostEvent(self._start - position))
             return lost + self._state(), self._end
         first = position - self._start
         last = min(first + _BATCH, len(self._events))
@@ -169,9 +162,9 @@ class EventLog:
         """The position before the first event that is kept."""
         return self._end - len(self._events)
 
-    def _put(self, name: bytes, body: msgspec.Struct) -> None:
+    def _put(self, body: msgspec.Struct) -> None:
         self._end += 1
-        self._events.append(_format(name, body, self._id()))
+        self._events.append(_format(body, self._id()))
         self._notify()
 
     def _id(self) -> str:
@@ -179,17 +172,23 @@ class EventLog:
         return f"{self.name}-{self._end}"
 
     def _state(self) -> bytes:
-        users = [UserState(route, uid, deadline) for (route, uid), deadline in self._users.items()]
-        leaving = [each for each in self._requests.values() if isinstance(each, HandOverEvent)]
-        arriving = [each for each in self._requests.values() if isinstance(each, ArrivingEvent)]
-        return _format(b"state", StateEvent(self._is_cut_off, users, leaving, arriving), self._id())
+        held, requests = self._held.items(), self._requests.values()
+        state = StateEvent(
+            self._is_cut_off,
+            [UserState(route, uid, deadline) for (route, uid), deadline in held if isinstance(uid, str)],
+            [SlotState(route, slot, deadline) for (route, slot), deadline in held if isinstance(slot, int)],
+            [each for each in requests if isinstance(each, HandOverEvent)],
+            [each for each in requests if isinstance(each, SlotHandOverEvent)],
+            [each for each in requests if isinstance(each, ArrivingEvent)],
+        )
+        return _format(state, self._id())
 
     def _notify(self) -> None:
         for listener in self._listeners:
             listener()
 
 
-def _format(name: bytes, body: msgspec.Struct, event_id: str | None = None) -> bytes:
+def _format(body: msgspec.Struct, event_id: str | None = None) -> bytes:
     """Returns an event of a stream. JSON has no line breaks."""
     head = b"" if event_id is None else b"id: " + event_id.encode() + b"\n"
-    return head + b"event: " + name + b"\ndata: " + _encode(body) + b"\n\n"
+    return head + b"event: " + event_name(body) + b"\ndata: " + _encode(body) + b"\n\n"

@@ -26,11 +26,17 @@ class HandOverOperations:
     async def send_state(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
         """Sends the state of a user to the new pod as it is received, and lets the driver move the user."""
         Query(request)
-        await self._hand_overs.leaving(path.hand_over_id).confirm(_parts(request))
+        await self._hand_overs.leaving_user(path.hand_over_id).send(_parts(request))
+        return no_content()
+
+    async def send_slot_state(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
+        """Sends the state of one user of a slot to the new pod as it is received."""
+        Query(request)
+        await self._hand_overs.leaving_slot(path.hand_over_id).send(path.uid, _parts(request))
         return no_content()
 
     async def confirm_leaving(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
-        """Lets the driver move a user to the new pod."""
+        """Lets the driver move a user or a slot to the new pod."""
         Query(request)
         await read_body(request)
         await self._hand_overs.leaving(path.hand_over_id).confirm()

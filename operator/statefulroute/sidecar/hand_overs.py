@@ -1,4 +1,4 @@
-"""The users whom the pod hands over or takes: they wait for the application, which takes part by a stream of events."""
+"""The users and slots that the pod hands over or takes: they wait for the application, which takes part by a stream."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -6,24 +6,25 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 
-from statefulroute.domain.errors import StatefulRouteError
+from statefulroute.domain.errors import InvalidParameterError, StatefulRouteError
 from statefulroute.driver.arriving import ArrivingUser
-from statefulroute.driver.leaving_user import LeavingUser
+from statefulroute.driver.leaving_user import LeavingSlot, LeavingUser
 from statefulroute.driver.server import ServerDriver
 from statefulroute.rest.problems import ProblemError, ProblemKind
-from statefulroute.sidecar.answers import ArrivingEvent, HandOverEvent, pod_reference
+from statefulroute.sidecar.answers import ArrivingEvent, HandOverEvent, SlotHandOverEvent, pod_reference
 from statefulroute.sidecar.event_log import EventLog
+from statefulroute.sidecar.leaving import LeavingRequest, SlotRequest, UserRequest, has_ended
 
 
 class HandOvers:
-    """The hand-overs of the users of a pod.
+    """The hand-overs of the users and slots of a pod.
 
-    The driver has handlers only while the application takes part. Without them, users who leave are moved by the
-    operator at their deadlines, and the states of those who arrive are refused.
+    The driver has handlers only while the application takes part. Without them, users and slots that leave are moved by
+    the operator at their deadlines, and the states of users who arrive are refused.
 
     Args:
         driver: the driver of the pod.
-        log: the events of the users.
+        log: the events of the users and slots.
         receives_states: whether other pods may send the states of users.
     """
 
@@ -33,7 +34,7 @@ class HandOvers:
         self._receives_states = receives_states
         self._participants = 0
         self._numbers = count(1)
-        self._leaving: dict[str, Leaving] = {}
+        self._leaving: dict[str, LeavingRequest] = {}
         self._arriving: dict[str, Arriving] = {}
 
     @contextmanager
@@ -42,6 +43,7 @@ class HandOvers:
         self._participants += 1
         if self._participants == 1:
             self._driver.on_leaving(self._leave)
+            self._driver.on_slot_leaving(self._leave_with_slot)
             if self._receives_states:
                 self._driver.on_arriving(self._arrive)
         try:
@@ -51,37 +53,72 @@ class HandOvers:
             if not self._participants:
                 with suppress(StatefulRouteError):  # the driver is being closed
                     self._driver.on_leaving(None)
+                    self._driver.on_slot_leaving(None)
                     if self._receives_states:
                         self._driver.on_arriving(None)
 
-    def leaving(self, hand_over_id: str) -> "Leaving":
-        """Returns a hand-over of a user who leaves.
+    def leaving(self, hand_over_id: str) -> LeavingRequest:
+        """Returns the hand-over of a user or a slot that leaves.
 
         Raises:
             ProblemError: there is none, or not any more.
         """
         leaving = self._leaving.get(hand_over_id)
         if leaving is None:
-            raise _has_ended()
+            raise has_ended()
+        return leaving
+
+    def leaving_user(self, hand_over_id: str) -> UserRequest:
+        """Returns the hand-over of a user who leaves.
+
+        Raises:
+            ProblemError: there is none, or not any more.
+            InvalidParameterError: it is that of a slot.
+        """
+        leaving = self.leaving(hand_over_id)
+        if not isinstance(leaving, UserRequest):
+            raise InvalidParameterError("id", "is of a slot: send the state of each user to .../users/UID/state")
+        return leaving
+
+    def leaving_slot(self, hand_over_id: str) -> SlotRequest:
+        """Returns the hand-over of a slot that leaves.
+
+        Raises:
+            ProblemError: there is none, or not any more.
+            InvalidParameterError: it is that of a user.
+        """
+        leaving = self.leaving(hand_over_id)
+        if not isinstance(leaving, SlotRequest):
+            raise InvalidParameterError("id", "is of a user: send the state to .../state")
         return leaving
 
     def arriving(self, hand_over_id: str) -> "Arriving":
         """Returns a hand-over of a user who arrives. Raises as `leaving` does."""
         arriving = self._arriving.get(hand_over_id)
         if arriving is None:
-            raise _has_ended()
+            raise has_ended()
         return arriving
 
     async def _leave(self, user: LeavingUser) -> None:
         """Waits for the application. The driver calls it, and cancels it if the hand-over is withdrawn."""
-        key, leaving = self._new_id(), Leaving(user)
-        self._leaving[key] = leaving
-        self._log.ask(HandOverEvent(key, user.service, user.uid, pod_reference(user.to), user.deadline))
+        to = pod_reference(user.to)
+        event = HandOverEvent(self._new_id(), user.service, user.uid, to, user.deadline)
+        await self._await_confirmation(event, UserRequest(user))
+
+    async def _leave_with_slot(self, slot: LeavingSlot) -> None:
+        """Waits for the application, as `_leave` does."""
+        to = pod_reference(slot.to)
+        event = SlotHandOverEvent(self._new_id(), slot.service, slot.slot, to, slot.deadline)
+        await self._await_confirmation(event, SlotRequest(slot))
+
+    async def _await_confirmation(self, event: HandOverEvent | SlotHandOverEvent, request: LeavingRequest) -> None:
+        self._leaving[event.id] = request
+        self._log.ask(event)
         try:
-            await leaving.run()
+            await request.run()
         finally:
-            del self._leaving[key]
-            self._log.end_request(key)
+            del self._leaving[event.id]
+            self._log.end_request(event.id)
 
     async def _arrive(self, user: ArrivingUser) -> None:
         """Waits for the application. The driver calls it; its error refuses the state."""
@@ -96,49 +133,6 @@ class HandOvers:
 
     def _new_id(self) -> str:
         return f"{self._log.name}-h{next(self._numbers)}"
-
-
-class Leaving:
-    """A user who leaves, and waits for the application to confirm it, with the state or without.
-
-    Args:
-        user: the user.
-    """
-
-    def __init__(self, user: LeavingUser) -> None:
-        self._user = user
-        self._confirmations: asyncio.Queue[_Confirmation] = asyncio.Queue()
-
-    async def confirm(self, state: AsyncIterator[bytes] | None = None) -> None:
-        """Sends the state to the new pod, if there is one, and then lets the driver move the user.
-
-        Raises:
-            HandOverError: the new pod has not taken the state; the user is not moved.
-            ProblemError: the hand-over has ended meanwhile.
-        """
-        confirmation = _Confirmation(state)
-        self._confirmations.put_nowait(confirmation)
-        await confirmation.done
-
-    async def run(self) -> None:
-        """Waits for a confirmation, and sends its state. It is cancelled if the hand-over is withdrawn."""
-        current: _Confirmation | None = None
-        try:
-            while True:
-                current = await self._confirmations.get()
-                try:
-                    if current.state is not None:
-                        await self._user.send(current.state)
-                except Exception as error:  # noqa: BLE001 - the application may try again
-                    current.fail(error)
-                else:
-                    current.succeed()
-                    return
-        finally:
-            if current is not None:
-                current.fail(_has_ended())
-            while not self._confirmations.empty():
-                self._confirmations.get_nowait().fail(_has_ended())
 
 
 class Arriving:
@@ -203,32 +197,3 @@ class Arriving:
 
 class RefusedStateError(Exception):
     """The application does not take the state of a user."""
-
-
-class _Confirmation:
-    """A request to let a user leave.
-
-    Attributes:
-        state: the state; None sends none.
-        done: the result.
-    """
-
-    def __init__(self, state: AsyncIterator[bytes] | None) -> None:
-        self.state = state
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def succeed(self) -> None:
-        """Ends the request."""
-        if not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        """Ends the request by an error, unless it has ended."""
-        if not self.done.done():
-            self.done.set_exception(error)
-
-
-def _has_ended() -> ProblemError:
-    return ProblemError(
-        ProblemKind.NO_SUCH_HAND_OVER, "the hand-over has ended, was withdrawn, or began again with another id"
-    )

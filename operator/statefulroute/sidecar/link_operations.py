@@ -21,7 +21,7 @@ from statefulroute.sidecar.answers import (
     requested_pod,
 )
 from statefulroute.sidecar.paths import RequestPath
-from statefulroute.sidecar.queries import Query
+from statefulroute.sidecar.queries import CONSISTENCIES, Query
 from statefulroute.sidecar.responses import json_response
 
 _bind = msgspec.json.Decoder(BindRequest)
@@ -43,7 +43,7 @@ class LinkOperations:
     async def get_linked_pod(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
         """Returns the pod that holds a user."""
         query = Query(request, ["consistency"])
-        fresh = query.choice("consistency", ("cached", "strong")) == "strong"
+        fresh = query.choice("consistency", CONSISTENCIES) == "strong"
         uid = path.uid
         pod = await self._driver.get_linked_pod(self._namespace, uid, path.route, fresh=fresh)
         if pod is None:

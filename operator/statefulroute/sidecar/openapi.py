@@ -10,22 +10,9 @@ from statefulroute.api.limits import DNS_SUBDOMAIN, DNS_SUBDOMAIN_MAX_LENGTH, IN
 from statefulroute.rest.openapi import JSON, LABEL_SCHEMA, UID_IN_PATH, in_path, in_query, ref, schemas_of
 from statefulroute.rest.problems import CONTENT_TYPE, Problem
 from statefulroute.sidecar import answers
+from statefulroute.sidecar.event_bodies import EVENTS
 from statefulroute.sidecar.paths import PathKind
-
-#: The events of the stream, by name.
-EVENTS: dict[str, type[msgspec.Struct]] = {
-    "state": answers.StateEvent,
-    "arrived": answers.ArrivedEvent,
-    "leaving": answers.LeavingEvent,
-    "hand-over": answers.HandOverEvent,
-    "arriving": answers.ArrivingEvent,
-    "arrival-cancelled": answers.ArrivalCancelledEvent,
-    "staying": answers.StayingEvent,
-    "left": answers.LeftEvent,
-    "cut-off": answers.CutOffEvent,
-    "reconnected": answers.ReconnectedEvent,
-    "lost": answers.LostEvent,
-}
+from statefulroute.sidecar.queries import CONSISTENCIES
 
 _TYPES: tuple[type[msgspec.Struct], ...] = (
     answers.ServerAnswer,
@@ -34,6 +21,8 @@ _TYPES: tuple[type[msgspec.Struct], ...] = (
     answers.WaitingTasks,
     answers.RoutingStateBody,
     answers.UsersAnswer,
+    answers.UserAnswer,
+    answers.SlotsAnswer,
     answers.TokenAnswer,
     answers.BindRequest,
     answers.LinkAnswer,
@@ -68,15 +57,24 @@ _OF_BODIES = (400, 408, 413, 415)
 #: The failures of each operation that sends requests to the API server.
 _OF_REQUESTS = (400, 502, 503)
 
+
+def _consistency(description: str) -> dict[str, Any]:
+    return in_query("consistency", description, {"type": "string", "enum": [*CONSISTENCIES], "default": "cached"})
+
+
 _ROUTE = in_path("route", "The name of a StatefulRoute in the namespace of the pod.", LABEL_SCHEMA)
 _ROUTE_QUERY = in_query("route", "One of the followed routes; by default the pod's own.", LABEL_SCHEMA)
 _NAME_SCHEMA = {"type": "string", "pattern": DNS_SUBDOMAIN, "minLength": 1, "maxLength": DNS_SUBDOMAIN_MAX_LENGTH}
 _HAND_OVER_ID = in_path("id", "The id of the hand-over in the event that asks for it.", {"type": "string"})
 _TAKES_PART = in_query(
     "handOver",
-    "Whether the client takes part in hand-overs: it must answer each `hand-over` and `arriving`. While no "
-    "client does, users are moved at their deadlines.",
+    "Whether the client takes part in hand-overs: it must answer each `hand-over`, `slot-hand-over` and "
+    "`arriving`. While no client does, users and slots are moved at their deadlines.",
     {"type": "string", "enum": ["true", "false"], "default": "false"},
+)
+_TOKEN_CONSISTENCY = _consistency(
+    "`cached` sends no request, and finds users with a link of their own; `strong` reads from the API server, and "
+    "finds users of the pod's slots, too."
 )
 _STATE = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 _INTEGER_SCHEMA = {"type": "integer", "minimum": 0, "maximum": INT32_MAX}
@@ -96,7 +94,7 @@ def _document() -> dict[str, Any]:
             "version": version("statefulroute"),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             "description": "Reports the load and the routing state of a pod of a stateful service, binds users to "
-            "pods, and says which users the pod has. It serves the programs of the pod.",
+            "pods, and says which users and slots the pod has. It serves the programs of the pod.",
         },
         "servers": [{"url": "http://127.0.0.1:8470"}],
         "paths": _pod_paths() | _report_paths() | _user_paths() | _link_paths() | _hand_over_paths(),
@@ -192,20 +190,39 @@ def _user_paths() -> dict[str, Any]:
                 fails=(400, 503),
             )
         },
+        PathKind.USER.value: {
+            "parameters": [UID_IN_PATH],
+            "get": _operation(
+                "owns",
+                "Read whether the pod holds a user, by a link of its own or by its slot",
+                answers.UserAnswer,
+                parameters=[_ROUTE_QUERY],
+                fails=(400, 503),
+            ),
+        },
+        PathKind.SLOTS.value: {
+            "get": _operation(
+                "slots",
+                "List the slots that are bound to the pod, with all their users that have no link of their own",
+                answers.SlotsAnswer,
+                parameters=[_ROUTE_QUERY],
+                fails=(400, 503),
+            )
+        },
         PathKind.TOKEN.value: {
             "parameters": [UID_IN_PATH],
             "get": _operation(
                 "token",
                 "Read the fencing token of a user that is bound to the pod, before its state is read",
                 answers.TokenAnswer,
-                parameters=[_ROUTE_QUERY],
-                fails=(400, 404, 503),
+                parameters=[_ROUTE_QUERY, _TOKEN_CONSISTENCY],
+                fails=(404, *_OF_REQUESTS),
             ),
         },
         PathKind.EVENTS.value: {
             "get": {
                 "operationId": "events",
-                "summary": "Stream the users that arrive and leave",
+                "summary": "Stream the users and slots that arrive and leave",
                 "parameters": [header, _TAKES_PART],
                 "responses": {
                     "200": {
@@ -223,11 +240,7 @@ def _link_paths() -> dict[str, Any]:
     among = in_query(
         "route", "The routes to search; by default all of the namespace.", {"type": "array", "items": LABEL_SCHEMA}
     )
-    consistency = in_query(
-        "consistency",
-        "`strong` reads from the API server, also with --follow-links.",
-        {"type": "string", "enum": ["cached", "strong"], "default": "cached"},
-    )
+    consistency = _consistency("`strong` reads from the API server, also with --follow-links.")
     unlink = [
         in_query(
             "graceSeconds", "How long the link remains; by default, or with 0, it is removed at once.", _INTEGER_SCHEMA
@@ -299,7 +312,9 @@ def _hand_over_paths() -> dict[str, Any]:
         PathKind.CONFIRM_LEAVING.value: {
             "parameters": [_HAND_OVER_ID],
             "post": _operation(
-                "confirm_leaving", "Let the driver move a user to the new pod: the state is saved", fails=(400, 404)
+                "confirm_leaving",
+                "Let the driver move a user or a slot to the new pod: the states are saved, or were sent",
+                fails=(400, 404, 502),
             ),
         },
         PathKind.LEAVING_STATE.value: {
@@ -307,6 +322,15 @@ def _hand_over_paths() -> dict[str, Any]:
             "put": _operation(
                 "send_state",
                 "Send the state of a user to the new pod; when its application has taken it, the driver moves the user",
+                fails=(400, 404, 413, 502),
+            )
+            | {"requestBody": {"required": True, "content": _STATE}},
+        },
+        PathKind.SLOT_USER_STATE.value: {
+            "parameters": [_HAND_OVER_ID, UID_IN_PATH],
+            "put": _operation(
+                "send_slot_state",
+                "Send the state of one user of a slot to the new pod, which answers when its application has taken it",
                 fails=(400, 404, 413, 502),
             )
             | {"requestBody": {"required": True, "content": _STATE}},

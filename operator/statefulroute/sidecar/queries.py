@@ -9,6 +9,9 @@ from statefulroute.domain.errors import InvalidParameterError
 #: An integer of the API has at most as many digits; longer ones are refused before they are parsed.
 _MAX_DIGITS = 10
 
+#: The values of the parameter `consistency`.
+CONSISTENCIES = ("cached", "strong")
+
 
 class Query:
     """The query of a request. Unknown and repeated parameters are refused: a misspelled one would have no effect.

@@ -1,22 +1,25 @@
-"""Handles the operations on the pod itself: its identity, what it reports, its users."""
+"""Handles the operations on the pod itself: its identity, what it reports, its users and slots."""
 
 import msgspec
 from aiohttp import web
 
 from statefulroute.api.vocabulary import RoutingState
+from statefulroute.domain.errors import UserNotHeldError
 from statefulroute.driver.server import ServerDriver
 from statefulroute.rest.bodies import decode, read_body
 from statefulroute.sidecar.answers import (
     LoadState,
     RoutingStateBody,
     ServerAnswer,
+    SlotsAnswer,
     StopRequest,
     TokenAnswer,
+    UserAnswer,
     UsersAnswer,
     WaitingTasks,
 )
 from statefulroute.sidecar.paths import RequestPath
-from statefulroute.sidecar.queries import Query
+from statefulroute.sidecar.queries import CONSISTENCIES, Query
 from statefulroute.sidecar.responses import json_response, no_content
 
 _stop = msgspec.json.Decoder(StopRequest)
@@ -105,10 +108,31 @@ class ServerOperations:
         users = sorted(self._driver.users(route))
         return json_response(UsersAnswer(await self._own_route() if route is None else route, users))
 
-    async def token(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
-        """Returns the fencing token of a user."""
+    async def slots(self, request: web.BaseRequest, _: RequestPath) -> web.Response:
+        """Returns the slots of the pod, and the number of all slots."""
         route = Query(request, ["route"]).text("route")
-        return json_response(TokenAnswer(self._driver.token(path.uid, route)))
+        slots, number = sorted(self._driver.slots(route)), self._driver.number_of_slots(route)
+        return json_response(SlotsAnswer(await self._own_route() if route is None else route, slots, number))
+
+    async def owns(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
+        """Returns whether the pod holds a user, by a link or by the user's slot."""
+        route, uid = Query(request, ["route"]).text("route"), path.uid
+        owned, slot = self._driver.owns(uid, route), self._driver.slot_of(uid, route)
+        return json_response(UserAnswer(await self._own_route() if route is None else route, uid, owned, slot))
+
+    async def token(self, request: web.BaseRequest, path: RequestPath) -> web.Response:
+        """Returns the fencing token of a user; a user whom only a slot binds needs `consistency=strong`."""
+        query = Query(request, ["route", "consistency"])
+        route, uid = query.text("route"), path.uid
+        if query.choice("consistency", CONSISTENCIES) == "strong":
+            return json_response(TokenAnswer(await self._driver.read_token(uid, route)))
+        try:
+            return json_response(TokenAnswer(self._driver.token(uid, route)))
+        except UserNotHeldError:
+            if self._driver.number_of_slots(route) is None:
+                raise
+            problem = f"no link binds {uid!r} to this pod: for a user of one of its slots, use ?consistency=strong"
+            raise UserNotHeldError(problem) from None
 
     async def _own_route(self) -> str:
         return (await self._driver.init()).service

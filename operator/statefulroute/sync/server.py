@@ -150,6 +150,10 @@ class ServerDriver:
         """Returns the slot that a uid belongs to; None without slots."""
         return self._driver.read(lambda driver: driver.slot_of(uid, service))
 
+    def number_of_slots(self, service: str | None = None) -> int | None:
+        """Returns the number of all slots of a service; None without slots."""
+        return self._driver.read(lambda driver: driver.number_of_slots(service))
+
     @property
     def is_cut_off(self) -> bool:
         """Whether the API server has not answered for `fence_after_seconds`."""

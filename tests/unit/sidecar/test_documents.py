@@ -17,8 +17,8 @@ import statefulroute
 from openapidocs.__main__ import DOCUMENTS
 from statefulroute import sync
 from statefulroute.cli.commands.sidecar import sidecar
+from statefulroute.sidecar.event_bodies import EVENTS
 from statefulroute.sidecar.metrics import SidecarMetrics
-from statefulroute.sidecar.openapi import EVENTS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/reference/sidecar.md").read_text(encoding="utf-8")

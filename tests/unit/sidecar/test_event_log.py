@@ -10,6 +10,10 @@ from statefulroute import (
     CutOff,
     LeaveReason,
     Reconnected,
+    SlotArrived,
+    SlotLeaving,
+    SlotLeft,
+    SlotStaying,
     UserArrived,
     UserLeaving,
     UserLeft,
@@ -61,7 +65,9 @@ def test_a_stream_gets_the_state_and_then_the_events(log: EventLog) -> None:
     state = {
         "isCutOff": False,
         "users": [{"route": "game", "uid": "alice", "leavingDeadline": None}],
+        "slots": [],
         "handOvers": [],
+        "slotHandOvers": [],
         "arrivals": [],
     }
     assert parse(data) == [("state", "x-1", state)]
@@ -76,6 +82,27 @@ def test_a_stream_gets_the_state_and_then_the_events(log: EventLog) -> None:
     ]
     log.append(UserLeft("game", "alice", LeaveReason.EXPIRED))
     assert parse(log.read(position)[0])[0][2]["reason"] == "Expired"
+
+
+def test_slots_have_the_same_events_as_users(log: EventLog) -> None:
+    log.replace([("game", 3)], is_cut_off=False)
+    data, position = log.read(None)
+    state = parse(data)[0][2]
+    assert (state["users"], state["slots"]) == ([], [{"route": "game", "slot": 3, "leavingDeadline": None}])
+    log.append(SlotArrived("game", 3, None))  # it is part of the state
+    log.append(SlotLeft("game", 3, LeaveReason.MISSED))
+    log.append(SlotArrived("game", 0, "x"))
+    log.append(SlotLeaving("game", 0, 2, NOON))
+    slot, pod = {"route": "game", "slot": 0}, {"podIndex": 2, "podName": None}
+    assert parse(log.read(position)[0]) == [
+        ("slot-left", "x-1", {"route": "game", "slot": 3, "reason": "Missed"}),
+        ("slot-arrived", "x-2", slot | {"previous": {"podIndex": None, "podName": "x"}}),
+        ("slot-leaving", "x-3", slot | {"to": pod, "deadline": "2026-01-01T12:00:00Z"}),
+    ]
+    assert parse(log.read(None)[0])[0][2]["slots"] == [slot | {"leavingDeadline": "2026-01-01T12:00:00Z"}]
+    log.append(SlotStaying("game", 0))
+    assert parse(log.read(log.position("x-3"))[0]) == [("slot-staying", "x-4", slot)]
+    assert parse(log.read(None)[0])[0][2]["slots"] == [slot | {"leavingDeadline": None}]
 
 
 def test_the_state_is_that_after_all_events(log: EventLog) -> None:

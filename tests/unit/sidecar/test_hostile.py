@@ -83,7 +83,7 @@ async def test_malformed_bodies(run_sidecar: RunSidecar, method: str, path: str)
         "/v1/",
         "/v1/nothing",
         "/v1/users/",
-        "/v1/users/alice",
+        "/v1/users/alice/x",
         "/v1/users//token",
         "/v1/users/a/b/token",
         "/v1/links/",

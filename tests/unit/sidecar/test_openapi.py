@@ -10,7 +10,8 @@ import schemathesis
 
 from openapidocs.__main__ import DOCUMENTS, main
 from statefulroute import ServerEvent
-from statefulroute.sidecar.openapi import EVENTS, document
+from statefulroute.sidecar.event_bodies import EVENTS
+from statefulroute.sidecar.openapi import document
 from unit.sidecar.conftest import RunSidecar
 
 OPENAPI: dict[str, Any] = json.loads(document())
@@ -51,10 +52,10 @@ async def test_the_document_has_every_operation_that_is_served(run_sidecar: RunS
 
 
 def test_each_event_of_the_driver_has_an_event_of_the_stream() -> None:
-    kinds = [kind.__name__ for kind in get_args(ServerEvent) if not kind.__name__.startswith("Slot")]
+    kinds = [kind.__name__ for kind in get_args(ServerEvent)]
     names = {re.sub(r"(?<!^)(?=[A-Z])", "-", kind.removeprefix("User")).lower() for kind in kinds}
     names = {"lost" if name == "events-lost" else name for name in names}
-    assert EVENTS.keys() == {*names, "state", "hand-over", "arriving"}
+    assert EVENTS.keys() == {*names, "state", "hand-over", "slot-hand-over", "arriving"}
 
 
 async def test_answers_have_the_documented_statuses(run_sidecar: RunSidecar) -> None:

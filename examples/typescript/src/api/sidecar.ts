@@ -126,6 +126,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/users/{uid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The user, percent-encoded. At most 189 characters; at most 93 bytes if it has characters other than lower-case letters, digits, '-' and '.'. No control characters. */
+                uid: string | unknown | unknown | unknown;
+            };
+            cookie?: never;
+        };
+        /** Read whether the pod holds a user, by a link of its own or by its slot */
+        get: operations["owns"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/slots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the slots that are bound to the pod, with all their users that have no link of their own */
+        get: operations["slots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/users/{uid}/token": {
         parameters: {
             query?: never;
@@ -153,7 +190,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Stream the users that arrive and leave */
+        /** Stream the users and slots that arrive and leave */
         get: operations["events"];
         put?: never;
         post?: never;
@@ -263,7 +300,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Let the driver move a user to the new pod: the state is saved */
+        /** Let the driver move a user or a slot to the new pod: the states are saved, or were sent */
         post: operations["confirm_leaving"];
         delete?: never;
         options?: never;
@@ -284,6 +321,28 @@ export interface paths {
         get?: never;
         /** Send the state of a user to the new pod; when its application has taken it, the driver moves the user */
         put: operations["send_state"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/hand-overs/{id}/users/{uid}/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+                /** @description The user, percent-encoded. At most 189 characters; at most 93 bytes if it has characters other than lower-case letters, digits, '-' and '.'. No control characters. */
+                uid: string | unknown | unknown | unknown;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /** Send the state of one user of a slot to the new pod, which answers when its application has taken it */
+        put: operations["send_slot_state"];
         post?: never;
         delete?: never;
         options?: never;
@@ -408,6 +467,25 @@ export interface components {
             users: string[];
         };
         /**
+         * UserAnswer
+         * @description Whether the pod holds a user.
+         */
+        UserAnswer: {
+            route: string;
+            uid: string;
+            owned: boolean;
+            slot: number | null;
+        };
+        /**
+         * SlotsAnswer
+         * @description The slots that are bound to the pod, in a route.
+         */
+        SlotsAnswer: {
+            route: string;
+            slots: number[];
+            numberOfSlots: number | null;
+        };
+        /**
          * TokenAnswer
          * @description The fencing token of a user. The token of any later holder is greater.
          */
@@ -489,12 +567,14 @@ export interface components {
         };
         /**
          * StateEvent
-         * @description `state`: all users of the pod. It replaces what the client knew.
+         * @description `state`: all users and slots of the pod. It replaces what the client knew.
          */
         StateEvent: {
             isCutOff: boolean;
             users: components["schemas"]["UserState"][];
+            slots: components["schemas"]["SlotState"][];
             handOvers: components["schemas"]["HandOverEvent"][];
+            slotHandOvers: components["schemas"]["SlotHandOverEvent"][];
             arrivals: components["schemas"]["ArrivingEvent"][];
         };
         /**
@@ -507,6 +587,16 @@ export interface components {
             leavingDeadline: string | null;
         };
         /**
+         * SlotState
+         * @description A slot that is bound to the pod, with all its users that have no link of their own.
+         */
+        SlotState: {
+            route: string;
+            /** Format: int32 */
+            slot: number;
+            leavingDeadline: string | null;
+        };
+        /**
          * HandOverEvent
          * @description `hand-over`: the application is asked to save the state of a user, and to confirm the hand-over.
          */
@@ -514,6 +604,18 @@ export interface components {
             id: string;
             route: string;
             uid: string;
+            to: components["schemas"]["PodReference"];
+            deadline: string;
+        };
+        /**
+         * SlotHandOverEvent
+         * @description `slot-hand-over`: the application is asked to save the states of the users of a slot, and to confirm it.
+         */
+        SlotHandOverEvent: {
+            id: string;
+            route: string;
+            /** Format: int32 */
+            slot: number;
             to: components["schemas"]["PodReference"];
             deadline: string;
         };
@@ -570,6 +672,46 @@ export interface components {
         LeftEvent: {
             route: string;
             uid: string;
+            reason: string;
+        };
+        /**
+         * SlotArrivedEvent
+         * @description `slot-arrived`: a slot is bound to the pod, with all its users that have no link of their own.
+         */
+        SlotArrivedEvent: {
+            route: string;
+            /** Format: int32 */
+            slot: number;
+            previous: components["schemas"]["PodReference"] | null;
+        };
+        /**
+         * SlotLeavingEvent
+         * @description `slot-leaving`: the slot will be moved to another pod. Repeated if the deadline changes.
+         */
+        SlotLeavingEvent: {
+            route: string;
+            /** Format: int32 */
+            slot: number;
+            to: components["schemas"]["PodReference"] | null;
+            deadline: string;
+        };
+        /**
+         * SlotStayingEvent
+         * @description `slot-staying`: a slot for which there was a `slot-leaving` stays.
+         */
+        SlotStayingEvent: {
+            route: string;
+            /** Format: int32 */
+            slot: number;
+        };
+        /**
+         * SlotLeftEvent
+         * @description `slot-left`: a slot is no longer bound to the pod.
+         */
+        SlotLeftEvent: {
+            route: string;
+            /** Format: int32 */
+            slot: number;
             reason: string;
         };
         /**
@@ -1380,11 +1522,152 @@ export interface operations {
             };
         };
     };
+    owns: {
+        parameters: {
+            query?: {
+                /** @description One of the followed routes; by default the pod's own. */
+                route?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The user, percent-encoded. At most 189 characters; at most 93 bytes if it has characters other than lower-case letters, digits, '-' and '.'. No control characters. */
+                uid: string | unknown | unknown | unknown;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserAnswer"];
+                };
+            };
+            /** @description A parameter or the body is invalid; the detail says how to fix it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not have the token of --token-file. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a web page. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not support the method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API server is unavailable, the driver has not reached it yet, the pod is unreachable, or there are too many streams. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    slots: {
+        parameters: {
+            query?: {
+                /** @description One of the followed routes; by default the pod's own. */
+                route?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlotsAnswer"];
+                };
+            };
+            /** @description A parameter or the body is invalid; the detail says how to fix it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not have the token of --token-file. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a web page. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not support the method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API server is unavailable, the driver has not reached it yet, the pod is unreachable, or there are too many streams. */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     token: {
         parameters: {
             query?: {
                 /** @description One of the followed routes; by default the pod's own. */
                 route?: string;
+                /** @description `cached` sends no request, and finds users with a link of their own; `strong` reads from the API server, and finds users of the pod's slots, too. */
+                consistency?: "cached" | "strong";
             };
             header?: never;
             path: {
@@ -1449,6 +1732,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The API server refused the request, or the other pod did not take the state. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description The API server is unavailable, the driver has not reached it yet, the pod is unreachable, or there are too many streams. */
             503: {
                 headers: {
@@ -1463,7 +1755,7 @@ export interface operations {
     events: {
         parameters: {
             query?: {
-                /** @description Whether the client takes part in hand-overs: it must answer each `hand-over` and `arriving`. While no client does, users are moved at their deadlines. */
+                /** @description Whether the client takes part in hand-overs: it must answer each `hand-over`, `slot-hand-over` and `arriving`. While no client does, users and slots are moved at their deadlines. */
                 handOver?: "true" | "false";
             };
             header?: {
@@ -1475,7 +1767,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description An endless stream. A client that reconnects with `Last-Event-ID` gets the events after that one, if the sidecar still has them; otherwise, and without the header, the stream begins with `state`. The types of the data: `state` StateEvent, `arrived` ArrivedEvent, `leaving` LeavingEvent, `hand-over` HandOverEvent, `arriving` ArrivingEvent, `arrival-cancelled` ArrivalCancelledEvent, `staying` StayingEvent, `left` LeftEvent, `cut-off` CutOffEvent, `reconnected` ReconnectedEvent, `lost` LostEvent. Further events may be added: ignore unknown ones. */
+            /** @description An endless stream. A client that reconnects with `Last-Event-ID` gets the events after that one, if the sidecar still has them; otherwise, and without the header, the stream begins with `state`. The types of the data: `state` StateEvent, `arrived` ArrivedEvent, `leaving` LeavingEvent, `hand-over` HandOverEvent, `arriving` ArrivingEvent, `arrival-cancelled` ArrivalCancelledEvent, `staying` StayingEvent, `left` LeftEvent, `slot-arrived` SlotArrivedEvent, `slot-leaving` SlotLeavingEvent, `slot-hand-over` SlotHandOverEvent, `slot-staying` SlotStayingEvent, `slot-left` SlotLeftEvent, `cut-off` CutOffEvent, `reconnected` ReconnectedEvent, `lost` LostEvent. Further events may be added: ignore unknown ones. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2178,6 +2470,15 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description The API server refused the request, or the other pod did not take the state. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     send_state: {
@@ -2187,6 +2488,96 @@ export interface operations {
             path: {
                 /** @description The id of the hand-over in the event that asks for it. */
                 id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A parameter or the body is invalid; the detail says how to fix it. */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request does not have the token of --token-file. */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request comes from a web page. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The user is not linked or not held, the route does not exist, or the hand-over has ended. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The path does not support the method. */
+            405: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The body is too large. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The API server refused the request, or the other pod did not take the state. */
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    send_slot_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the hand-over in the event that asks for it. */
+                id: string;
+                /** @description The user, percent-encoded. At most 189 characters; at most 93 bytes if it has characters other than lower-case letters, digits, '-' and '.'. No control characters. */
+                uid: string | unknown | unknown | unknown;
             };
             cookie?: never;
         };
