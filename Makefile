@@ -193,6 +193,7 @@ test: setup ## Run the checks and every test: unit, API, end to end, chart, gate
 .PHONY: test-all
 test-all: setup ## Run every test, without the checks
 	@$(BIN)/localcluster build
+	@compgen -G "tests/__pycache__/conftest.*-pytest-*.pyc" > /dev/null || $(BIN)/pytest --collect-only -qq > /dev/null || true # once for all processes
 	@$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder || { test $$? = 1 && $(MAKE) --no-print-directory test-again; }
 
 .PHONY: test-again

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from itertools import count
 
 import pytest
@@ -21,6 +21,7 @@ from statefulroute.controllers.deadlines import Deadlines
 from statefulroute.controllers.work_queue.priority_queue import Priority
 from statefulroute.controllers.work_queue.rate_limiting import OutagePause, RetryBackoff, RetryDelays
 from statefulroute.controllers.work_queue.worker_pool import WorkerPool
+from support.simulated_loop import SimulatedLoop
 
 PATIENCE_SECONDS = 10.0
 
@@ -231,7 +232,7 @@ async def test_key_that_arrives_while_the_workers_stop_is_not_forgotten(concurre
         (APIError(429, "TooManyRequests", "later"), [5.0] * 6),
     ],
 )
-async def test_failed_key_is_retried_with_exponential_backoff_up_to_30_s_and_in_an_outage_up_to_5_s(
+def test_failed_key_is_retried_with_exponential_backoff_up_to_30_s_and_in_an_outage_up_to_5_s(
     error: ClusterError, later: list[float]
 ) -> None:
     tries = 0
@@ -242,10 +243,13 @@ async def test_failed_key_is_retried_with_exponential_backoff_up_to_30_s_and_in_
         if tries <= 13:
             raise error
 
-    with scheduled() as delays:
+    async def run() -> None:
         async with started(fail_thirteen_times) as pool:
             pool.add("a")
             await eventually(lambda: tries == 14)
+
+    with scheduled() as delays, closing(SimulatedLoop()) as loop:  # the workers pause in an outage
+        loop.run_until_complete(run())
     assert delays == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, *later]
 
 
