@@ -146,6 +146,7 @@ type PodAnswer struct {
 
 	// ServiceState The state of a pod in Kubernetes.
 	ServiceState ServiceState `json:"serviceState"`
+	Slots        *int         `json:"slots"`
 }
 
 // Problem The body of a problem response (RFC 9457).
@@ -166,6 +167,7 @@ type RouteAnswer struct {
 	OmittedPods   int            `json:"omittedPods"`
 	Pods          []PodAnswer    `json:"pods"`
 	RoutingState  *RoutingState  `json:"routingState"`
+	Slots         *int           `json:"slots"`
 	WorkloadState *WorkloadState `json:"workloadState"`
 }
 

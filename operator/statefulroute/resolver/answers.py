@@ -102,6 +102,8 @@ class PodAnswer(_Answer, frozen=True):
     service_state: ServiceState
     routing_state: RoutingState
     links: int
+    slots: int | None
+    """The number of slots that are bound to the pod; null if the route has none."""
     address: str | None
     """Null if the pod cannot be reached at present."""
 
@@ -116,6 +118,8 @@ class RouteAnswer(_Answer, frozen=True):
     is_ready: bool
     """Whether a pod accepts new users, and the service is neither overloaded nor shut down."""
     links: int
+    slots: int | None
+    """The number of slots of the route, by which a caller computes that of a uid; null if it has none."""
     best_pod: str | None
     """The name of the pod for the next user."""
     pods: list[PodAnswer]
@@ -197,6 +201,7 @@ def route_answer(route: Route, addresses: Mapping[PodKey, Address], best: PodKey
                 pod_status.service_state,
                 pod_status.routing_state,
                 pod_status.links,
+                None if route.spec.slots is None else pod_status.slots or 0,
                 None if address is None else address.endpoint,
             )
         )
@@ -208,6 +213,7 @@ def route_answer(route: Route, addresses: Mapping[PodKey, Address], best: PodKey
         status.workload_state,
         is_workload_ready(route),
         status.links or 0,
+        route.spec.slots,
         best_name,
         pods,
         status.omitted_pods.count if status.omitted_pods else 0,

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from statefulroute.api.route_status import PodStatus, StatefulRouteStatus
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.resolver.answers import route_answer
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.rest.problems import ProblemError
 from unit.domain.builders import NOON, link, route
@@ -55,3 +57,11 @@ def test_slots_are_those_of_the_present_route(cache: ResolverCache) -> None:
     cache.routes.cache.delete(KEY.namespace, KEY.name, 2)
     assert cache.bound_link(KEY, "alice") is None
     assert cache.slot(KEY, "alice") is None
+
+
+@pytest.mark.parametrize(("slots", "expected"), [(SLOTS, [SLOTS, 7, 0]), (None, [None, None, None])])
+def test_state_of_a_service_has_the_numbers_of_its_slots(slots: int | None, expected: list[int | None]) -> None:
+    fields: dict[str, Any] = {"serviceState": "Ready", "routingState": "Ready"}
+    pods = [PodStatus(name="game-0", index=0, slots=7, **fields), PodStatus(name="game-1", index=1, **fields)]
+    answer = route_answer(route(StatefulRouteStatus(pods=pods), slots=slots), {}, None)
+    assert [answer.slots, *(pod.slots for pod in answer.pods)] == expected

@@ -250,6 +250,7 @@ export interface components {
             workloadState: components["schemas"]["WorkloadState"] | null;
             isReady: boolean;
             links: number;
+            slots: number | null;
             bestPod: string | null;
             pods: components["schemas"]["PodAnswer"][];
             omittedPods: number;
@@ -276,6 +277,7 @@ export interface components {
             serviceState: components["schemas"]["ServiceState"];
             routingState: components["schemas"]["RoutingState"];
             links: number;
+            slots: number | null;
             address: string | null;
         };
         /**
