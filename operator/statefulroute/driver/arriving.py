@@ -249,13 +249,15 @@ class Arrivals:
         user = ArrivingUser(service, uid, asked.pod, deadline, parts, self._max_bytes)
         if self._users.get(service, asked.bound) is not None:  # since the link was read
             raise RefusedError(Refusal.NOT_HANDED_OVER)
+        expected = service, asked.bound, uid, origin, asked.hand_over, ends_at
+        self._expected.replace_earlier(*expected)
         try:
             await self._call(handler, user)
         except StateTooLargeError:
             raise RefusedError(Refusal.TOO_LARGE) from None
         except HandOverError:
             raise RefusedError(Refusal.FAILED) from None
-        self._expected.add(service, asked.bound, uid, origin, asked.hand_over, ends_at)
+        self._expected.add(*expected)
 
     async def _ends_at(self, service: str, origin: str, asked: _Asked) -> float:
         """Returns when a hand-over ends: that of a slot has begun before the state of each user arrives."""

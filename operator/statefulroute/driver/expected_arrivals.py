@@ -82,15 +82,28 @@ class ExpectedArrivals:
             hand_over: what the link asks it for.
             ends_at: when the hand-over ends, by the clock of the event loop.
         """
-        key = service, bound
+        self.replace_earlier(service, bound, uid, origin, hand_over, ends_at)
         if (expected := self._find(service, bound, origin, hand_over)) is None:
-            if (before := self._expected.pop(key, None)) is not None:
-                before.task.cancel()
-                before.uids.pop(uid, None)
-                self._cancel(key, before)
-            expected = self._expected[key] = _Expected(origin, hand_over, ends_at)
-            expected.task = asyncio.create_task(self._await_arrival(key, expected))
+            expected = self._start((service, bound), _Expected(origin, hand_over, ends_at))
         expected.uids[uid] = None
+
+    def replace_earlier(  # noqa: PLR0913, PLR0917 - those of `add`
+        self, service: str, bound: UidOrSlot, uid: str, origin: str, hand_over: HandOver, ends_at: float
+    ) -> None:
+        """Cancels the other users of an earlier hand-over before a state is taken by a newer one.
+
+        Later, it might cancel a user whose newer state is just being taken. The user itself stays expected, because its
+        earlier state does, if the newer one is not taken. Takes the arguments of `add`.
+        """
+        key = service, bound
+        if (before := self._expected.get(key)) is None or self._find(service, bound, origin, hand_over) is not None:
+            return
+        before.task.cancel()
+        del self._expected[key]
+        if uid in before.uids:
+            del before.uids[uid]
+            self._start(key, _Expected(origin, hand_over, ends_at)).uids[uid] = None
+        self._cancel(key, before)
 
     def arrive(self, event: UserArrived | SlotArrived) -> None:
         """Expects a user or slot no more that has arrived."""
@@ -112,6 +125,11 @@ class ExpectedArrivals:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _start(self, key: tuple[str, UidOrSlot], expected: _Expected) -> _Expected:
+        self._expected[key] = expected
+        expected.task = asyncio.create_task(self._await_arrival(key, expected))
+        return expected
 
     def _find(self, service: str, bound: UidOrSlot, origin: str, hand_over: HandOver) -> _Expected | None:
         expected = self._expected.get((service, bound))

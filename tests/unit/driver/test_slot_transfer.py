@@ -219,6 +219,41 @@ async def test_second_hand_over_to_the_same_pod_keeps_the_states_that_are_sent_a
         assert expected(new) == {}
 
 
+async def test_state_that_is_being_taken_by_a_second_hand_over_is_not_cancelled(cluster: InMemoryCluster) -> None:
+    is_kept, may_return = asyncio.Event(), asyncio.Event()
+
+    async def receive_again(user: ArrivingUser) -> None:
+        await user.read()
+        if user.uid == USERS[0]:  # the application has the newer state, and has not returned yet
+            is_kept.set()
+            await may_return.wait()
+
+    async def state() -> AsyncIterator[bytes]:
+        yield b"again"
+
+    async with pods(cluster) as (old, new, events):
+        save, is_sent = sending(USERS[:2], then=forever)
+        old.on_slot_leaving(save)
+        new.on_arriving(Received().receive)
+        cluster.hand_over("game", 0, 1)
+        await is_sent.wait()
+        assert old._hand_overs is not None  # noqa: SLF001
+        assert new._arrivals is not None  # noqa: SLF001
+        old._hand_overs._sender = None  # noqa: SLF001 - the new pod does not learn of the withdrawal
+        new.on_arriving(receive_again)
+        asked = {"podIndex": 1, "startTime": "2026-01-01T00:00:01Z"}
+        links = f"/apis/statefulroute.io/v1alpha1/namespaces/{HERE}/podlinks"
+        cluster._client.update(links, "game.x-slot-0", {"spec": {"handOver": asked}})  # noqa: SLF001
+        first = asyncio.create_task(new._arrivals.take("game", USERS[0], "game-0", state()))  # noqa: SLF001
+        await is_kept.wait()
+        await new._arrivals.take("game", USERS[1], "game-0", state())  # noqa: SLF001
+        may_return.set()
+        await first
+        cluster.end_hand_over("game", 0)
+        assert await take(events, 2) == [ArrivalCancelled("game", USERS[1]), SlotArrived("game", 0, None)]
+        assert expected(new) == {}
+
+
 async def test_user_who_arrives_by_a_link_is_not_cancelled_with_the_slot(cluster: InMemoryCluster) -> None:
     async with pods(cluster) as (old, new, events):
         save, is_sent = sending(USERS[:2], then=forever)
