@@ -10,6 +10,7 @@ import pytest
 
 from statefulroute import HandOverConfiguration, HandOverError, LeavingSlot
 from statefulroute.domain.slots.hashing import slot_of
+from statefulroute.rest.problems import ProblemError
 from statefulroute.sidecar.leaving import SlotRequest
 from statefulroute.testing import InMemoryCluster
 from support.waiting import wait_until
@@ -157,6 +158,22 @@ async def test_a_slot_is_not_moved_if_the_last_state_is_refused() -> None:
     assert not running.done()
     await request.confirm()
     await running
+
+
+async def test_a_state_that_is_being_sent_ends_with_the_hand_over() -> None:
+    async def send(_: str, __: object) -> None:
+        await asyncio.Event().wait()
+
+    async def state() -> AsyncIterator[bytes]:
+        yield b"state"
+
+    request = SlotRequest(LeavingSlot("game", 0, 1, datetime.now(UTC), _slots=1, _send=send))
+    running = asyncio.create_task(request.run())
+    sending = asyncio.create_task(request.send("alice", state()))
+    await wait_until(lambda: bool(request._sending), "it is sent")  # noqa: SLF001
+    running.cancel()
+    with pytest.raises(ProblemError):
+        await sending
 
 
 async def test_a_withdrawn_slot_stays_and_its_users_do_not_arrive(run_sidecar: RunSidecar) -> None:
