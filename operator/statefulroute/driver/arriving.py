@@ -11,7 +11,7 @@ from statefulroute.domain.errors import HandOverError, StatefulRouteError, State
 from statefulroute.domain.keys import PodKey, UidOrSlot
 from statefulroute.domain.leaving import hand_over_to
 from statefulroute.domain.link import HandOver, Link
-from statefulroute.driver.expected_arrivals import ExpectedArrivals
+from statefulroute.driver.expected_arrivals import Announced, ExpectedArrivals
 from statefulroute.driver.hand_over_timeouts import HandOverTimeouts
 from statefulroute.driver.leaving import Publish
 from statefulroute.driver.operations import Operations
@@ -99,11 +99,13 @@ class _Asked(NamedTuple):
         bound: the user or slot that the link binds.
         pod: its pod.
         hand_over: the hand-over that it asks the pod for.
+        revision: its resource version.
     """
 
     bound: UidOrSlot
     pod: PodKey
     hand_over: HandOver
+    revision: int
 
 
 @dataclass(eq=False, slots=True)
@@ -215,7 +217,7 @@ class Arrivals:
         hand_over = self._hand_over(link, origin)
         if link is None or link.pod is None or hand_over is None:
             raise RefusedError(Refusal.NOT_HANDED_OVER)
-        return _Asked(link.bound, link.pod, hand_over)
+        return _Asked(link.bound, link.pod, hand_over, link.resource_version)
 
     async def _take_unless_arrived(self, arrival: _Arrival, asked: _Asked) -> None:
         """Takes a user; the arrival of the user or slot cancels this, so that no late state replaces a newer one."""
@@ -244,26 +246,25 @@ class Arrivals:
         handler = self._handler()
         if handler is None:
             raise RefusedError(Refusal.NO_RECEIVER)
-        ends_at = await self._ends_at(service, origin, asked)
+        announced = Announced(service, asked.bound, origin, asked.hand_over, asked.revision)
+        ends_at = await self._ends_at(announced)
         deadline = datetime.now(UTC) + timedelta(seconds=ends_at - asyncio.get_running_loop().time())
         user = ArrivingUser(service, uid, asked.pod, deadline, parts, self._max_bytes)
         if self._users.get(service, asked.bound) is not None:  # since the link was read
             raise RefusedError(Refusal.NOT_HANDED_OVER)
-        expected = service, asked.bound, uid, origin, asked.hand_over, ends_at
-        self._expected.replace_earlier(*expected)
         try:
-            await self._call(handler, user)
+            with self._expected.taking(announced, uid, ends_at):
+                await self._call(handler, user)
         except StateTooLargeError:
             raise RefusedError(Refusal.TOO_LARGE) from None
         except HandOverError:
             raise RefusedError(Refusal.FAILED) from None
-        self._expected.add(*expected)
 
-    async def _ends_at(self, service: str, origin: str, asked: _Asked) -> float:
+    async def _ends_at(self, announced: Announced) -> float:
         """Returns when a hand-over ends: that of a slot has begun before the state of each user arrives."""
-        if (known := self._expected.ends_at(service, asked.bound, origin, asked.hand_over)) is not None:
+        if (known := self._expected.ends_at(announced)) is not None:
             return known
-        seconds = await self._timeouts.read(service) or _TIMEOUT_SECONDS
+        seconds = await self._timeouts.read(announced.service) or _TIMEOUT_SECONDS
         return asyncio.get_running_loop().time() + seconds
 
     async def _call(self, handler: ArrivingHandler, user: ArrivingUser) -> None:

@@ -2,6 +2,9 @@
 
 import asyncio
 import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
 from statefulroute.cluster.errors import ClusterError
 from statefulroute.domain.backoff import Backoff
@@ -13,6 +16,7 @@ from statefulroute.domain.slots.lookup import binding_slot
 from statefulroute.driver.hand_over_timeouts import HandOverTimeouts
 from statefulroute.driver.leaving import Publish
 from statefulroute.driver.parts import Links, ServerInformation
+from statefulroute.driver.refusals import Refusal, RefusedError
 from statefulroute.driver.user_events import ArrivalCancelled, SlotArrived, UserArrived, key_of
 
 #: A user who was to arrive is looked for so long after the deadline, and then again with growing pauses.
@@ -20,28 +24,55 @@ _MARGIN_SECONDS = 1.0
 _BACKOFF = Backoff(initial_seconds=2.0, max_seconds=30.0, random=random.random)
 
 
+class Announced(NamedTuple):
+    """A hand-over to this pod, by which users are to arrive.
+
+    Attributes:
+        service: the service.
+        bound: what the link binds that asks for it: a user, or a slot.
+        origin: the name of the other pod.
+        hand_over: what the link asks that pod for.
+        revision: the resource version of the link, by which hand-overs are ordered.
+    """
+
+    service: str
+    bound: UidOrSlot
+    origin: str
+    hand_over: HandOver
+    revision: int
+
+    @property
+    def key(self) -> tuple[str, UidOrSlot]:
+        """What is to arrive."""
+        return self.service, self.bound
+
+
 class _Expected:
     """A user or a slot that is to arrive.
 
     Args:
-        origin: the name of the other pod.
-        hand_over: what the link asks it for.
-        ends_at: when the hand-over ends, by the clock of the event loop.
+        announced: the hand-over.
+        ends_at: when it ends, by the clock of the event loop.
 
     Attributes:
         task: waits for the end of the hand-over.
         uids: the users whose states were taken, in that order.
+        takes: how many states are being taken.
         may_be_withdrawn: set when the other pod says so.
     """
 
     task: asyncio.Task[None]
 
-    def __init__(self, origin: str, hand_over: HandOver, ends_at: float) -> None:
-        self.origin = origin
-        self.hand_over = hand_over
+    def __init__(self, announced: Announced, ends_at: float) -> None:
+        self.announced = announced
         self.ends_at = ends_at
         self.uids: dict[str, None] = {}
+        self.takes = 0
         self.may_be_withdrawn = asyncio.Event()
+
+    def is_by(self, announced: Announced) -> bool:
+        """Returns whether it arrives by a hand-over; the link may have changed otherwise meanwhile."""
+        return self.announced[:-1] == announced[:-1]
 
 
 class ExpectedArrivals:
@@ -64,46 +95,60 @@ class ExpectedArrivals:
         self._expected: dict[tuple[str, UidOrSlot], _Expected] = {}
         """By service, and by uid or slot."""
 
-    def ends_at(self, service: str, bound: UidOrSlot, origin: str, hand_over: HandOver) -> float | None:
-        """Returns when a hand-over ends by which a state was taken already; None if none was."""
-        expected = self._find(service, bound, origin, hand_over)
-        return None if expected is None else expected.ends_at
+    def ends_at(self, announced: Announced) -> float | None:
+        """Returns when a hand-over ends by which a state is or was taken already; None if none is."""
+        expected = self._expected.get(announced.key)
+        return expected.ends_at if expected is not None and expected.is_by(announced) else None
 
-    def add(  # noqa: PLR0913, PLR0917 - what identifies a hand-over, and its end
-        self, service: str, bound: UidOrSlot, uid: str, origin: str, hand_over: HandOver, ends_at: float
-    ) -> None:
-        """Expects a user whose state was taken.
+    @contextmanager
+    def taking(self, announced: Announced, uid: str, ends_at: float) -> Iterator[None]:
+        """Returns a context that takes the state of a user, who is expected afterwards if it has succeeded.
+
+        The other users of an earlier hand-over are cancelled before: later, one might be cancelled whose newer state is
+        just being taken. The user itself stays expected, because its earlier state does, if the newer one is not taken.
 
         Args:
-            service: the service.
-            bound: what the link binds that asks for the hand-over: the user, or the user's slot.
+            announced: the hand-over.
             uid: the user.
-            origin: the name of the other pod.
-            hand_over: what the link asks it for.
             ends_at: when the hand-over ends, by the clock of the event loop.
-        """
-        self.replace_earlier(service, bound, uid, origin, hand_over, ends_at)
-        if (expected := self._find(service, bound, origin, hand_over)) is None:
-            expected = self._start((service, bound), _Expected(origin, hand_over, ends_at))
-        expected.uids[uid] = None
 
-    def replace_earlier(  # noqa: PLR0913, PLR0917 - those of `add`
-        self, service: str, bound: UidOrSlot, uid: str, origin: str, hand_over: HandOver, ends_at: float
-    ) -> None:
-        """Cancels the other users of an earlier hand-over before a state is taken by a newer one.
-
-        Later, it might cancel a user whose newer state is just being taken. The user itself stays expected, because its
-        earlier state does, if the newer one is not taken. Takes the arguments of `add`.
+        Raises:
+            RefusedError: a later hand-over has begun.
         """
-        key = service, bound
-        if (before := self._expected.get(key)) is None or self._find(service, bound, origin, hand_over) is not None:
-            return
-        before.task.cancel()
-        del self._expected[key]
-        if uid in before.uids:
-            del before.uids[uid]
-            self._start(key, _Expected(origin, hand_over, ends_at)).uids[uid] = None
-        self._cancel(key, before)
+        expected = self._begin(announced, uid, ends_at)
+        expected.takes += 1
+        try:
+            yield
+        except BaseException:
+            self._end_take(announced.key, expected)
+            raise
+        self._end_take(announced.key, expected, uid)
+        if self._expected.get(announced.key) is not expected:  # its state is older than those of the users expected now
+            self._cancel(announced.key, [uid])
+            raise RefusedError(Refusal.NOT_HANDED_OVER)
+
+    def _begin(self, announced: Announced, uid: str, ends_at: float) -> _Expected:
+        before = self._expected.get(announced.key)
+        if before is not None and before.is_by(announced):
+            return before
+        if before is not None and before.announced.revision > announced.revision:
+            raise RefusedError(Refusal.NOT_HANDED_OVER)
+        expected = self._start(announced.key, _Expected(announced, ends_at))
+        if before is not None:
+            before.task.cancel()
+            if uid in before.uids:
+                del before.uids[uid]
+                expected.uids[uid] = None
+            self._cancel(announced.key, before.uids)
+        return expected
+
+    def _end_take(self, key: tuple[str, UidOrSlot], expected: _Expected, uid: str | None = None) -> None:
+        expected.takes -= 1
+        if uid is not None:
+            expected.uids[uid] = None
+        if not expected.uids and not expected.takes and self._expected.get(key) is expected:
+            expected.task.cancel()
+            del self._expected[key]
 
     def arrive(self, event: UserArrived | SlotArrived) -> None:
         """Expects a user or slot no more that has arrived."""
@@ -131,11 +176,6 @@ class ExpectedArrivals:
         expected.task = asyncio.create_task(self._await_arrival(key, expected))
         return expected
 
-    def _find(self, service: str, bound: UidOrSlot, origin: str, hand_over: HandOver) -> _Expected | None:
-        expected = self._expected.get((service, bound))
-        same = expected is not None and (expected.origin, expected.hand_over) == (origin, hand_over)
-        return expected if same else None
-
     def _of_slot(self, service: str, uid: str) -> _Expected | None:
         if not self._expected or (slot := binding_slot(uid, None, self._timeouts.slots(service))) is None:
             return None
@@ -159,16 +199,16 @@ class ExpectedArrivals:
             else:
                 if link is not None and link.assigned_pod == self._server.pod:
                     break
-                asked = hand_over_to(link, expected.origin, self._server.pod_name, self._server.pod)
-                if asked != expected.hand_over:
-                    self._cancel(key, expected)
+                asked = hand_over_to(link, expected.announced.origin, self._server.pod_name, self._server.pod)
+                if asked != expected.announced.hand_over:
+                    self._cancel(key, expected.uids)
                     break
             pause = max(expected.ends_at - time() + _MARGIN_SECONDS, _BACKOFF.delay(failures))
             failures += 1
         if self._expected.get(key) is expected:
             del self._expected[key]
 
-    def _cancel(self, key: tuple[str, UidOrSlot], expected: _Expected) -> None:
+    def _cancel(self, key: tuple[str, UidOrSlot], uids: Iterable[str]) -> None:
         service, bound = key
-        events = [ArrivalCancelled(service, uid) for uid in expected.uids]
+        events = [ArrivalCancelled(service, uid) for uid in uids]
         self._publish(events, is_state=isinstance(bound, int))  # a slot may have any number of users

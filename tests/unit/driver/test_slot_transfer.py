@@ -345,3 +345,32 @@ def test_blocking_handlers_transfer_states(cluster: InMemoryCluster) -> None:
         in_loop.read(lambda _: cluster.hand_over("game", 0, 1))
         eventually(lambda: 0 in new.slots(), "the slot arrives")
         assert received == {uid: f"{uid}!".encode() for uid in USERS}
+
+
+async def test_earlier_hand_over_that_ends_late_does_not_cancel_newer_states(cluster: InMemoryCluster) -> None:
+    is_called, may_return = asyncio.Event(), asyncio.Event()
+
+    async def receive(user: ArrivingUser) -> None:
+        await user.read()
+        if user.uid == USERS[0]:
+            is_called.set()
+            await may_return.wait()
+
+    async def state() -> AsyncIterator[bytes]:
+        yield b"state"
+
+    async with pods(cluster) as (_, new, events):
+        assert new._arrivals is not None  # noqa: SLF001
+        new.on_arriving(receive)
+        cluster.hand_over("game", 0, 1)
+        late = asyncio.create_task(new._arrivals.take("game", USERS[0], "game-0", state()))  # noqa: SLF001
+        await is_called.wait()
+        asked = {"podIndex": 1, "startTime": "2026-01-01T00:00:01Z"}
+        links = f"/apis/statefulroute.io/v1alpha1/namespaces/{HERE}/podlinks"
+        cluster._client.update(links, "game.x-slot-0", {"spec": {"handOver": asked}})  # noqa: SLF001
+        await new._arrivals.take("game", USERS[1], "game-0", state())  # noqa: SLF001
+        may_return.set()
+        with pytest.raises(RefusedError):
+            await late
+        cluster.end_hand_over("game", 0)
+        assert await take(events, 2) == [ArrivalCancelled("game", USERS[0]), SlotArrived("game", 0, None)]
