@@ -109,7 +109,9 @@ def may_give_away(slots: SlotHistory, losses: PodLosses, link: Link, to: int | N
     route, pod = link.key[0], link.pod
     if pod is None:
         return False
-    return slots.denied(route, pod, at) or slots.was_uneven(route, pod, to, at) or losses.was_absent(route, pod, at)
+    if losses.was_absent(route, pod, at) or losses.may_lose_links(route, pod, at):  # also beyond the replicas
+        return True
+    return slots.denied(route, pod, at) or slots.was_uneven(route, pod, to, at)
 
 
 def _links_of(record: Record, route: str) -> Sequence[Link]:

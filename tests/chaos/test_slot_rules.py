@@ -157,6 +157,12 @@ NO_SLOT_VIOLATIONS: dict[str, list[Row]] = {
         operation("ask", UID, 120, has_pod=True),
         route(125, 13),
     ],
+    "a pod beyond the replicas hands its slot over": [
+        Workload(119, 11, "document", 1),
+        slot(119.2, 12, 2, 1, hand_over=(0, "now"), phase="HandingOver"),
+        slot(119.4, 13, 2, 0, previous=(1, "HandedOver")),
+        Workload(121, 14, "document", 2),
+    ],
     "a user is asked for": [operation("ask", UID, 120, answer=0, has_pod=True)],
     "no slot moves in the end": [*MOVE[:1], slot(120, 12, 1, 1), Calm(130, 190)],
     "nothing happens": [],
