@@ -14,7 +14,7 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.loss import current_cause
 from statefulroute.domain.route import PodView, RouteView
-from statefulroute.domain.slots.placement import choose_pod
+from statefulroute.domain.slots.placement import choose_pod, pod_for_slot
 from statefulroute.domain.times import format_rfc3339
 
 
@@ -160,6 +160,19 @@ def _check_new_pod(facts: _Facts) -> HandOverPlan | None:
     return _start(facts.link, facts.route, facts.old, facts.now) or EndHandOver(problem)
 
 
+def _check_new_pod_of_slot(facts: _Facts) -> HandOverPlan | None:
+    """Chooses another pod for a slot in place of one that takes no new users: the slot would leave it at once."""
+    target = facts.route.pods.get(facts.hand_over.pod)
+    if not facts.link.is_of_slot or target is None or target.routing_state is not RoutingState.DENY_NEW_CALL:
+        return None
+    best = pod_for_slot(facts.route, facts.now)
+    if best is None:
+        return None
+    if best.key == facts.pod:
+        return EndHandOver(f"pod {target.pod.name!r} takes no new users")
+    return StartHandOver(HandOver(best.key, format_rfc3339(facts.now.replace(microsecond=0))))
+
+
 def _check_settings(facts: _Facts) -> HandOverPlan | None:
     """Moves the link at once if its route has no handOver."""
     route = facts.route.route
@@ -199,6 +212,7 @@ _CHECKS = (
     _check_moved,  # -> EndHandOver
     _check_old_pod,  # -> CommitHandOver(PodGone) | EndHandOver
     _check_new_pod,  # -> StartHandOver to another pod | EndHandOver
+    _check_new_pod_of_slot,  # -> StartHandOver to another pod | EndHandOver
     _check_settings,  # -> CommitHandOver(NotConfigured)
     _check_time_out,  # -> CommitHandOver(TimedOut)
     _wait,  # -> HandingOver

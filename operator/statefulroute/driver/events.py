@@ -133,6 +133,8 @@ class Subscription(AsyncIterator[E | EventsLost], Generic[E]):
 
     def __init__(self, limit: int = _MAX_QUEUED_EVENTS, check: Callable[[], None] = lambda: None) -> None:
         self._limit = limit
+        self._state_size = 0
+        """By how many events the queue may be longer, because the present state was queued."""
         self._check = check
         self._events: asyncio.Queue[E | None] = asyncio.Queue()
         """None marks the end."""
@@ -144,8 +146,11 @@ class Subscription(AsyncIterator[E | EventsLost], Generic[E]):
         self._put(event)
 
     def put_all(self, events: Sequence[E]) -> None:
-        """Queues events that are no fault of a slow consumer, such as the present state: the queue grows by them."""
-        self._limit += len(events)
+        """Queues events that are no fault of a slow consumer, such as the present state: the queue grows by them.
+
+        It shrinks again as they are taken. A consumer that takes nothing has the events of one such state at most.
+        """
+        self._state_size = max(self._state_size, len(events))
         for event in events:
             self._put(event)
 
@@ -155,7 +160,7 @@ class Subscription(AsyncIterator[E | EventsLost], Generic[E]):
         self._put(None)
 
     def _put(self, event: E | None) -> None:
-        if self._events.qsize() >= self._limit:
+        if self._events.qsize() >= self._limit + self._state_size:
             self._events.get_nowait()
             self._lost += 1
         self._events.put_nowait(event)
@@ -166,6 +171,7 @@ class Subscription(AsyncIterator[E | EventsLost], Generic[E]):
             lost, self._lost = self._lost, 0
             return EventsLost(lost)
         event = await self._events.get()
+        self._state_size = min(self._state_size, self._events.qsize())
         if event is None:
             self.end(self._error)  # for the next call
             raise self._error or StopAsyncIteration

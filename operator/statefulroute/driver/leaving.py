@@ -168,7 +168,7 @@ class LeavingUsers:
             return
         service, bound = link.route.name, link.bound
         key = service, bound
-        timeout = None if hand_over is None else self.timeouts.get(service)
+        timeout = None if hand_over is None else self._timeout(service, bound)
         present = self.departures.get(key)
         if hand_over is None or timeout is None:  # the operator moves the users of a route without hand-overs at once
             if present is not None:
@@ -185,6 +185,16 @@ class LeavingUsers:
         self._publish([_leaving(departure)])
         if self._listener is not None:
             self._listener.begin(departure)
+
+    def _timeout(self, service: str, bound: UidOrSlot) -> float | None:
+        """Returns the time-out of a hand-over; None if there is none, or until the route is read.
+
+        A slot is not handed over before the number of slots is known: its users could not be found.
+        """
+        if isinstance(bound, int) and self.timeouts.slots(service) is None:
+            self.timeouts.expect_slots(service)
+            return None
+        return self.timeouts.get(service)
 
     def _end(self, key: tuple[str, UidOrSlot], *, has_left: bool) -> None:
         departure = self.departures.pop(key, None)

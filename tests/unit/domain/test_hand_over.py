@@ -175,6 +175,17 @@ def test_client_may_choose_a_pod_that_is_full_or_denies_new_users() -> None:
     assert plan_of(handed_over(), full) == UpdateStatus(HANDING_OVER)
 
 
+def test_slot_is_handed_over_to_another_pod_if_the_new_one_takes_no_new_users_meanwhile() -> None:
+    slot = handed_over(name="game.x-slot-7")
+    denying = pod(1, reported_routing_state=RoutingState.DENY_NEW_CALL)
+    drained = pod(0, reported_routing_state=RoutingState.DENY_NEW_CALL)
+    spec = {**HANDS_OVER, "slots": 8}
+    plan = plan_of(slot, settled(drained, denying, pod(2), spec=spec))
+    assert plan == StartHandOver(HandOver(2, "2026-01-01T12:00:00Z"))
+    assert plan_of(slot, settled(pod(0), denying, spec=spec)) == EndHandOver("pod 'game-1' takes no new users")
+    assert plan_of(slot, settled(drained, denying, spec=spec)) == UpdateStatus(HANDING_OVER)
+
+
 @pytest.mark.parametrize("is_due", [True, False])
 @pytest.mark.parametrize("withheld", [0, 1])
 def test_no_link_moves_while_a_loss_is_withheld(withheld: int, *, is_due: bool) -> None:

@@ -1,6 +1,7 @@
 """Server drivers learn which slots arrive and leave, and hand them over, with a cluster in memory."""
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -179,6 +180,36 @@ async def test_slots_of_a_further_service(cluster: InMemoryCluster) -> None:
         assert [slot.has(f"user-{number}") for number in range(9)] == [
             slot_of(f"user-{number}", SLOTS) == 2 for number in range(9)
         ]
+        application.may_return.set()
+        await until(lambda: cluster.slots("chat")[2] == 1)
+
+
+async def test_slot_is_not_handed_over_before_its_users_can_be_told(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, reads = cluster._client.get, 0  # noqa: SLF001
+
+    async def before_the_route_got_slots(path: str, *arguments: Any, **options: Any) -> bytes:
+        nonlocal reads
+        response: bytes = await get(path, *arguments, **options)
+        if not path.endswith("/statefulroutes/chat"):
+            return response
+        reads += 1
+        route = json.loads(response)
+        if reads == 1:
+            del route["spec"]["slots"]
+        return json.dumps(route).encode()
+
+    monkeypatch.setattr(cluster._client, "get", before_the_route_got_slots)  # noqa: SLF001
+    application = Application()
+    async with pod(cluster, 0, "chat") as old:
+        await until(lambda: reads)
+        await asyncio.sleep(0.02)
+        assert old.slot_of("alice", "chat") is None
+        old.on_slot_leaving(application.save)
+        cluster.hand_over("chat", 2, 1)
+        await until(lambda: application.called)
+        assert any(application.called[0].has(f"user-{number}") for number in range(9))
         application.may_return.set()
         await until(lambda: cluster.slots("chat")[2] == 1)
 
