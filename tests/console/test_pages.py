@@ -157,15 +157,17 @@ def test_is_used_by_keyboard(page: Page, shared_service: Service) -> None:
 
 
 def test_says_that_the_selected_pod_is_gone(page: Page, shared_service: Service) -> None:
+    shared_service.set_on_pod_lost("Keep")  # else the operator moves the link away
     name = shared_service.link("alice", podIndex=7)
     open_route(page)
     tile(page, 7).click()
     panel = page.get_by_role("region", name="Pod game-7")
-    expect(panel).to_contain_text("Not listed")
+    expect(panel).to_contain_text("Unlisted")
     shared_service.client.delete(PodLink, name, shared_service.namespace)
     expect(panel.get_by_role("status")).to_contain_text("game-7 is not a pod of this route now, and has no links in it")
     panel.get_by_role("button", name="Close").click()
     expect(panel).to_have_count(0)
+    shared_service.edit_route(onPodLost=None)
 
 
 def test_finds_a_user_and_a_route(page: Page, shared_service: Service) -> None:

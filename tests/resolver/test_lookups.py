@@ -325,6 +325,7 @@ async def test_route_has_its_pods_and_the_best_pod(resolver: RunningResolver, st
         "serviceState": "Ready",
         "routingState": "DenyNewCall",
         "links": 0,
+        "slots": None,
         "address": stub_service.endpoint(2),
     }
     assert (await resolver.http.get(stub_service.path, headers={"If-None-Match": reply.headers["ETag"]})).status == 304
