@@ -94,8 +94,8 @@ class Rooms:
         self._driver = driver
         self._server = server
         self._rooms: dict[str, Room] = {}
-        self._arriving: dict[str, Room] = {}
-        """The rooms that other pods have sent, and that are not linked to this pod yet."""
+        self._arriving: dict[str, tuple[Room, int]] = {}
+        """The rooms that other pods have sent, and that are not linked to this pod yet, with their numbers."""
         self._is_draining = False
         self._is_closing = False
         """Whether the pod is to be removed on purpose: it need not wait for rooms without guests."""
@@ -124,7 +124,7 @@ class Rooms:
 
     async def receive(self, arriving: ArrivingUser) -> None:
         """Keeps a room that another pod has sent. When this returns, that pod lets the room go."""
-        self._arriving[arriving.uid] = Room(**json.loads(await arriving.read()))
+        self._arriving[arriving.uid] = Room(**json.loads(await arriving.read())), arriving.number
 
     def handle(self, event: ServerEvent) -> None:
         """Opens and closes rooms."""
@@ -139,8 +139,9 @@ class Rooms:
             case UserStaying(uid=uid):
                 self._is_closing = False
                 self._stay(uid)
-            case ArrivalCancelled(uid=uid):
-                self._arriving.pop(uid, None)
+            case ArrivalCancelled(uid=uid, number=number):
+                if uid in self._arriving and self._arriving[uid][1] == number:  # else, a newer one is here
+                    del self._arriving[uid]
             case EventsLost():
                 for uid in self._rooms.keys() - self._driver.users():
                     self._close(uid, "the room has left this pod")
@@ -216,7 +217,7 @@ class Rooms:
     def _open(self, uid: str) -> Room:
         """Returns a room of this pod: as another pod has sent it, or a new one."""
         arrived = self._arriving.pop(uid, None)
-        room = self._rooms.setdefault(uid, arrived or Room())
+        room = self._rooms.setdefault(uid, arrived[0] if arrived else Room())
         self._driver.set_load_state(len(self._rooms))
         return room
 

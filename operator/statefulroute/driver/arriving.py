@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import NamedTuple
 
 from statefulroute.cluster.errors import ClusterError
@@ -25,6 +26,9 @@ _TIMEOUT_SECONDS = 10.0
 #: So many users may wait for each that is being taken.
 _WAITING = 8
 
+#: The numbers of the states, in all drivers of the process.
+_numbers = count(1)
+
 
 class ArrivingUser(AsyncIterator[bytes]):
     """A user whom another pod hands over to this one. Iterate over the parts of the state, or `read` it.
@@ -36,6 +40,9 @@ class ArrivingUser(AsyncIterator[bytes]):
         deadline: when the user arrives at the latest, whether this pod has the state or not.
         parts: the state.
         max_bytes: its maximal size.
+
+    Attributes:
+        number: the number of the state, which no other one in this process has. `ArrivalCancelled` has it, too.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - the attributes, and the state
@@ -51,6 +58,7 @@ class ArrivingUser(AsyncIterator[bytes]):
         self.uid = uid
         self.origin = origin
         self.deadline = deadline
+        self.number = next(_numbers)
         self._parts = parts
         self._max_bytes = max_bytes
         self._size = 0
@@ -253,7 +261,7 @@ class Arrivals:
         if self._users.get(service, asked.bound) is not None:  # since the link was read
             raise RefusedError(Refusal.NOT_HANDED_OVER)
         try:
-            with self._expected.taking(announced, uid, ends_at):
+            with self._expected.taking(announced, uid, user.number, ends_at):
                 await self._call(handler, user)
         except StateTooLargeError:
             raise RefusedError(Refusal.TOO_LARGE) from None
@@ -282,6 +290,8 @@ class Arrivals:
                 context = {"message": "a handler of a server driver has failed", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
                 raise HandOverError(f"the handler of arriving users has failed: {type(error).__name__}") from error
+            if (task := asyncio.current_task()) is not None and task.cancelling():
+                raise asyncio.CancelledError  # the user has arrived, and the handler has gone on nevertheless
             if user._error is not None:  # noqa: SLF001
                 raise user._error  # noqa: SLF001
             outcome.add(bytes=user._size)  # noqa: SLF001

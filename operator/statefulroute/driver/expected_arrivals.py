@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -56,7 +56,7 @@ class _Expected:
 
     Attributes:
         task: waits for the end of the hand-over.
-        uids: the users whose states were taken, in that order.
+        uids: the users whose states were taken, in that order, with the numbers of the last ones.
         takes: how many states are being taken.
         may_be_withdrawn: set when the other pod says so.
     """
@@ -66,7 +66,7 @@ class _Expected:
     def __init__(self, announced: Announced, ends_at: float) -> None:
         self.announced = announced
         self.ends_at = ends_at
-        self.uids: dict[str, None] = {}
+        self.uids: dict[str, int] = {}
         self.takes = 0
         self.may_be_withdrawn = asyncio.Event()
 
@@ -101,7 +101,7 @@ class ExpectedArrivals:
         return expected.ends_at if expected is not None and expected.is_by(announced) else None
 
     @contextmanager
-    def taking(self, announced: Announced, uid: str, ends_at: float) -> Iterator[None]:
+    def taking(self, announced: Announced, uid: str, number: int, ends_at: float) -> Iterator[None]:
         """Returns a context that takes the state of a user, who is expected afterwards if it has succeeded.
 
         The other users of an earlier hand-over are cancelled before: later, one might be cancelled whose newer state is
@@ -110,6 +110,7 @@ class ExpectedArrivals:
         Args:
             announced: the hand-over.
             uid: the user.
+            number: the number of the state.
             ends_at: when the hand-over ends, by the clock of the event loop.
 
         Raises:
@@ -122,9 +123,10 @@ class ExpectedArrivals:
         except BaseException:
             self._end_take(announced.key, expected)
             raise
-        self._end_take(announced.key, expected, uid)
+        expected.uids[uid] = number
+        self._end_take(announced.key, expected)
         if self._expected.get(announced.key) is not expected:  # its state is older than those of the users expected now
-            self._cancel(announced.key, [uid])
+            self._cancel(announced.key, {uid: number})
             raise RefusedError(Refusal.NOT_HANDED_OVER)
 
     def _begin(self, announced: Announced, uid: str, ends_at: float) -> _Expected:
@@ -136,16 +138,13 @@ class ExpectedArrivals:
         expected = self._start(announced.key, _Expected(announced, ends_at))
         if before is not None:
             before.task.cancel()
-            if uid in before.uids:
-                del before.uids[uid]
-                expected.uids[uid] = None
+            if (number := before.uids.pop(uid, None)) is not None:
+                expected.uids[uid] = number
             self._cancel(announced.key, before.uids)
         return expected
 
-    def _end_take(self, key: tuple[str, UidOrSlot], expected: _Expected, uid: str | None = None) -> None:
+    def _end_take(self, key: tuple[str, UidOrSlot], expected: _Expected) -> None:
         expected.takes -= 1
-        if uid is not None:
-            expected.uids[uid] = None
         if not expected.uids and not expected.takes and self._expected.get(key) is expected:
             expected.task.cancel()
             del self._expected[key]
@@ -208,7 +207,7 @@ class ExpectedArrivals:
         if self._expected.get(key) is expected:
             del self._expected[key]
 
-    def _cancel(self, key: tuple[str, UidOrSlot], uids: Iterable[str]) -> None:
+    def _cancel(self, key: tuple[str, UidOrSlot], uids: Mapping[str, int]) -> None:
         service, bound = key
-        events = [ArrivalCancelled(service, uid) for uid in uids]
+        events = [ArrivalCancelled(service, uid, number) for uid, number in uids.items()]
         self._publish(events, is_state=isinstance(bound, int))  # a slot may have any number of users

@@ -1,6 +1,6 @@
 """The events of a server driver: users and slots that arrive at its pod and leave it, and losses of the API server."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -145,13 +145,18 @@ class SlotLeft:
 class ArrivalCancelled:
     """A user whose state the pod has taken does not arrive: the hand-over was withdrawn, or is to another pod.
 
+    A consumer that is slow may get it when the pod has already taken a newer state of the user, by another hand-over.
+    So drop the state only if it is that of an `ArrivingUser` with this number.
+
     Attributes:
         service: the service.
         uid: the user.
+        number: the number of the last state of the user that the pod has taken by then. Comparisons ignore it.
     """
 
     service: str
     uid: str
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,7 @@ class HandOvers:
 
     async def _arrive(self, user: ArrivingUser) -> None:
         """Waits for the application. The driver calls it; its error refuses the state."""
+        await asyncio.sleep(0)  # the log takes the events before: that an earlier state of the user is cancelled
         key, arriving = self._new_id(), Arriving(user)
         self._arriving[key] = arriving
         self._log.ask(ArrivingEvent(key, user.service, user.uid, pod_reference(user.origin), user.deadline))

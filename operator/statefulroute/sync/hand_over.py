@@ -143,6 +143,7 @@ class ArrivingUser:
         uid: the user.
         origin: the pod that hands the user over: its index in a StatefulSet, otherwise its name.
         deadline: when the user arrives at the latest, whether this pod has the state or not.
+        number: as for `statefulroute.ArrivingUser`.
         is_withdrawn: whether the user has arrived while the handler runs, because the deadline is over, or the driver
             was closed: the state must not replace a newer one.
     """
@@ -152,6 +153,7 @@ class ArrivingUser:
         self.uid: str = user.uid
         self.origin: PodKey = user.origin
         self.deadline: datetime = user.deadline
+        self.number: int = user.number
         self.is_withdrawn = False
         self._user = user
 

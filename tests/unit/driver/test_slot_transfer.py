@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -374,3 +374,52 @@ async def test_earlier_hand_over_that_ends_late_does_not_cancel_newer_states(clu
             await late
         cluster.end_hand_over("game", 0)
         assert await take(events, 2) == [ArrivalCancelled("game", USERS[0]), SlotArrived("game", 0, None)]
+
+
+async def test_handler_that_ignores_its_cancellation_cancels_no_user_who_has_arrived(cluster: InMemoryCluster) -> None:
+    is_called = asyncio.Event()
+
+    async def receive(user: ArrivingUser) -> None:
+        await user.read()
+        is_called.set()
+        with suppress(asyncio.CancelledError):
+            await forever()
+
+    async def state() -> AsyncIterator[bytes]:
+        yield b"state"
+
+    async with pods(cluster) as (_, new, events):
+        new.on_arriving(receive)
+        cluster.hand_over("game", 0, 1)
+        assert new._arrivals is not None  # noqa: SLF001
+        late = asyncio.create_task(new._arrivals.take("game", USERS[0], "game-0", state()))  # noqa: SLF001
+        await is_called.wait()
+        cluster.end_hand_over("game", 0)
+        with pytest.raises(RefusedError):
+            await late
+        await new.set_linked_pod(HERE, "alice", "game", 1)
+        assert await take(events, 2) == [SlotArrived("game", 0, None), UserArrived("game", "alice", None)]
+
+
+async def test_slow_consumer_can_tell_a_newer_state_from_one_that_is_cancelled(cluster: InMemoryCluster) -> None:
+    numbers = list[int]()
+
+    async def receive(user: ArrivingUser) -> None:
+        await user.read()
+        numbers.append(user.number)
+
+    async with pods(cluster) as (old, new, events):
+        save, is_sent = sending(USERS[:1], then=forever)
+        old.on_slot_leaving(save)
+        new.on_arriving(receive)
+        cluster.hand_over("game", 0, 1)
+        await is_sent.wait()
+        cluster.withdraw_hand_over("game", 0)
+        await until(lambda: not expected(new))
+        old.on_slot_leaving(sending(USERS[:1])[0])
+        cluster.hand_over("game", 0, 1)
+        await until(lambda: 0 in new.slots())
+        first, second = numbers
+        cancelled, arrived = await take(events, 2)  # only now
+        assert (cancelled, cancelled.number) == (ArrivalCancelled("game", USERS[0]), first)
+        assert (arrived, second != first) == (SlotArrived("game", 0, None), True)

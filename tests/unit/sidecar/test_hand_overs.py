@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from aiohttp import ClientError
 
 from driver.subjects import SidecarSubject
-from statefulroute import HandOverConfiguration, InvalidParameterError
+from statefulroute import ArrivalCancelled, ArrivingUser, HandOverConfiguration, InvalidParameterError
 from support.waiting import wait_until
 from unit.sidecar.conftest import RunningSidecar, RunSidecar
 
@@ -347,3 +348,23 @@ async def test_a_client_takes_part_or_not(run_sidecar: RunSidecar, value: str) -
     async with run_sidecar() as sidecar:
         assert (await sidecar.get(f"/v1/events?handOver={value}"))[0] == 400
         assert not has_handler(sidecar)
+
+
+async def test_a_newer_state_follows_the_end_of_an_earlier_one(run_sidecar: RunSidecar) -> None:
+    async def state() -> AsyncIterator[bytes]:
+        yield b"state"
+
+    async with (
+        run_sidecar(hand_over=HandOverConfiguration()) as sidecar,
+        stream_of(sidecar, handOver="true") as stream,
+    ):
+        take = sidecar.driver._arriving_handler  # noqa: SLF001 - what the driver calls
+        assert take is not None
+        deadline = datetime.now(UTC) + timedelta(seconds=60)
+        taking = asyncio.create_task(take(ArrivingUser("game", "alice", 1, deadline, state(), 100)))  # type: ignore[arg-type]
+        sidecar.driver._publish([ArrivalCancelled("game", "alice")])  # noqa: SLF001
+        either = "arrival-cancelled", "arriving"
+        cancelled, arriving = await stream.next(*either), await stream.next(*either)
+        assert cancelled == {"route": "game", "uid": "alice"}
+        assert await sidecar.request("POST", f"/v1/arrivals/{arriving['id']}/confirm") == (204, None)
+        await taking
