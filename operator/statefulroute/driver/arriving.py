@@ -199,6 +199,11 @@ class Arrivals:
         finally:
             self._requests -= 1
 
+    @property
+    def are_expected(self) -> bool:
+        """Whether users or slots are to arrive of whom states were taken, or are being taken."""
+        return self._expected.are_any
+
     def reconsider(self, service: str, uid: str) -> None:
         """Looks whether a user, or the user's slot, still is to arrive."""
         self._expected.reconsider(service, uid)

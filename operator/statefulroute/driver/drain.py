@@ -1,6 +1,7 @@
 """Waits until the users of a stopping server pod have left, as counted by the operator."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 
 from statefulroute.api.route_status import PodStatus
@@ -8,6 +9,9 @@ from statefulroute.api.vocabulary import RoutingState
 from statefulroute.domain.service import pod_key, total_links
 from statefulroute.domain.unlisted_pods import omits_pods
 from statefulroute.driver.parts import Routes, ServerInformation
+
+#: The pause between looks at users whom the status does not count yet.
+_POLL_SECONDS = 0.1
 
 _DRAINING_STATES = (RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN)
 
@@ -19,12 +23,21 @@ class Drain:
         routes: the services.
         server: the identity of the pod.
         deadline: the end of the wait, in the event loop's time.
+        holds_users: returns whether the driver knows of users who are here or about to arrive. The status may not count
+            them yet.
     """
 
-    def __init__(self, routes: Routes, server: ServerInformation, deadline: float) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        server: ServerInformation,
+        deadline: float,
+        holds_users: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._routes = routes
         self._server = server
         self._deadline = deadline
+        self._holds_users = holds_users
         self._timeout: asyncio.Timeout | None = None
         self._listed_number = 0
         """The number of users when the status listed the pod."""
@@ -51,7 +64,9 @@ class Drain:
                 async with asyncio.timeout_at(self._deadline) as self._timeout:
                     while not self._is_finished(is_published=is_published):
                         changed.clear()
-                        await changed.wait()
+                        with suppress(TimeoutError):
+                            async with asyncio.timeout(_POLL_SECONDS if self._holds_users() else None):
+                                await changed.wait()
         finally:
             self._timeout = None
             unlisten()
@@ -67,7 +82,8 @@ class Drain:
         if pod_status is None:
             # A draining pod without users is one of the first to be listed: another status lists it.
             return not self._is_omitted()
-        return not self._listed_number and (not is_published or pod_status.routing_state in _DRAINING_STATES)
+        is_empty = not self._listed_number and not self._holds_users()
+        return is_empty and (not is_published or pod_status.routing_state in _DRAINING_STATES)
 
     def _is_omitted(self) -> bool:
         """Returns whether the pod may exist although the route's status does not list it."""

@@ -95,6 +95,11 @@ class ExpectedArrivals:
         self._expected: dict[tuple[str, UidOrSlot], _Expected] = {}
         """By service, and by uid or slot."""
 
+    @property
+    def are_any(self) -> bool:
+        """Whether any users or slots are to arrive."""
+        return bool(self._expected)
+
     def ends_at(self, announced: Announced) -> float | None:
         """Returns when a hand-over ends by which a state is or was taken already; None if none is."""
         expected = self._expected.get(announced.key)

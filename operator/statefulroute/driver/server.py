@@ -384,7 +384,8 @@ class ServerDriver(ServerHandOvers):
         try:
             with self._operations.run("stop", drain_seconds=seconds) as outcome:
                 ends_at = asyncio.get_running_loop().time() + seconds
-                self._reporter.is_draining, self._drain = True, Drain(parts.routes, parts.server, ends_at)
+                self._reporter.is_draining = True
+                self._drain = Drain(parts.routes, parts.server, ends_at, self._holds_users)
                 self._pod_lock.announce_release()
                 publishing = asyncio.create_task(self._reporter.publish(parts, max(seconds, publish_seconds)))
                 try:

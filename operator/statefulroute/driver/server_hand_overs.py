@@ -133,6 +133,13 @@ class ServerHandOvers(ServerUsers):
         if parts.transfer is not None and self._arrivals is not None:
             self._receiving = asyncio.create_task(parts.transfer.serve(self._arrivals))
 
+    def _holds_users(self) -> bool:
+        """Returns whether users or slots are here, or about to arrive after states of theirs were taken."""
+        users = None if self._parts.opened is None else self._parts.opened.users
+        if users is None:
+            return False
+        return (self._arrivals is not None and self._arrivals.are_expected) or any(map(users.links, users.services))
+
     async def _end_hand_overs(self) -> None:
         """Cancels the handlers."""
         if self._leaving is not None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.domain.route import Route
 from statefulroute.driver.drain import Drain
@@ -64,3 +66,14 @@ async def test_drain_waits_while_the_status_may_omit_the_pod() -> None:
     routes.write({"pods": []})  # it is gone
     await waiting
     assert drain.remaining == 0
+
+
+async def test_drain_waits_for_users_whom_the_status_does_not_count_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("statefulroute.driver.drain._POLL_SECONDS", 0.001)
+    holds_users = True
+    drain = Drain(FakeRoutes(links=0), SERVER, asyncio.get_running_loop().time() + 60, lambda: holds_users)
+    waiting = asyncio.create_task(drain.wait(is_published=True))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    holds_users = False
+    await waiting

@@ -423,3 +423,41 @@ async def test_slow_consumer_can_tell_a_newer_state_from_one_that_is_cancelled(c
         cancelled, arrived = await take(events, 2)  # only now
         assert (cancelled, cancelled.number) == (ArrivalCancelled("game", USERS[0]), first)
         assert (arrived, second != first) == (SlotArrived("game", 0, None), True)
+
+
+async def test_stop_waits_for_a_slot_whose_states_the_pod_has_taken(cluster: InMemoryCluster) -> None:
+    may_commit, application = asyncio.Event(), Received()
+    async with pods(cluster) as (old, new, events):
+        save, is_sent = sending(USERS[:1], then=may_commit.wait)
+        old.on_slot_leaving(save)
+        new.on_arriving(application.receive)
+        cluster.set_slot("game", 1, 2)
+        await take(events)
+        cluster.hand_over("game", 0, 1)
+        await is_sent.wait()
+        stopping = asyncio.create_task(new.stop(5))
+        await asyncio.sleep(0.05)
+        assert not stopping.done()
+        may_commit.set()
+        assert await take(events) == [SlotArrived("game", 0, None)]
+        assert not stopping.done()
+        cluster.set_slot("game", 0, 2)
+        async with asyncio.timeout(3):
+            await stopping
+        assert 0 not in new.slots()
+
+
+async def test_stop_waits_until_a_slot_is_known_not_to_arrive(cluster: InMemoryCluster) -> None:
+    async with pods(cluster) as (old, new, events):
+        save, is_sent = sending(USERS[:1], then=forever)
+        old.on_slot_leaving(save)
+        new.on_arriving(Received().receive)
+        cluster.set_slot("game", 1, 2)
+        await take(events)
+        cluster.hand_over("game", 0, 1)
+        await is_sent.wait()
+        stopping = asyncio.create_task(new.stop(5))
+        cluster.withdraw_hand_over("game", 0)
+        async with asyncio.timeout(3):
+            await stopping
+        assert await take(events) == [ArrivalCancelled("game", USERS[0])]
