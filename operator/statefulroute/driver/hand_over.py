@@ -38,7 +38,8 @@ class HandOvers:
         operations: runs the hand-overs.
         sender: sends the states of users; None sends none.
         slots_of: returns the number of slots of a service; None if it has none.
-        max_concurrent: how many handlers run at a time; further users and slots wait until their deadline.
+        max_concurrent: how many handlers of users, and how many of slots, run at a time; further ones wait until their
+            deadline.
         observe: called with the result of each; None counts nothing.
     """
 
@@ -59,7 +60,8 @@ class HandOvers:
         self._operations = operations
         self._sender = sender
         self._slots_of = slots_of
-        self._turns = asyncio.Semaphore(max_concurrent)
+        self._turns = {kind: asyncio.Semaphore(max_concurrent) for kind in (str, int)}
+        """Those of users, and those of slots: users do not wait behind slots, which take much longer."""
         self._observe = observe
         self._handler: LeavingHandler | None = None
         self._slot_handler: SlotLeavingHandler | None = None
@@ -141,16 +143,16 @@ class HandOvers:
             del self._ending[key]
 
     async def _hand_over(self, departure: Departure, call: Callable[[], Awaitable[None]], run: "_Run") -> None:
-        result = HandOverResult.FAILED
+        result, turns = HandOverResult.FAILED, self._turns[type(departure.bound)]
         try:
             async with asyncio.timeout_at(departure.ends_at):
                 if previous := self._ending.get(departure.key):
                     await asyncio.wait(set(previous))
-                await self._turns.acquire()
+                await turns.acquire()
             try:
                 result = await self._run(departure, call, run)
             finally:
-                self._turns.release()
+                turns.release()
         except TimeoutError:
             result = HandOverResult.TIMED_OUT
         except StatefulRouteError:

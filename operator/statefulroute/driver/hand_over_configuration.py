@@ -40,7 +40,7 @@ class HandOverConfiguration:
         port: the port that the driver listens on for states, and to which it sends them at other pods.
         listen_host: the address that it listens on; empty listens on all.
         max_state_bytes: the maximal size of the state of a user, sent or received.
-        max_concurrent: how many users are handed over, and how many are taken, at a time.
+        max_concurrent: how many users, and how many slots, are handed over, and how many users are taken, at a time.
         tokens: the directory with the files `send` and `receive`, the pod's tokens for the two audiences.
         tls: the files for TLS; None sends states unencrypted.
     """

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from statefulroute import (
     Configuration,
     DriverMetrics,
+    HandOverConfiguration,
     HandOverError,
     InvalidParameterError,
     LeaveReason,
@@ -282,3 +283,22 @@ def test_blocking_handlers(cluster: InMemoryCluster) -> None:
         eventually(lambda: driver.slots() == set(), "both slots have moved")
         driver.on_slot_leaving(None)
     assert {slot.slot for slot in withdrawn} == {0, 2}
+
+
+async def test_users_do_not_wait_behind_slots(cluster: InMemoryCluster) -> None:
+    application, left = Application(), list[str]()
+
+    async def leave(user: LeavingUser) -> None:
+        left.append(user.uid)
+
+    one = Configuration(drain_seconds=0, hand_over=HandOverConfiguration(max_concurrent=1))
+    async with pod(cluster, configuration=one) as here:
+        here.on_leaving(leave)
+        here.on_slot_leaving(application.save)
+        await here.set_linked_pod(HERE, "alice", "game", 0)
+        cluster.hand_over("game", 0, 1)
+        cluster.hand_over("game", 2, 1)
+        await until(lambda: application.called)
+        cluster.hand_over("game", "alice", 1)
+        await until(lambda: left)
+        assert [each.slot for each in application.called] == [0]  # one slot at a time
