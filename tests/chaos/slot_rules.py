@@ -95,16 +95,21 @@ def the_slots_are_even_in_the_end(record: Record) -> Iterator[str]:
 
 
 def no_user_of_a_slot_gets_a_link_unasked(record: Record) -> Iterator[str]:
-    """A user without a link of its own gets one only if a client wants to bind this user alone."""
-    slots, history = SlotHistory(record).slots, LinkHistory(record)
+    """A user without a link of its own gets one only if a client wants to bind this user alone.
+
+    An operation may also create one that has begun while the route did not exist: its users had no slots.
+    """
+    slots, history = SlotHistory(record), LinkHistory(record)
     for name, versions in history.versions.items():
         route = name.partition(".")[0]
-        if route not in slots:
+        if route not in slots.slots:
             continue
         was_gone = True
         for link in versions:
             if was_gone and not link.is_gone and link.slot is None:
                 operations = history.operations_during(name, link.at)
-                if not any(each.name in _PIN for each in operations):
+                began = min((each.started for each in operations), default=link.at)
+                is_asked = any(each.name in _PIN for each in operations)
+                if not is_asked and slots.exists(route, began, link.at):
                     yield f"{name} was created at revision {link.revision} ({link.at:.3f}): no client requested it"
             was_gone = link.is_gone

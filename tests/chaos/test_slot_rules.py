@@ -187,6 +187,12 @@ NO_SLOT_VIOLATIONS: dict[str, list[Row]] = {
         slot(123, 14, 1, 1, hand_over=(0, "now"), phase="HandingOver"),
         slot(126, 15, 1, 0),
     ],
+    "a user gets a link while the route is created again": [
+        Route(118, 11, "document"),
+        operation("set_if_absent", UID, 119, answer=1, has_pod=True),
+        route(119.5, 12),
+        user(120, 13, 1),
+    ],
     "a deleted link is created again": [
         operation("remove_slot", "x-slot-1", 119, deleted=(6,)),
         gone(120, 12, "x-slot-1"),
