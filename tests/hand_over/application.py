@@ -67,7 +67,7 @@ class Application:
         self._driver = driver
         self._store = store
         self._record = write
-        self._prepared: dict[str, State] = {}
+        self._prepared: dict[str, tuple[State, int]] = {}
         """The states of users who are about to arrive."""
         self._leaving: set[str] = set()
         """The users for whom a handler runs."""
@@ -122,7 +122,7 @@ class Application:
     async def arrive(self, arriving: ArrivingUser) -> None:
         """Keeps the state of a user who is about to arrive."""
         try:
-            self._prepared[arriving.uid] = State.decode(await arriving.read())
+            self._prepared[arriving.uid] = State.decode(await arriving.read()), arriving.number
         except ValueError as error:
             self._record(Damaged(at=time.monotonic(), uid=arriving.uid, pod=self.pod, error=str(error)))
             raise
@@ -139,8 +139,9 @@ class Application:
             case UserLeft(uid=uid):
                 self.sessions.pop(uid, None)
                 self._notify(uid)
-            case ArrivalCancelled(uid=uid):
-                self._prepared.pop(uid, None)
+            case ArrivalCancelled(uid=uid, number=number):
+                if uid in self._prepared and self._prepared[uid][1] == number:  # else, a newer one is here
+                    del self._prepared[uid]
             case EventsLost():
                 self.sessions.clear()
                 for uid in self._driver.users():
@@ -148,7 +149,7 @@ class Application:
 
     async def load(self, uid: str) -> None:
         """Opens the state of a user who has arrived: the one that the previous pod has sent, if it is the last one."""
-        prepared = self._prepared.pop(uid, None)
+        prepared, _ = self._prepared.pop(uid, (None, 0))
         try:
             token = self._driver.token(uid)
             stored = await self._store.open(uid, self.pod, token)

@@ -109,8 +109,8 @@ class ExpectedArrivals:
     def taking(self, announced: Announced, uid: str, number: int, ends_at: float) -> Iterator[None]:
         """Returns a context that takes the state of a user, who is expected afterwards if it has succeeded.
 
-        The other users of an earlier hand-over are cancelled before: later, one might be cancelled whose newer state is
-        just being taken. The user itself stays expected, because its earlier state does, if the newer one is not taken.
+        The users of an earlier hand-over are cancelled before, also this one: its earlier state does not count if the
+        newer one is not taken.
 
         Args:
             announced: the hand-over.
@@ -121,7 +121,7 @@ class ExpectedArrivals:
         Raises:
             RefusedError: a later hand-over has begun.
         """
-        expected = self._begin(announced, uid, ends_at)
+        expected = self._begin(announced, ends_at)
         expected.takes += 1
         try:
             yield
@@ -134,7 +134,7 @@ class ExpectedArrivals:
             self._cancel(announced.key, {uid: number})
             raise RefusedError(Refusal.NOT_HANDED_OVER)
 
-    def _begin(self, announced: Announced, uid: str, ends_at: float) -> _Expected:
+    def _begin(self, announced: Announced, ends_at: float) -> _Expected:
         before = self._expected.get(announced.key)
         if before is not None and before.is_by(announced):
             return before
@@ -143,8 +143,6 @@ class ExpectedArrivals:
         expected = self._start(announced.key, _Expected(announced, ends_at))
         if before is not None:
             before.task.cancel()
-            if (number := before.uids.pop(uid, None)) is not None:
-                expected.uids[uid] = number
             self._cancel(announced.key, before.uids)
         return expected
 

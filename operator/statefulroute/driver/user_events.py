@@ -143,7 +143,7 @@ class SlotLeft:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalCancelled:
-    """A user whose state the pod has taken does not arrive: the hand-over was withdrawn, or is to another pod.
+    """A state that the pod has taken does not count: the hand-over was withdrawn, or another one has begun.
 
     A consumer that is slow may get it when the pod has already taken a newer state of the user, by another hand-over.
     So drop the state only if it is that of an `ArrivingUser` with this number.

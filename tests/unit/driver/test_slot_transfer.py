@@ -72,8 +72,10 @@ class Received:
 
     def __init__(self) -> None:
         self.states: dict[str, bytes] = {}
+        self.numbers: dict[str, int] = {}
 
     async def receive(self, user: ArrivingUser) -> None:
+        self.numbers[user.uid] = user.number
         self.states[user.uid] = await user.read()
 
 
@@ -195,10 +197,12 @@ async def test_users_of_a_slot_that_does_not_arrive_are_cancelled(
 async def test_second_hand_over_to_the_same_pod_keeps_the_states_that_are_sent_again(cluster: InMemoryCluster) -> None:
     async with pods(cluster) as (old, new, events):
         save, is_sent = sending(USERS[:3], then=forever)
+        application = Received()
         old.on_slot_leaving(save)
-        new.on_arriving(Received().receive)
+        new.on_arriving(application.receive)
         cluster.hand_over("game", 0, 1)
         await is_sent.wait()
+        earlier = dict(application.numbers)
         assert old._hand_overs is not None  # noqa: SLF001
         old._hand_overs._sender = None  # noqa: SLF001 - the new pod does not learn of the withdrawal
         cluster.withdraw_hand_over("game", 0)
@@ -213,14 +217,15 @@ async def test_second_hand_over_to_the_same_pod_keeps_the_states_that_are_sent_a
             yield b"again"
 
         await new._arrivals.take("game", USERS[1], "game-0", state())  # noqa: SLF001
-        assert await take(events, 2) == [ArrivalCancelled("game", USERS[0]), ArrivalCancelled("game", USERS[2])]
+        assert [(each.uid, each.number) for each in await take(events, 3)] == list(earlier.items())
+        assert application.numbers[USERS[1]] != earlier[USERS[1]]
         cluster.end_hand_over("game", 0)
         assert await take(events) == [SlotArrived("game", 0, None)]
         assert expected(new) == {}
 
 
 async def test_state_that_is_being_taken_by_a_second_hand_over_is_not_cancelled(cluster: InMemoryCluster) -> None:
-    is_kept, may_return = asyncio.Event(), asyncio.Event()
+    is_kept, may_return, application = asyncio.Event(), asyncio.Event(), Received()
 
     async def receive_again(user: ArrivingUser) -> None:
         await user.read()
@@ -234,7 +239,7 @@ async def test_state_that_is_being_taken_by_a_second_hand_over_is_not_cancelled(
     async with pods(cluster) as (old, new, events):
         save, is_sent = sending(USERS[:2], then=forever)
         old.on_slot_leaving(save)
-        new.on_arriving(Received().receive)
+        new.on_arriving(application.receive)
         cluster.hand_over("game", 0, 1)
         await is_sent.wait()
         assert old._hand_overs is not None  # noqa: SLF001
@@ -250,7 +255,9 @@ async def test_state_that_is_being_taken_by_a_second_hand_over_is_not_cancelled(
         may_return.set()
         await first
         cluster.end_hand_over("game", 0)
-        assert await take(events, 2) == [ArrivalCancelled("game", USERS[1]), SlotArrived("game", 0, None)]
+        earlier = [await anext(events), await anext(events)]
+        assert [(each.uid, each.number) for each in earlier] == list(application.numbers.items())
+        assert await take(events) == [SlotArrived("game", 0, None)]
         assert expected(new) == {}
 
 
@@ -461,3 +468,31 @@ async def test_stop_waits_until_a_slot_is_known_not_to_arrive(cluster: InMemoryC
         async with asyncio.timeout(3):
             await stopping
         assert await take(events) == [ArrivalCancelled("game", USERS[0])]
+
+
+async def test_state_of_an_earlier_hand_over_does_not_count_where_the_newer_one_was_not_taken(
+    cluster: InMemoryCluster,
+) -> None:
+    async def fail(_: ArrivingUser) -> None:
+        raise HandOverError
+
+    async def state() -> AsyncIterator[bytes]:
+        yield b"newer"
+
+    async with pods(cluster) as (old, new, events):
+        save, is_sent = sending(USERS[:1], then=forever)
+        old.on_slot_leaving(save)
+        new.on_arriving(Received().receive)
+        cluster.hand_over("game", 0, 1)
+        await is_sent.wait()
+        assert old._hand_overs is not None  # noqa: SLF001
+        assert new._arrivals is not None  # noqa: SLF001
+        old._hand_overs._sender = None  # noqa: SLF001 - the new pod does not learn of the withdrawal
+        new.on_arriving(fail)
+        asked = {"podIndex": 1, "startTime": "2026-01-01T00:00:01Z"}
+        links = f"/apis/statefulroute.io/v1alpha1/namespaces/{HERE}/podlinks"
+        cluster._client.update(links, "game.x-slot-0", {"spec": {"handOver": asked}})  # noqa: SLF001
+        with pytest.raises(RefusedError):
+            await new._arrivals.take("game", USERS[0], "game-0", state())  # noqa: SLF001
+        cluster.end_hand_over("game", 0)  # the newer state is in a store, for example
+        assert await take(events, 2) == [ArrivalCancelled("game", USERS[0]), SlotArrived("game", 0, None)]
