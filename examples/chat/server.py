@@ -147,6 +147,7 @@ class Rooms:
                     self._close(uid, "the room has left this pod")
                 for uid in self._driver.users():
                     self._open(uid)
+                self._arriving.clear()  # one of them may have been cancelled
 
     async def release(self, uid: str) -> None:
         """Releases a room, so that the next guest binds it to another pod. Its lines are lost."""
