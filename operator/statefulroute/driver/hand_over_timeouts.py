@@ -92,10 +92,19 @@ class HandOverTimeouts:
             self._refresh(service, _CACHE_SECONDS)
         return self._read.get(service, _UNREAD).slots
 
-    def expect_slots(self, service: str) -> None:
-        """Reads the number of slots again unless it is known: a slot of the service has arrived."""
-        if service != self._own and self._read.get(service, _UNREAD).slots is None:
+    def expect_slots(self, service: str, *, is_new: bool = False) -> None:
+        """Reads the number of slots again unless it is known: a slot of the service has arrived.
+
+        Args:
+            service: the service.
+            is_new: whether no pod has held the slot before. The route may have been created again, with another number.
+        """
+        if service == self._own:
+            return
+        if self._read.get(service, _UNREAD).slots is None:
             self._refresh(service, 0.0)
+        elif is_new:
+            self._refresh(service, _SHORT_CACHE_SECONDS)
 
     async def read(self, service: str) -> float | None:
         """Returns the time-out in seconds, after the route was read if necessary; None if that is not possible."""

@@ -144,7 +144,7 @@ class LeavingUsers:
         if isinstance(event, _LEFT):
             self._end(key_of(event), has_left=True)
         elif isinstance(event, SlotArrived):
-            self.timeouts.expect_slots(event.service)
+            self.timeouts.expect_slots(event.service, is_new=event.previous is None)
         if self._deadline is not None and isinstance(event, _ARRIVED):
             return [event, leaving(*key_of(event), None, self._deadline)]
         return [event]

@@ -302,3 +302,16 @@ async def test_users_do_not_wait_behind_slots(cluster: InMemoryCluster) -> None:
         cluster.hand_over("game", "alice", 1)
         await until(lambda: left)
         assert [each.slot for each in application.called] == [0]  # one slot at a time
+
+
+async def test_number_of_slots_of_a_further_service_that_was_created_again(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("statefulroute.driver.hand_over_timeouts._SHORT_CACHE_SECONDS", 0.0)
+    async with pod(cluster, 0, "chat") as here:
+        await until(lambda: here.number_of_slots("chat") == SLOTS)
+        routes = LINKS.replace("podlinks", "statefulroutes")
+        cluster._client.update(routes, "chat", {"spec": {"slots": 2 * SLOTS}})  # noqa: SLF001
+        cluster.set_slot("chat", 0, None)
+        cluster.set_slot("chat", 0, 0)
+        await until(lambda: here.number_of_slots("chat") == 2 * SLOTS)
