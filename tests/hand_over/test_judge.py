@@ -148,7 +148,7 @@ class SendsTooEarly(Application):
         await asyncio.sleep(0.2)
 
     async def load(self, uid: str) -> None:
-        sent = self._prepared.get(uid)
+        sent, _ = self._prepared.get(uid, (None, 0))
         await super().load(uid)
         if sent is not None:
             self.sessions[uid].state = sent
