@@ -12,7 +12,7 @@ from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.pod_views import PodRules, PodViews
 from statefulroute.domain.route import MissingWorkload, PodView, Route, RouteView, Workload
-from statefulroute.domain.slots.moves import takes_no_new_users
+from statefulroute.domain.slots.placement import takes_no_new_users
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.loss import current_cause
 from statefulroute.domain.route import PodView, RouteView
-from statefulroute.domain.slots.placement import choose_pod, pod_for_slot
+from statefulroute.domain.slots.placement import choose_pod, pod_for_slot, takes_no_new_users
 from statefulroute.domain.times import format_rfc3339
 
 
@@ -83,6 +83,11 @@ class EndHandOver:
 
 HandOverWrite = StartHandOver | CommitHandOver | EndHandOver
 HandOverPlan = HandOverWrite | LinkStatus
+
+
+def start_hand_over(pod: PodKey, now: datetime) -> StartHandOver:
+    """Returns the start of a hand-over to a pod; the time is that of the link, in whole seconds."""
+    return StartHandOver(HandOver(pod, format_rfc3339(now.replace(microsecond=0))))
 
 
 def plan_hand_over(link: Link, route: RouteView, now: datetime, *, is_due: bool) -> HandOverPlan | None:
@@ -163,14 +168,14 @@ def _check_new_pod(facts: _Facts) -> HandOverPlan | None:
 def _check_new_pod_of_slot(facts: _Facts) -> HandOverPlan | None:
     """Chooses another pod for a slot in place of one that takes no new users: the slot would leave it at once."""
     target = facts.route.pods.get(facts.hand_over.pod)
-    if not facts.link.is_of_slot or target is None or target.routing_state is not RoutingState.DENY_NEW_CALL:
+    if not facts.link.is_of_slot or target is None or not takes_no_new_users(target):
         return None
     best = pod_for_slot(facts.route, facts.now)
     if best is None:
         return None
     if best.key == facts.pod:
         return EndHandOver(f"pod {target.pod.name!r} takes no new users")
-    return StartHandOver(HandOver(best.key, format_rfc3339(facts.now.replace(microsecond=0))))
+    return start_hand_over(best.key, facts.now)
 
 
 def _check_settings(facts: _Facts) -> HandOverPlan | None:
@@ -251,7 +256,7 @@ def _start(link: Link, route: RouteView, old: PodView | None, now: datetime) -> 
     if old is None or not old.is_handing_over or link.status_pod != link.pod:
         return None
     pod = choose_pod(link, route, now)
-    return None if pod is None else StartHandOver(HandOver(pod.key, format_rfc3339(now.replace(microsecond=0))))
+    return None if pod is None else start_hand_over(pod.key, now)
 
 
 def _find_problem(route: RouteView, key: PodKey) -> str | None:

@@ -67,6 +67,13 @@ async def pods(cluster: InMemoryCluster) -> AsyncIterator[tuple[ServerDriver, Se
         yield old, new, events
 
 
+def ask_again(cluster: InMemoryCluster) -> None:
+    """Asks for another hand-over of slot 0 to the second pod, in place of the present one."""
+    asked = {"podIndex": 1, "startTime": "2026-01-01T00:00:01Z"}
+    links = f"/apis/statefulroute.io/v1alpha1/namespaces/{HERE}/podlinks"
+    cluster._client.update(links, "game.x-slot-0", {"spec": {"handOver": asked}})  # noqa: SLF001
+
+
 class Received:
     """An application that keeps the states that it receives."""
 
@@ -208,9 +215,7 @@ async def test_second_hand_over_to_the_same_pod_keeps_the_states_that_are_sent_a
         cluster.withdraw_hand_over("game", 0)
         await until(lambda: len(expected(new)) == 1)
         await asyncio.sleep(0.01)  # another start time
-        asked = {"podIndex": 1, "startTime": "2026-01-01T00:00:01Z"}
-        links = f"/apis/statefulroute.io/v1alpha1/namespaces/{HERE}/podlinks"
-        cluster._client.update(links, "game.x-slot-0", {"spec": {"handOver": asked}})  # noqa: SLF001
+        ask_again(cluster)
         assert new._arrivals is not None  # noqa: SLF001
 
         async def state() -> AsyncIterator[bytes]:
@@ -246,9 +251,7 @@ async def test_state_that_is_being_taken_by_a_second_hand_over_is_not_cancelled(
         assert new._arrivals is not None  # noqa: SLF001
         old._hand_overs._sender = None  # noqa: SLF001 - the new pod does not learn of the withdrawal
         new.on_arriving(receive_again)
-        asked = {"podIndex": 1, "startTime": "2026-01-01T00:00:01Z"}
-        links = f"/apis/statefulroute.io/v1alpha1/namespaces/{HERE}/podlinks"
-        cluster._client.update(links, "game.x-slot-0", {"spec": {"handOver": asked}})  # noqa: SLF001
+        ask_again(cluster)
         first = asyncio.create_task(new._arrivals.take("game", USERS[0], "game-0", state()))  # noqa: SLF001
         await is_kept.wait()
         await new._arrivals.take("game", USERS[1], "game-0", state())  # noqa: SLF001
@@ -372,9 +375,7 @@ async def test_earlier_hand_over_that_ends_late_does_not_cancel_newer_states(clu
         cluster.hand_over("game", 0, 1)
         late = asyncio.create_task(new._arrivals.take("game", USERS[0], "game-0", state()))  # noqa: SLF001
         await is_called.wait()
-        asked = {"podIndex": 1, "startTime": "2026-01-01T00:00:01Z"}
-        links = f"/apis/statefulroute.io/v1alpha1/namespaces/{HERE}/podlinks"
-        cluster._client.update(links, "game.x-slot-0", {"spec": {"handOver": asked}})  # noqa: SLF001
+        ask_again(cluster)
         await new._arrivals.take("game", USERS[1], "game-0", state())  # noqa: SLF001
         may_return.set()
         with pytest.raises(RefusedError):
@@ -489,9 +490,7 @@ async def test_state_of_an_earlier_hand_over_does_not_count_where_the_newer_one_
         assert new._arrivals is not None  # noqa: SLF001
         old._hand_overs._sender = None  # noqa: SLF001 - the new pod does not learn of the withdrawal
         new.on_arriving(fail)
-        asked = {"podIndex": 1, "startTime": "2026-01-01T00:00:01Z"}
-        links = f"/apis/statefulroute.io/v1alpha1/namespaces/{HERE}/podlinks"
-        cluster._client.update(links, "game.x-slot-0", {"spec": {"handOver": asked}})  # noqa: SLF001
+        ask_again(cluster)
         with pytest.raises(RefusedError):
             await new._arrivals.take("game", USERS[0], "game-0", state())  # noqa: SLF001
         cluster.end_hand_over("game", 0)  # the newer state is in a store, for example

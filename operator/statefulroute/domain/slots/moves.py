@@ -7,13 +7,12 @@ or terminating hands all its slots over, and is empty then.
 from dataclasses import dataclass
 from datetime import datetime
 
-from statefulroute.api.vocabulary import MoveReason, RebalanceStrategy, RoutingState
-from statefulroute.domain.hand_over import StartHandOver
+from statefulroute.api.vocabulary import MoveReason, RebalanceStrategy
+from statefulroute.domain.hand_over import StartHandOver, start_hand_over
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.link import HandOver, Link, LinkStatus
+from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.route import PodView, Route, RouteView
-from statefulroute.domain.slots.placement import pod_for_slot, pods_for_slots
-from statefulroute.domain.times import format_rfc3339
+from statefulroute.domain.slots.placement import pod_for_slot, pods_for_slots, takes_no_new_users
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +48,7 @@ def plan_slot_move(
         return None
     if route.route.spec.hand_over is None:
         return MoveSlot(pod.key, reason)
-    return StartHandOver(HandOver(pod.key, format_rfc3339(now.replace(microsecond=0))))
+    return start_hand_over(pod.key, now)
 
 
 def has_to_leave(link: Link, status: LinkStatus, route: RouteView | None) -> bool:
@@ -69,11 +68,6 @@ def drain_reason(link: Link, route: RouteView | None) -> MoveReason | None:
         return None
     pod = route.pods.get(link.status_pod)
     return MoveReason.DRAINED if pod is not None and pod.is_routable and takes_no_new_users(pod) else None
-
-
-def takes_no_new_users(pod: PodView) -> bool:
-    """Returns whether the pod serves its users and accepts no new ones: it is drained, closing or terminating."""
-    return pod.routing_state is RoutingState.DENY_NEW_CALL
 
 
 def is_balanced(route: Route) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from statefulroute.api.vocabulary import RoutingState
 from statefulroute.domain.link import Link
 from statefulroute.domain.placement import best_pod, pods_for_new_users
 from statefulroute.domain.route import PodView, RouteView
@@ -23,3 +24,8 @@ def pod_for_slot(view: RouteView, now: datetime) -> PodView | None:
 def pods_for_slots(view: RouteView, now: datetime) -> Sequence[PodView]:
     """Returns the pods that take slots: those that take new users, and during a rollout those of the new revision."""
     return pods_for_new_users(view, now)
+
+
+def takes_no_new_users(pod: PodView) -> bool:
+    """Returns whether the pod serves its users and accepts no new ones: it is drained, closing or terminating."""
+    return pod.routing_state is RoutingState.DENY_NEW_CALL

@@ -7,8 +7,7 @@ from math import ceil
 
 from statefulroute.domain.keys import PodKey, slot_link_name
 from statefulroute.domain.route import RouteView
-from statefulroute.domain.slots.moves import takes_no_new_users
-from statefulroute.domain.slots.placement import pods_for_slots
+from statefulroute.domain.slots.placement import pods_for_slots, takes_no_new_users
 from statefulroute.domain.slots.spread import spread_slots
 
 
