@@ -12,6 +12,7 @@ import asyncio
 import logging
 import signal
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 
 from statefulroute import (
@@ -70,6 +71,10 @@ class Store:
         )
         if cursor.rowcount == 0:
             raise StaleTokenError(uid)
+
+    def close(self) -> None:
+        """Closes the database."""
+        self._database.close()
 
 
 @dataclass
@@ -138,9 +143,10 @@ async def main() -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     settings = Configuration(fence_after_seconds=15)
-    async with ServerDriver.from_environment(configuration=settings, follow_users=True) as driver:
-        Notebooks(driver, Store("notebooks.db"))
-        await stop.wait()
+    with closing(Store("notebooks.db")) as store:
+        async with ServerDriver.from_environment(configuration=settings, follow_users=True) as driver:
+            Notebooks(driver, store)
+            await stop.wait()
 
 
 if __name__ == "__main__":

@@ -55,19 +55,36 @@ def pods(in_a_pod: pytest.MonkeyPatch, cluster: LocalCluster, slotted: Service, 
             slotted.client.delete(PodLink, link["metadata"]["name"], slotted.namespace)
 
 
+def reported_state(service: Service, pod: int) -> str:
+    """Returns the routing state that a pod reports."""
+    annotations = service.client.get(Pod, service.pod_name(pod), service.namespace)["metadata"].get("annotations", {})
+    return str(annotations.get("statefulroute.io/routing-state", "Ready"))
+
+
+def published_states(service: Service) -> list[str]:
+    """Returns the routing states of the pods in the route's status, by index."""
+    listed = service.route_status()["pods"]
+    return [pod["routingState"] for pod in sorted(listed, key=lambda pod: pod["index"])]
+
+
 @asynccontextmanager
 async def drivers(environment: pytest.MonkeyPatch, pods: Pods) -> AsyncIterator[list[ServerDriver]]:
     """Runs the drivers of the three pods, which hold two slots each: pod 0 has slots 0 and 3."""
 
     def place() -> None:
-        eventually(
-            lambda: {pod["routingState"] for pod in pods.service.route_status()["pods"]} == {"Ready"},
-            "all pods take users",
-        )
+        eventually(lambda: published_states(pods.service) == ["Ready"] * 3, "all pods take users")
         for slot in range(SLOTS):
             patch(pods.service, f"x-slot-{slot}", podIndex=slot % 3, handOver=None)
         pods.service.await_all_bound(SLOTS)
 
+    def await_published() -> None:
+        """Waits until the operator has seen the states that the last test left: they are not the next ones."""
+        eventually(
+            lambda: published_states(pods.service) == [reported_state(pods.service, pod) for pod in range(3)],
+            "the operator has seen the states of all pods",
+        )
+
+    await asyncio.to_thread(await_published)
     async with AsyncExitStack() as stack:
         running = [await stack.enter_async_context(pods.driver(environment, pod)) for pod in range(3)]
         await asyncio.to_thread(place)
@@ -196,13 +213,18 @@ async def test_slot_that_was_elsewhere_while_the_driver_was_cut_off_arrives_agai
 
 
 async def test_store_refuses_the_writes_of_former_holders_by_links_and_slots(
-    in_a_pod: pytest.MonkeyPatch, pods: Pods, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    in_a_pod: pytest.MonkeyPatch,
+    pods: Pods,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """A user of a slot is pinned to another pod and given back, and the slot moves, while former holders are paused."""
     monkeypatch.setattr(sys, "path", [str(RECIPES), *sys.path])
     from fenced_store import StaleTokenError, Store  # noqa: PLC0415
 
     uid, store = USERS[0][0], Store(str(tmp_path / "notebooks"))
+    request.addfinalizer(store.close)
     tokens = list[tuple[int, ServerDriver]]()
 
     async def hold(driver: ServerDriver) -> None:

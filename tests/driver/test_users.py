@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -145,15 +145,17 @@ async def test_writes_of_a_pod_that_is_cut_off_are_refused(
     in_a_pod: pytest.MonkeyPatch, cluster: LocalCluster, users: Service, tmp_path: Path
 ) -> None:
     recipe = load_recipe("fenced_store")
-    path = str(tmp_path / "notebooks.db")
-    with FaultProxy(cluster.kubeconfig, tmp_path / "proxy") as proxy:
+    with (
+        closing(recipe.Store(str(tmp_path / "notebooks.db"))) as store,
+        FaultProxy(cluster.kubeconfig, tmp_path / "proxy") as proxy,
+    ):
         async with (
             driver_of(in_a_pod, "game-0", proxy.kubeconfig, FENCED) as cut_off,
             driver_of(in_a_pod, "game-1", cluster.kubeconfig) as other,
         ):
             seen: list[Any] = []
             cut_off.listen(seen.append)
-            before, after = recipe.Notebooks(cut_off, recipe.Store(path)), recipe.Notebooks(other, recipe.Store(path))
+            before, after = recipe.Notebooks(cut_off, store), recipe.Notebooks(other, store)
             await asyncio.to_thread(lambda: users.link_all(["alice", "bob", "carol"], podIndex=0))
             await wait_until(lambda: len(before.opened) == 3 and not cut_off.is_cut_off, "the notebooks are opened")
             before.add("alice", "one")
@@ -167,7 +169,7 @@ async def test_writes_of_a_pod_that_is_cut_off_are_refused(
             with pytest.raises((recipe.StaleTokenError, UserNotHeldError)):  # the former, unless the machine is slow
                 before.add("bob", "late")
             with pytest.raises(recipe.StaleTokenError):  # whatever the pod believes
-                recipe.Store(path).write("alice", "stale", before.opened["alice"].token)
+                store.write("alice", "stale", before.opened["alice"].token)
             after.add("alice", "two")
             assert after.opened["alice"].text == "one\ntwo\n"
             await wait_until(lambda: isinstance(seen[-1], CutOff), "the pod knows that it is cut off", seconds=60)

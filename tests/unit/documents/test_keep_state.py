@@ -2,8 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,9 +40,10 @@ def guide() -> dict[str, Any]:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Any:
+def store(tmp_path: Path) -> Iterator[Any]:
     """The store of the recipe."""
-    return recipe.Store(str(tmp_path / "games.db"))
+    with closing(recipe.Store(str(tmp_path / "games.db"))) as store:
+        yield store
 
 
 async def check(guide: dict[str, Any], make_games: Callable[[Any], Any]) -> tuple[Any, Any]:
