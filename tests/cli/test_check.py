@@ -61,7 +61,6 @@ def test_check_finds_no_problem_in_a_healthy_service(
 ) -> None:
     game.await_bound(game.link("alice"))
     result = statefulroute.run("check").expect_success()
-    # Pods that do not report a load are a notice.
     assert result.stdout.replace(game.namespace, "NAMESPACE") == snapshot
 
 

@@ -76,3 +76,34 @@ async def test_uneven_slots_are_a_notice_with_the_setting_that_balances_them() -
     assert (Level.NOTICE, True) in [
         (each.level, "rebalance" in each.fix and "2 to 9" in each.message) for each in results
     ]
+
+
+NO_LOAD = {"type": "LoadFresh", "status": "False", "reason": "NoLoadReported", "message": "no pod has reported"}
+DEFAULT_LOAD = {"source": "Reported", "cpuFactorPercent": 70, "staleAfterSeconds": 90, "minFreshPercent": 50}
+REPORTED = {"name": "game-0", "reportTime": "2026-01-01T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("load", "pods", "level"),
+    [
+        pytest.param(DEFAULT_LOAD, [{"name": "game-0"}], Level.OK, id="by default, no pod has to report"),
+        pytest.param({**DEFAULT_LOAD, "staleAfterSeconds": 30}, [], Level.NOTICE, id="configured, never reported"),
+        pytest.param(DEFAULT_LOAD, [REPORTED], Level.PROBLEM, id="reported before"),
+        pytest.param({**DEFAULT_LOAD, "source": "HTTP", "http": {"port": 80}}, [], Level.PROBLEM, id="polled"),
+    ],
+)
+async def test_load_that_no_pod_reports_is_a_problem_only_if_it_was_asked_for(
+    load: dict[str, Any], pods: list[dict[str, str]], level: Level
+) -> None:
+    route = route_without_pods({"load": load}, 1)
+    ready = {"type": "Ready", "status": "True", "reason": "Routable", "message": "1 of 1 pod serves users"}
+    route["status"].update(conditions=[ready, NO_LOAD], pods=pods)
+    cluster = cast("Cluster", _OneRoute(route))
+    results = [each async for each in check_routes(cluster, OperatorLag(), ServingPods(), HandOvers(), lambda: NOON)]
+    if level is Level.OK:
+        assert [(each.level, bool(each.fix)) for each in results] == [(Level.OK, False), (Level.OK, False)]
+        assert results[0].message == "1 of 1 is Ready"
+        assert "optional" in results[1].message
+    else:
+        assert [each.level for each in results] == [level]
+        assert "NoLoadReported" in results[0].message

@@ -6,12 +6,9 @@ from datetime import datetime
 
 from statefulroute.api.annotations import OCCUPIED_LABEL
 from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
-from statefulroute.api.vocabulary import (
-    ConditionType,
-    LoadSource,
-    RouteReason,
-)
+from statefulroute.api.vocabulary import ConditionType, RouteReason
 from statefulroute.cli.checks.hand_overs import HandOvers, check_hand_over_settings
+from statefulroute.cli.checks.loads import has_no_load, has_reported_load, is_polled, requires_load
 from statefulroute.cli.checks.observations import Occurrences, OperatorLag, ServingPods
 from statefulroute.cli.checks.results import CheckResult, Level, tally
 from statefulroute.cli.cluster import Cluster, Object
@@ -43,7 +40,7 @@ _ROUTE_FIXES: dict[str, str] = {
     RouteReason.NODES_LOST: "make the nodes Ready, or confirm the loss: statefulroute confirm-loss ROUTE",
     RouteReason.PODS_LOST: "bring the pods back, or confirm the loss: statefulroute confirm-loss ROUTE",
     RouteReason.LOAD_STALE: "find out why these pods do not report: their log, or for HTTP their endpoint",
-    RouteReason.NO_LOAD_REPORTED: "find out why no pod reports; if users are spread by their number, none needs to",
+    RouteReason.NO_LOAD_REPORTED: "find out why no pod reports: their log, or for HTTP their endpoint",
     RouteReason.SCALE_REFUSED: "give the operator the permission that the message names, or fix what it names",
     RouteReason.ANOTHER_ROUTE_SCALES: "remove replicas, rollout, autoscaling and disruption from the spec of one "
     "of the routes",
@@ -79,7 +76,7 @@ async def check_routes(
 ) -> AsyncIterator[CheckResult]:
     """Check the conditions and deletions of routes, and which pods carry more links than allowed."""
     with_results = ready = count = 0
-    without_port = Occurrences()
+    without_port, without_load = Occurrences(), Occurrences()
     async for route in cluster.objects(cluster.path(STATEFUL_ROUTE)):
         lag.record(STATEFUL_ROUTE, route)
         serving.record(route)
@@ -92,11 +89,15 @@ async def check_routes(
             yield result
         if route["spec"].get("port") is None:
             without_port.add(route)
+        if has_no_load(route) and not requires_load(route):
+            without_load.add(route)
     if not with_results:
         level, fix = (Level.OK, "") if ready == count else (Level.NOTICE, _START_OPERATOR)
         yield CheckResult(_ROUTES, level, tally(ready, count, "Ready"), fix, count)
     if without_port.count:
         yield _port_notice(without_port)
+    if without_load.count:
+        yield _load_hint(without_load)
 
 
 def check_route(route: Object, now: datetime) -> list[CheckResult]:
@@ -121,6 +122,14 @@ def _port_notice(routes: Occurrences) -> CheckResult:
     )
     fix = "if a gateway uses them: set spec.port to the number or the name of the container port"
     return CheckResult(_ROUTES, Level.NOTICE, message, fix, routes.count, routes.example)
+
+
+def _load_hint(routes: Occurrences) -> CheckResult:
+    message = (
+        f"the pods of {pluralize(routes.count, 'route')}, for example {routes.example}, report no load, which is "
+        "optional: new users go to the pods with the fewest links"
+    )
+    return CheckResult(_ROUTES, Level.OK, message, "", routes.count, routes.example)
 
 
 def _check_deletion(route: Object, now: datetime) -> Iterator[CheckResult]:
@@ -151,6 +160,8 @@ def _check_conditions(route: Object) -> Iterator[CheckResult]:
             reason, name = false["reason"], namespaced_name(route)
             if reason == RouteReason.NO_ROUTABLE_POD and _sleeps(route):
                 yield CheckResult(_ROUTES, Level.OK, f"{name} sleeps: it has no pods until a user comes", "", 1, name)
+                return
+            if reason == RouteReason.NO_LOAD_REPORTED and not requires_load(route):
                 return
             level = Level.NOTICE if _may_be_intended(route, reason) else Level.PROBLEM
             message = f"{name} is not {condition_type} ({reason}): {false['message']}"
@@ -196,13 +207,9 @@ def _check_disruptions(route: Object) -> Iterator[CheckResult]:
 
 def _may_be_intended(route: Object, reason: str) -> bool:
     """Returns whether a state may be intended: a service that is shut down, or whose pods have never reported."""
-    if reason != RouteReason.NO_LOAD_REPORTED:
-        return reason == RouteReason.SHUTDOWN
-    is_polled = route["spec"].get("load", {}).get("source") == LoadSource.HTTP
-    status = route["status"]
-    omitted = status.get("omittedPods", {})
-    has_reported = omitted.get("freshLoad", 0) + omitted.get("staleLoad", 0) > 0
-    return not is_polled and not has_reported and not any("reportTime" in pod for pod in status.get("pods", ()))
+    if reason == RouteReason.NO_LOAD_REPORTED:
+        return not is_polled(route) and not has_reported_load(route)
+    return reason == RouteReason.SHUTDOWN
 
 
 def _check_capacity(route: Object) -> Iterator[CheckResult]:
