@@ -15,6 +15,8 @@ from localcluster.programs import RETAINED_BUILDS, RETAINED_SECONDS, Recipe, kub
 from localcluster.progress import PlainProgress
 from localcluster.toolchain import Go, find_go, inspect_go, run_with_progress
 
+GO_MODULES = sorted((Path(__file__).parents[2] / "tools").rglob("go.mod"))
+
 
 def script(path: Path, output: str, code: int = 0) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,9 +32,12 @@ def a_kubectl(path: Path, minor: int) -> Path:
 @pytest.mark.parametrize(
     ("output", "version"),
     [
-        ("go version go1.26.0 linux/amd64", "go1.26.0"),
+        ("go version go1.26.6 linux/amd64", "go1.26.6"),
+        ("go version go1.26.10 linux/amd64", "go1.26.10"),
         ("go version go1.27rc1 darwin/arm64", "go1.27rc1"),
         ("go version go2.0 linux/amd64", "go2.0"),
+        ("go version go1.26.5 linux/amd64", None),
+        ("go version go1.26rc1 linux/amd64", None),
         ("go version go1.25.9 linux/amd64", None),
         ("go version devel", None),
         ("", None),
@@ -41,6 +46,13 @@ def a_kubectl(path: Path, minor: int) -> Path:
 def test_uses_go_if_it_is_new_enough(tmp_path: Path, output: str, version: str | None) -> None:
     found = inspect_go(script(tmp_path / "go", output))
     assert (found.version if found else None) == version
+
+
+@pytest.mark.parametrize("module", GO_MODULES, ids=lambda file: file.parent.name)
+def test_oldest_go_builds_every_module(module: Path) -> None:
+    required = re.search(r"^go (\S+)$", module.read_text(), re.MULTILINE)
+    assert required is not None
+    assert tuple(map(int, required[1].split("."))) <= toolchain.OLDEST
 
 
 def test_missing_go_is_not_used(tmp_path: Path) -> None:

