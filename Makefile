@@ -23,7 +23,7 @@ OPTIONS ?=
 
 # `make fuzz SECONDS=1800 TARGETS="uids lines"`: the seconds for each parser, and the parsers.
 SECONDS ?= 60
-TARGETS ?= uids annotations load_answers requests paths bodies envoy_messages links lines
+TARGETS ?= uids annotations load_answers requests mcp_parameters paths bodies envoy_messages links lines
 
 # `make chaos LONG=1 SEED=2 KEEP=folder`: run half an hour instead of five minutes, the random seed, and the output folder.
 LONG ?=

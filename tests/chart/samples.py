@@ -51,7 +51,7 @@ _OF_THE_RESOLVER: dict[str, Any] = {
         {"type": "Resource", "resource": {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "500m"}}}
     ],
     "autoscaling.behavior": {"scaleDown": {"stabilizationWindowSeconds": 600}},
-    "uidFrom": ["cookie:uid", "jwt:https://example.com/uid@x-jwt-payload"],
+    "uidFrom": ["cookie:uid", "mcp-param:notebook", "jwt:https://example.com/uid@x-jwt-payload"],
     "endpointHeader": "x-pod",
     "serviceAccount.name": "asked",
     "bindingsPerSecond": 1,

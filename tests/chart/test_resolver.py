@@ -45,7 +45,7 @@ def test_options_match_the_values(helm4: Helm) -> None:
     expected = {
         "watch_namespace": ["play", "work"],
         "unknown_uid": "refuse",
-        "uid_from": ["cookie:uid", "jwt:https://example.com/uid@x-jwt-payload"],
+        "uid_from": ["cookie:uid", "mcp-param:notebook", "jwt:https://example.com/uid@x-jwt-payload"],
         "endpoint_header": "x-pod",
         "new_links": "temporary",
         "requests_per_second": 50,

@@ -87,8 +87,8 @@ BY_THE_CHART = [
     (
         {"resolver.uidFrom": ["header:x-user-id", "x-user-id"]},
         (
-            'an item of resolver.uidFrom is "x-user-id": write header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or '
-            "jwt:CLAIM@HEADER."
+            'an item of resolver.uidFrom is "x-user-id": write header:NAME, cookie:NAME, query:NAME, mcp-param:NAME, '
+            "jwt:CLAIM or jwt:CLAIM@HEADER."
         ),
     ),
     (

@@ -4,6 +4,7 @@ A parser may reject input with the error that its callers expect. Any other exce
 """
 
 import json
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from urllib.parse import quote
@@ -48,6 +49,18 @@ class _Request:
         return [part for header_name, value in pairs if header_name == name for part in value.split("\r")]
 
 
+class _McpRequest:
+    """A request with one header `Mcp-Param-X`."""
+
+    query = ""
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def header(self, name: str) -> Sequence[str]:
+        return [self._value] if name == "mcp-param-x" else []
+
+
 def uids(data: bytes) -> None:
     """The name of a link is decoded to its uid, and a name that decodes to no valid uid is rejected."""
     text = data.decode(errors="replace")
@@ -88,6 +101,15 @@ def requests(data: bytes) -> None:
     with suppress(InvalidParameterError):
         uid = find_uid(_SOURCES, _Request(data.decode(errors="surrogateescape")))
         assert uid is None or validate_uid(uid) == uid
+
+
+def mcp_parameters(data: bytes) -> None:
+    """A uid in a parameter of MCP is its value as it is, or its only encoding."""
+    value = data.decode(errors="surrogateescape")
+    with suppress(InvalidParameterError):
+        uid = UidSource.parse("mcp-param:x").find(_McpRequest(value))
+        assert uid is not None
+        assert value in {uid, f"=?base64?{b64encode(uid.encode()).decode()}?="}
 
 
 def paths(data: bytes) -> None:
@@ -136,5 +158,16 @@ def lines(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target
-    for target in (uids, annotations, load_answers, requests, paths, bodies, envoy_messages, links, lines)
+    for target in (
+        uids,
+        annotations,
+        load_answers,
+        requests,
+        mcp_parameters,
+        paths,
+        bodies,
+        envoy_messages,
+        links,
+        lines,
+    )
 }

@@ -170,6 +170,8 @@ SOURCES: Mapping[str, tuple[str, str, dict[str, str]]] = {
     "a quoted cookie": ("cookie:uid", "", {"Cookie": 'uid="alice"'}),
     "the query, with Envoy": ("query:uid", "/x?a=1&uid=al%69ce", {}),
     "the query, with nginx": ("query:uid", "", {"X-Original-URI": "/x?uid=alice"}),
+    "an argument of a tool": ("mcp-param:Notebook", "", {"Mcp-Param-Notebook": "alice"}),
+    "an encoded argument of a tool": ("mcp-param:notebook", "", {"mcp-param-notebook": "=?base64?YWxpY2U=?="}),
     "a token's claim": ("jwt:sub", "", {"Authorization": f"Bearer {token({'sub': 'alice'})}"}),
     "claims that the gateway forwards": ("jwt:sub@X-Claims", "", {"x-claims": token({"sub": "alice"}, parts=1)}),
 }

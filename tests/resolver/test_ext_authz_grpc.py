@@ -102,9 +102,9 @@ async def test_uid_that_occurs_twice_is_rejected(envoy: Envoy) -> None:
         assert refusal(await envoy.check(request))[0] == 400
 
 
-async def test_uid_is_read_from_cookie_query_and_claims(cluster: LocalCluster, stub_service: StubService) -> None:
+async def test_uid_is_read_from_each_source(cluster: LocalCluster, stub_service: StubService) -> None:
     await in_thread(stub_service.link, "alice", 2)
-    sources = tuple(map(UidSource.parse, ("cookie:uid", "query:uid", "jwt:sub")))
+    sources = tuple(map(UidSource.parse, ("cookie:uid", "query:uid", "jwt:sub", "mcp-param:notebook")))
     async with run_envoy(
         cluster.kubeconfig, route_of(stub_service), namespaces=(stub_service.namespace,), uid_sources=sources
     ) as envoy:
@@ -113,6 +113,8 @@ async def test_uid_is_read_from_cookie_query_and_claims(cluster: LocalCluster, s
             joined({"cookie": "a=b,c; uid=alice"}),
             raw(path="/rooms?uid=alice"),
             joined({"authorization": f"Bearer {token({'sub': 'alice'})}"}),
+            raw([("mcp-param-notebook", "=?base64?YWxpY2U=?=")]),
+            joined({"mcp-param-notebook": "=?base64?YWxpY2U=?="}),
         ):
             assert picked(await envoy.check(request))[1] == "game-2", request
 

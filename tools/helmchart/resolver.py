@@ -7,6 +7,7 @@ from pydantic import Field
 from helmchart.model import Object, Seconds, StringMap, ValueGroup, text_pattern
 from helmchart.pods import PodDisruptionBudget, Probe, ServiceAccount, resources
 from statefulroute.resolver.settings import ENDPOINT_HEADER
+from statefulroute.resolver.uid_sources import MCP_PARAM_NAME
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 #: The ports of its Service: for HTTP (look-ups, gateways), for gRPC (ext_authz, ext_proc), for probes and Prometheus.
@@ -19,8 +20,8 @@ UidSource = Annotated[
     str,
     Field(
         **text_pattern(
-            "(header|cookie|query):.+|jwt:[^@]+(@[^@]+)?",
-            "header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or jwt:CLAIM@HEADER",
+            f"(header|cookie|query):.+|mcp-param:{MCP_PARAM_NAME}|jwt:[^@]+(@[^@]+)?",
+            "header:NAME, cookie:NAME, query:NAME, mcp-param:NAME, jwt:CLAIM or jwt:CLAIM@HEADER",
         )
     ),
 ]
@@ -143,7 +144,7 @@ class Resolver(ValueGroup):
         ["header:x-user-id"],
         min_length=1,
         description="Where a gateway's request contains the uid; the first match counts: `header:NAME`, "
-        "`cookie:NAME`, `query:NAME`, `jwt:CLAIM` or `jwt:CLAIM@HEADER`.",
+        "`cookie:NAME`, `query:NAME`, `mcp-param:NAME`, `jwt:CLAIM` or `jwt:CLAIM@HEADER`.",
     )
     endpoint_header: str = Field(
         ENDPOINT_HEADER,

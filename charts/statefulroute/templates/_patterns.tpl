@@ -22,7 +22,7 @@
 {{- include "statefulroute.checkPattern" (list "prometheusRule.runbookUrl" $.Values.prometheusRule.runbookUrl `https?://.+/` "a URL that ends with a slash, like https://statefulroute.io/runbooks/") -}}
 {{- include "statefulroute.checkPattern" (list "grafanaDashboard.namespace" $.Values.grafanaDashboard.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- range $.Values.resolver.uidFrom -}}
-{{- include "statefulroute.checkPattern" (list "an item of resolver.uidFrom" . `(header|cookie|query):.+|jwt:[^@]+(@[^@]+)?` "header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or jwt:CLAIM@HEADER") -}}
+{{- include "statefulroute.checkPattern" (list "an item of resolver.uidFrom" . `(header|cookie|query):.+|mcp-param:[!#-'*+.0-9A-Z^-z|~-]+|jwt:[^@]+(@[^@]+)?` "header:NAME, cookie:NAME, query:NAME, mcp-param:NAME, jwt:CLAIM or jwt:CLAIM@HEADER") -}}
 {{- end -}}
 {{- include "statefulroute.checkPattern" (list "resolver.endpointHeader" $.Values.resolver.endpointHeader `[A-Za-z0-9_-]+` "the name of a header, like x-gateway-destination-endpoint") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.picker.defaultRoute" $.Values.resolver.picker.defaultRoute `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "NAMESPACE/NAME of a StatefulRoute, like play/game, or nothing") -}}

@@ -1,8 +1,8 @@
-"""Finds the uid of a request: in a header, a cookie, a query parameter, or a claim of a token."""
+"""Finds the uid of a request: in a header, a cookie, a query parameter, a parameter of MCP, or a claim of a token."""
 
 import binascii
 import re
-from base64 import urlsafe_b64decode
+from base64 import b64decode, b64encode, urlsafe_b64decode
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -38,6 +38,21 @@ _NOT_UTF_8 = re.compile(f"[\ud800-\udfff{REPLACEMENT}]")
 _CLAIMS = re.compile(r"[\w-]+={0,2}", re.ASCII)
 
 
+#: The start of the name of a header with an argument of a tool: MCP 2026-07-28, Streamable HTTP, custom headers.
+_MCP_PARAM_PREFIX = "mcp-param-"
+
+#: The rest of its name: a token of HTTP (RFC 9110). The ranges are `#$%&'` and "^_`" with the lower-case letters.
+MCP_PARAM_NAME = "[!#-'*+.0-9A-Z^-z|~-]+"
+
+_mcp_param_name = re.compile(MCP_PARAM_NAME)
+
+#: What encloses the base64 of a value that a header cannot have as it is.
+_BASE64_START, _BASE64_END = "=?base64?", "?="
+
+#: What the value of a header may consist of (RFC 9110). A client of MCP must encode everything else.
+_PLAIN = re.compile(r"[\t\x20-\x7e]*")
+
+
 class SourceRequest(Protocol):
     """A client's request to a gateway."""
 
@@ -58,6 +73,8 @@ class UidLocation(StrEnum):
     """The value of a cookie."""
     QUERY = "query"
     """The decoded value of a query parameter."""
+    MCP_PARAM = "mcp-param"
+    """The decoded value of a header `Mcp-Param-NAME`, into which a client of MCP copies an argument of a tool."""
     JWT = "jwt"
     """A claim of a token. The gateway must verify the token; the resolver does not."""
 
@@ -68,7 +85,7 @@ class UidSource:
 
     Attributes:
         location: the part of the request.
-        name: the name of the header, cookie, parameter or claim.
+        name: the name of the header, cookie, parameter or claim; of a parameter of MCP, the name of its header.
         claims_header: for a claim, the header with the token or its claims.
     """
 
@@ -78,7 +95,7 @@ class UidSource:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parses `header:NAME`, `cookie:NAME`, `query:NAME`, `jwt:CLAIM` or `jwt:CLAIM@HEADER`.
+        """Parses `header:NAME`, `cookie:NAME`, `query:NAME`, `mcp-param:NAME`, `jwt:CLAIM` or `jwt:CLAIM@HEADER`.
 
         Raises:
             ValueError: the text has none of these forms; the message lists them.
@@ -90,9 +107,13 @@ class UidSource:
             kind = None
         if kind is None or not name:
             raise ValueError(
-                f"{text!r} is not a source of the uid: write header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or "
-                "jwt:CLAIM@HEADER; for example header:x-user-id"
+                f"{text!r} is not a source of the uid: write header:NAME, cookie:NAME, query:NAME, "
+                "mcp-param:NAME, jwt:CLAIM or jwt:CLAIM@HEADER; for example header:x-user-id"
             )
+        if kind is UidLocation.MCP_PARAM:
+            if not _mcp_param_name.fullmatch(name):
+                raise ValueError(f"{text!r} must name what follows Mcp-Param- in the name of a header")
+            return cls(kind, _MCP_PARAM_PREFIX + name.lower())
         claim, at, header = name.partition("@")
         if kind is UidLocation.JWT and at:
             if not claim or not header:
@@ -104,7 +125,7 @@ class UidSource:
         """Returns the uid, or None if the source has none.
 
         Raises:
-            InvalidParameterError: the source has several values.
+            InvalidParameterError: the source has several values, or one that is not encoded as it must be.
         """
         return _FINDERS[self.location](self, request)
 
@@ -113,7 +134,8 @@ def find_uid(sources: Sequence[UidSource], request: SourceRequest) -> str | None
     """Returns the uid from the first source that has one, or None.
 
     Raises:
-        InvalidParameterError: the uid is invalid, or a source has several values.
+        InvalidParameterError: the uid is invalid, or a source has several values, or one that is not encoded as it
+            must be.
     """
     for source in sources:
         if uid := source.find(request):
@@ -175,6 +197,29 @@ def _decode_parameter(value: str) -> str:
     raise InvalidParameterError("uid", "must be percent-encoded UTF-8")
 
 
+def _in_mcp_param(source: UidSource, request: SourceRequest) -> str | None:
+    value = _in_header(source, request)
+    return None if value is None else _decode_mcp_param(source.name, value)
+
+
+def _decode_mcp_param(header: str, value: str) -> str:
+    """Returns a decoded value. A lenient decoding could yield the uid of another user."""
+    if not (value.startswith(_BASE64_START) and value.endswith(_BASE64_END)):
+        if _PLAIN.fullmatch(value):
+            return value
+    else:
+        encoded = value.removeprefix(_BASE64_START).removesuffix(_BASE64_END)
+        try:
+            decoded = b64decode(encoded, validate=True)
+            if b64encode(decoded).decode() == encoded:  # some encodings differ only in bits that no decoder reads
+                return decoded.decode()
+        except ValueError:
+            pass
+    raise InvalidParameterError(
+        "uid", f"must be plain ASCII in the header {header}, or =?base64?...?= with the padded base64 of its UTF-8"
+    )
+
+
 def _in_claims(source: UidSource, request: SourceRequest) -> str | None:
     text = _single_value(request.header(source.claims_header), f"the header {source.claims_header}")
     encoded = None if text is None else _encoded_claims(text, is_credential=source.claims_header == _AUTHORIZATION)
@@ -210,5 +255,6 @@ _FINDERS: dict[UidLocation, Callable[[UidSource, SourceRequest], str | None]] = 
     UidLocation.HEADER: _in_header,
     UidLocation.COOKIE: _in_cookie,
     UidLocation.QUERY: _in_query,
+    UidLocation.MCP_PARAM: _in_mcp_param,
     UidLocation.JWT: _in_claims,
 }

@@ -1,12 +1,16 @@
 """Tests the sources of the uid of a request."""
 
-from base64 import urlsafe_b64encode
+import re
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from statefulroute.domain.errors import InvalidParameterError
+from statefulroute.domain.validation import validate_uid
 from statefulroute.resolver.grpc.ext_authz_messages import CheckedHttpRequest
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckedRequest
 from statefulroute.resolver.uid_sources import UidSource, find_uid, split_joined
@@ -49,6 +53,19 @@ def find(source: str, query: str = "", **headers: str | Sequence[str]) -> str | 
         ("cookie:uid", {"cookie": 'uid="alice"'}, "alice"),
         ("cookie:uid", {"cookie": "UID=alice"}, None),
         ("cookie:uid", {"cookie": "uid"}, None),
+        ("mcp-param:Notebook", {"mcp_param_notebook": "n-1"}, "n-1"),
+        ("mcp-param:notebook", {"mcp_param_notebook": "two words!"}, "two words!"),
+        ("mcp-param:notebook", {"mcp_param_notebook": "=?base64?SGVsbG8sIOS4lueVjA==?="}, "Hello, \u4e16\u754c"),
+        ("mcp-param:notebook", {"mcp_param_notebook": "=?base64?IHBhZGRlZCA=?="}, " padded "),
+        ("mcp-param:notebook", {"mcp_param_notebook": "=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="}, "=?base64?literal?="),
+        ("mcp-param:notebook", {"mcp_param_notebook": "=?base64?YWxpY2U=?="}, "alice"),
+        # Only what has both marks, exactly as they are, is encoded.
+        ("mcp-param:notebook", {"mcp_param_notebook": "=?base64?YWxpY2U="}, "=?base64?YWxpY2U="),
+        ("mcp-param:notebook", {"mcp_param_notebook": "=?BASE64?YWxpY2U=?="}, "=?BASE64?YWxpY2U=?="),
+        ("mcp-param:notebook", {"mcp_param_notebook": ""}, None),
+        ("mcp-param:notebook", {"mcp_param_notebook": "=?base64??="}, None),
+        ("mcp-param:notebook", {"notebook": "n-1"}, None),
+        ("header:mcp-param-notebook", {"mcp_param_notebook": "=?base64?YWxpY2U=?="}, "=?base64?YWxpY2U=?="),
         ("jwt:sub", {"authorization": token('{"sub": "alice"}')}, "alice"),
         ("jwt:sub", {"authorization": token('{"sub": 7}')}, "7"),
         ("jwt:sub", {"authorization": token('{"sub": true}')}, None),
@@ -92,6 +109,7 @@ def test_query_parameter_is_decoded(query: str, uid: str | None) -> None:
         ("cookie:uid", "", {"cookie": "uid=alice; uid=bob"}, "the cookie uid"),
         ("query:uid", "uid=alice&uid=bob", {}, "the parameter uid"),
         ("query:uid", "uid=&u%69d=alice", {}, "the parameter uid"),
+        ("mcp-param:x", "", {"mcp_param_x": ["alice", "=?base64?YWxpY2U=?="]}, "the header mcp-param-x"),
         ("jwt:sub", "", {"authorization": ["Bearer a.b.c", "Bearer d.e.f"]}, "the header authorization"),
     ],
 )
@@ -121,6 +139,100 @@ def test_other_cookies_may_have_commas() -> None:
 )
 def test_comma_in_a_header_counts_as_several_values(name: str, value: str, values: Sequence[str]) -> None:
     assert [*split_joined(name, value)] == values
+
+
+def encode_mcp_param(value: str) -> str:
+    """Encodes the value of a header as a client of MCP must, by the rules of the revision 2026-07-28."""
+    is_plain = all("\x20" <= character <= "\x7e" or character == "\t" for character in value)
+    is_marked = value.startswith("=?base64?") and value.endswith("?=")
+    return value if is_plain and value == value.strip(" \t") and not is_marked else enclose(value.encode())
+
+
+def enclose(value: bytes) -> str:
+    return f"=?base64?{b64encode(value).decode()}?="
+
+
+PIECES = ["=?base64?", "?=", "=", "YWxpY2U=", "YR==", "\t", " ", "a", "\u00e9", "\udcff", "\ufffd", "\x7f"]
+
+hostile_texts = st.lists(st.sampled_from(PIECES)).map("".join) | st.text()
+
+
+def find_mcp_param(value: str) -> str | None:
+    return find("mcp-param:notebook", mcp_param_notebook=value)
+
+
+@given(st.text() | st.lists(st.sampled_from([each for each in PIECES if each != "\udcff"])).map("".join))
+def test_mcp_parameter_is_the_value_that_a_client_encodes(value: str) -> None:
+    try:
+        expected = validate_uid(value) if value and "\ufffd" not in value else None
+    except InvalidParameterError:
+        expected = None
+    try:
+        found = find_mcp_param(encode_mcp_param(value))
+    except InvalidParameterError:
+        found = None
+    assert found == expected
+
+
+@given(hostile_texts | hostile_texts.map(lambda text: f"=?base64?{text}?="))
+def test_mcp_parameter_has_no_other_encoding(value: str) -> None:
+    try:
+        uid = find_mcp_param(value)
+    except InvalidParameterError:
+        return
+    assert value in ({"", "=?base64??="} if uid is None else {uid, enclose(uid.encode())})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "=?base64?YWxpY2U?=",  # without padding
+        "=?base64?YWxpY2U==?=",  # with too much of it
+        "=?base64?YWxpY2V=?=",  # the last bits of the last letter are not zero: lenient decoders read `alice`
+        "=?base64?YWxp Y2U=?=",
+        "=?base64?YWxp\tY2U=?=",
+        "=?base64?YWxpY2U=YWxpY2U=?=",
+        "=?base64?_-_-?=",  # the alphabet of URLs
+        "=?base64?YWxpY2U=\u00e9?=",
+        "=?base64?=",
+        "=?base64?gICA?=",  # not UTF-8
+        "=?base64?7aCA?=",  # a surrogate
+        "=?base64?wIA=?=",  # an overlong zero
+        "caf\u00e9",
+        "a\x7fb",
+        b"a\xff".decode(errors="surrogateescape"),
+    ],
+)
+def test_rejects_mcp_parameter_that_is_not_encoded_as_it_must_be(value: str) -> None:
+    message = (
+        "uid must be plain ASCII in the header mcp-param-notebook, or =?base64?...?= with the padded base64 of its "
+        "UTF-8"
+    )
+    with pytest.raises(InvalidParameterError, match=f"^{re.escape(message)}$"):
+        find_mcp_param(value)
+
+
+@pytest.mark.parametrize("value", ["=?base64?bGluZTEKbGluZTI=?=", "=?base64?YQA=?="])
+def test_rejects_mcp_parameter_that_no_link_can_have(value: str) -> None:
+    with pytest.raises(InvalidParameterError, match="uid must not hold control characters"):
+        find_mcp_param(value)
+
+
+def test_rejects_malformed_mcp_parameter_though_another_source_has_a_uid() -> None:
+    sources = [UidSource.parse("mcp-param:x"), UidSource.parse("header:mcp-session-id")]
+    with pytest.raises(InvalidParameterError, match="uid must be plain ASCII in the header mcp-param-x"):
+        find_uid(sources, Request({"mcp-param-x": ["=?base64?YWxpY2U?="], "mcp-session-id": ["alice"]}))
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b", "caf\u00e9", "a\n", "(x)"])
+def test_mcp_parameter_needs_a_name_that_a_header_can_have(name: str) -> None:
+    with pytest.raises(ValueError, match="must name what follows Mcp-Param- in the name of a header"):
+        UidSource.parse(f"mcp-param:{name}")
+
+
+def test_name_of_an_mcp_parameter_may_be_any_token() -> None:
+    name = "!#$%&'*+-.^_`|~09AZaz"
+    assert UidSource.parse(f"mcp-param:{name}").name == f"mcp-param-{name.lower()}"
 
 
 @pytest.mark.parametrize("query", ["uid=%FF", "uid=alice%ff", "uid=100%", "uid=%zz", "uid=%1", "a=1&uid=%C3"])

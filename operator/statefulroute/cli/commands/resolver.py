@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 # Functions import what the extra `resolver` installs, so that `resolver --help` works without it.
 
 _UID_FROM_HELP = (
-    "Where the uid is in a gateway's request: header:NAME, cookie:NAME, query:NAME, jwt:CLAIM or jwt:CLAIM@HEADER. "
-    "May be repeated; the first that is present is used."
+    "Where the uid is in a gateway's request: header:NAME, cookie:NAME, query:NAME, mcp-param:NAME, "
+    "jwt:CLAIM or jwt:CLAIM@HEADER. May be repeated; the first that is present is used."
 )
 
 
