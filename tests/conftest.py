@@ -13,6 +13,7 @@ from xdist.remote import Producer
 
 from localcluster import LocalCluster
 from statefulroute.api.vocabulary import FOREIGN_NAMESPACE_MESSAGE
+from support import skips
 from support.distribution import SHARED_OPERATOR, Distribution, sort_longest_first
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
@@ -100,12 +101,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Adds the operator's last log lines to the report of a failed test."""
+    """Adds the operator's last log lines to the report of a failed test; shortens the reason of a skipped one."""
     report = yield
     operator_slot = item.config.stash.get(_OPERATOR_SLOT, None)
     if report.failed and operator_slot is not None and operator_slot.operator is not None:
         report.sections.append(("the operator's log", operator_slot.operator.last_lines))
+    skips.shorten_report(report)
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says what installs that which skipped tests need."""
+    skips.summarize(terminalreporter)
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def node_prerequisites() -> None:
     """Skips the tests, with the reason, on a machine that does not support a real node."""
     if missing := prerequisites.missing_prerequisites():
-        pytest.skip(" ".join(missing))
+        others = f" ({len(missing) - 1} more are missing.)" if missing[1:] else ""
+        pytest.skip(f"{missing[0]}{others} `make node-packages` installs programs of a real node.")
 
 
 @pytest.fixture(scope="session")
