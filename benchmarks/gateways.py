@@ -33,6 +33,7 @@ from measuring.load_generator import (
     running_resolver,
 )
 from measuring.report import Goal, Report, argument_parser, finish
+from measuring.requirements import require
 from measuring.rounds import Spread, alternate, spreads
 
 AUTHZ_PER_SECOND, PROC_PER_SECOND = 1_000, 500
@@ -124,6 +125,7 @@ def main() -> None:
     parser.add_argument("--pods", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=10, help="of each run")
     options = parser.parse_args()
+    require(programs.vegeta, programs.nginx, programs.envoy)
     report = Report("gateways", vars(options))
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(report, Path(folder)))

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from localcluster.ports import free_port
+from localgateways import programs
 from measuring.bench_service import start_cluster, start_service
 from measuring.load_generator import (
     FAILED,
@@ -26,6 +27,7 @@ from measuring.load_generator import (
     running_resolver,
 )
 from measuring.report import Goal, Report, argument_parser, finish
+from measuring.requirements import require
 from measuring.rounds import alternate, spreads
 
 LOOKUPS_PER_SECOND = 5_000
@@ -75,6 +77,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10, help="of each run")
     parser.add_argument("--beside", action="store_true", help="run the API server at the normal priority")
     options = parser.parse_args()
+    require(programs.vegeta, programs.nginx, programs.wrk)
     report = Report("lookups", vars(options))
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(measure(report, Path(folder)))

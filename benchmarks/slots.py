@@ -12,10 +12,12 @@ leaves this out.
 import asyncio
 import time
 
+from localgateways import programs
 from measuring.bench_service import BenchService, start_cluster, start_service
 from measuring.operator_start import PEAK, START_CPU, WRITES, restart
 from measuring.processes import running_operator
 from measuring.report import Goal, Report, argument_parser, finish
+from measuring.requirements import require
 from measuring.rounds import Figures
 from measuring.slot_lookups import measure_resolver
 from measuring.slots_simulation import FULLEST, SHARE, measure_lookups, simulate_spread
@@ -104,6 +106,7 @@ def main() -> None:
     parser.add_argument("--asked", type=int, default=10_000_000, metavar="USERS", help="by one resolver")
     parser.add_argument("--seconds", type=float, default=10, help="of each run of single look-ups")
     options = parser.parse_args()
+    require(programs.vegeta, programs.nginx, programs.wrk)
     report = Report("slots", vars(options))
     asyncio.run(measure(report))
     finish(report, options)

