@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,14 +58,18 @@ class FakeKubelet:
     Args:
         service: the service.
         folder: the folder for the containers' request logs.
+        start: starts the container of a pod by its index and address; the default is the server of `backend.py`.
 
     Attributes:
         unpublished: the pods that are missing in DNS.
     """
 
-    def __init__(self, service: Service, folder: Path) -> None:
+    def __init__(
+        self, service: Service, folder: Path, start: "Callable[[int, str], subprocess.Popen[bytes]] | None" = None
+    ) -> None:
         self._service = service
         self._folder = folder
+        self._start = start or self._start_backend
         self.unpublished: set[int] = set()
         self._containers: dict[str, _Container] = {}
         self._lock = threading.Lock()
@@ -76,6 +80,11 @@ class FakeKubelet:
         """Returns the addresses of all pods in order, ready or not, as a headless Service publishes them."""
         containers = sorted(self._containers.values(), key=lambda each: each.index)
         return [each.ip for each in containers if each.index not in self.unpublished]
+
+    def ready_addresses(self) -> list[str]:
+        """Returns the addresses of the ready pods in order, as other Services publish them."""
+        containers = sorted(self._containers.values(), key=lambda each: each.index)
+        return [each.ip for each in containers if each.is_ready]
 
     def endpoint(self, pod: int) -> str:
         """Returns the IP and port of a pod."""
@@ -159,7 +168,7 @@ class FakeKubelet:
             return  # the pod is deleted
         container.is_ready, container.ready_at = True, time.monotonic()
 
-    def _start(self, index: int, ip: str) -> "subprocess.Popen[bytes]":
+    def _start_backend(self, index: int, ip: str) -> "subprocess.Popen[bytes]":
         arguments = [ip, str(PORT), self._service.pod_name(index), str(self._folder / f"{index}.log")]
         return subprocess.Popen([sys.executable, str(_BACKEND), *arguments], stdin=subprocess.DEVNULL)
 

@@ -50,6 +50,7 @@ class GatewayAddresses:
         admin_port: The port of Envoy's admin interface.
         folder: The folder for the gateway's files.
         namespace: The service's namespace.
+        route: The service's StatefulRoute.
         pods: The DNS name of the pods, or the address of the only one.
         pod_addresses: The address of each pod, for a gateway that uses their names.
         pod_range: The first number of the pods' addresses.
@@ -64,6 +65,7 @@ class GatewayAddresses:
     admin_port: int
     folder: Path
     namespace: str
+    route: str = "game"
     pods: str
     pod_addresses: Sequence[str] = ()
     pod_range: str = "127"
@@ -84,7 +86,7 @@ def envoy(name: str, addresses: GatewayAddresses, changes: Mapping[str, str] = M
     Raises:
         ValueError: A text to replace is missing.
     """
-    replacements = {_PODS: addresses.pods, "play/game": f"{addresses.namespace}/game", **changes}
+    replacements = {_PODS: addresses.pods, "play/game": f"{addresses.namespace}/{addresses.route}", **changes}
     text = replace_all((CONFIGURATIONS / name).read_text(), replacements)
     text = _with_credentials(text, addresses).replace("/etc/envoy/", f"{addresses.folder}/")
     for secret in ("envoy-token.yaml", "envoy-certificate.yaml"):
@@ -123,7 +125,7 @@ def nginx(name: str, addresses: GatewayAddresses, headless: str | None = None) -
     servers = "; server ".join(addresses.resolvers)
     replacements = {
         f"{_RESOLVER}:8080": servers,
-        _PATH: f"/authorize/{addresses.namespace}/game",
+        _PATH: f"/authorize/{addresses.namespace}/{addresses.route}",
         "^10\\.": f"^{addresses.pod_range}\\.",
         ":7777": f":{addresses.pod_port}",
         "listen 8000": f"listen 127.0.0.1:{addresses.port}",
@@ -145,7 +147,7 @@ def haproxy(name: str, addresses: GatewayAddresses) -> str:
     script.write_text(replace_all((CONFIGURATIONS / script.name).read_text(), socket))
     replacements = {
         f"server resolver {_RESOLVER}:8080": "\n  ".join(servers),
-        _PATH: f"/authorize/{addresses.namespace}/game",
+        _PATH: f"/authorize/{addresses.namespace}/{addresses.route}",
         "^10\\.": f"^{addresses.pod_range}\\.",
         ":7777": f":{addresses.pod_port}",
         "bind 0.0.0.0:8000": f"bind 127.0.0.1:{addresses.port}",
@@ -164,7 +166,7 @@ def traefik(addresses: GatewayAddresses) -> str:
     replacements = {
         "game-{{ $pod }}.game.play.svc.cluster.local": f"{{{{ index (list {ips}) $pod }}}}",
         f"{_RESOLVER}:8080": addresses.resolvers[-1],
-        _PATH: f"/authorize/{addresses.namespace}/game",
+        _PATH: f"/authorize/{addresses.namespace}/{addresses.route}",
         ":7777": f":{addresses.pod_port}",
         "127.0.0.1:8002": f"127.0.0.1:{addresses.admin_port}",
     }
