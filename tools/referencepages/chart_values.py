@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from helmchart.fields import Value, values_of
 from helmchart.values import Values
-from referencepages.markdown import code, head, prose, table
+from referencepages.markdown import code, head, lines, prose, table
 
 _INTRODUCTION = """\
 [Install](install.md) describes the chart. The API server validates values that are Kubernetes objects ("in the format
@@ -30,9 +30,9 @@ def _lines() -> Iterator[str]:
 
 def _table(values: Iterable[Value]) -> Iterator[str]:
     rows = (_row(value) for value in values if not value.is_group)
-    yield from table(("value", "default", "description"), rows)
+    yield from table(("value", "default and description"), rows)
 
 
-def _row(value: Value) -> tuple[str, str, str]:
+def _row(value: Value) -> tuple[str, str]:
     choices = f" One of: {', '.join(map(code, value.choices))}." if value.choices else ""
-    return code(".".join(value.path)), code(value.default_text), prose(value.description) + choices
+    return code(".".join(value.path)), lines(code(value.default_text), prose(value.description) + choices)

@@ -1,11 +1,11 @@
 """The page of an HTTP API, from its OpenAPI document."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from referencepages.markdown import code, head, prose, table
+from referencepages.markdown import code, head, lines, prose, table
 
 _Object = Mapping[str, Any]
 
@@ -39,6 +39,7 @@ def _lines(api: _Object, name: str) -> Iterator[str]:
             for method, path, each, _ in operations
         ),
     )
+    yield from _common_parts(operations)
     yield "## Requests\n"
     for method, path, operation, shared in operations:
         yield from _operation(method, path, operation, [*shared, *operation.get("parameters", [])])
@@ -51,22 +52,52 @@ def _anchor(operation: _Object) -> str:
     return str(operation["operationId"]).replace("_", "-")
 
 
+def _common_parts(operations: list[tuple[str, str, _Object, list[_Object]]]) -> Iterator[str]:
+    """Yields what requests have in common: the parameters of their paths, and the problems."""
+    parameters = (
+        each for _, _, operation, shared in operations for each in (*shared, *operation.get("parameters", ()))
+    )
+    yield "## Parameters of paths\n"
+    yield from _parameters({each["name"]: each for each in parameters if each["in"] == "path"}.values())
+    responses = (each for _, _, operation, _ in operations for each in operation["responses"].items())
+    problems = {_response(status, each) for status, each in responses if _is_problem(each)}
+    yield "## Problems\n"
+    yield "The body of these responses is a [Problem](#problem).\n"
+    yield from table(("code", "meaning"), sorted(problems))
+
+
 def _operation(method: str, path: str, operation: _Object, parameters: list[_Object]) -> Iterator[str]:
     yield f"### {_anchor(operation)}\n"
     yield f"{prose(operation['summary'])}.\n"
     yield f"    {method.upper()} {path}\n"
-    yield from table(
-        ("parameter", "in", "type", "description"),
-        ((code(each["name"]), each["in"], _type(each["schema"]), _parameter_text(each)) for each in parameters),
-    )
+    yield from _parameters(each for each in parameters if each["in"] != "path")
     if "requestBody" in operation:
         need = "required" if operation["requestBody"].get("required") else "optional"
         yield f"The body is {need}: {_content(operation['requestBody'])}.\n"
+    responses = operation["responses"].items()
     yield from table(
-        ("code", "meaning", "body", "headers"),
+        ("code", "meaning"), (_response(status, each) for status, each in responses if not _is_problem(each))
+    )
+    yield f"[Problems](#problems): {', '.join(status for status, each in responses if _is_problem(each))}.\n"
+
+
+def _is_problem(response: _Object) -> bool:
+    return "application/problem+json" in response.get("content", ())
+
+
+def _response(status: str, response: _Object) -> tuple[str, str]:
+    """Returns the row of a response: its code, and what it means, with its body and headers."""
+    body = "" if _is_problem(response) else _content(response)
+    headers = ", ".join(map(code, response.get("headers", {})))
+    return status, lines(prose(response["description"]), body and f"Body: {body}", headers and f"Headers: {headers}")
+
+
+def _parameters(parameters: Iterable[_Object]) -> Iterator[str]:
+    yield from table(
+        ("parameter", "type and description"),
         (
-            (status, prose(each["description"]), _content(each), ", ".join(map(code, each.get("headers", {}))))
-            for status, each in operation["responses"].items()
+            (code(each["name"]), lines(f"{each['in']}: {_type(each['schema'])}", _parameter_text(each)))
+            for each in parameters
         ),
     )
 
@@ -90,18 +121,18 @@ def _schema(title: str, schema: _Object) -> Iterator[str]:
         yield f"One of {_type(schema)}.\n"
     required = schema.get("required", ())
     yield from table(
-        ("field", "type", "default", "description"),
+        ("field", "type and description"),
         (
-            (code(name), _type(each), _default(each, name in required), prose(each.get("description", "")))
+            (code(name), lines(_type(each) + _default(each, name in required), prose(each.get("description", ""))))
             for name, each in schema.get("properties", {}).items()
         ),
     )
 
 
-def _default(schema: _Object, is_required: bool) -> str:  # noqa: FBT001 - a column of the table
+def _default(schema: _Object, is_required: bool) -> str:  # noqa: FBT001 - what the schema of the body states
     if is_required:
-        return "required"
-    return code(json.dumps(schema["default"])) if "default" in schema else ""
+        return "; required"
+    return f"; default {code(json.dumps(schema['default']))}" if "default" in schema else ""
 
 
 def _type(schema: _Object) -> str:

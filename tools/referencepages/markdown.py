@@ -28,6 +28,11 @@ def cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+def lines(*texts: str) -> str:
+    """Returns the texts that are not empty as the lines of one cell: a table with two columns fits a phone."""
+    return "<br>".join(filter(None, texts))
+
+
 def code(text: str) -> str:
     """Returns a text as code."""
     return f"`{text}`" if text else ""

@@ -43,17 +43,21 @@ def _section(model: type[PodLink | StatefulRoute]) -> Iterator[str]:
     yield f"## {names['kind']}\n"
     yield f"Its names in kubectl are `{names['plural']}`, `{names['singular']}` and `{short}`.\n"
     properties = version["schema"]["openAPIV3Schema"]["properties"]
-    yield "| field of `spec` | type | default | description |"
-    yield "| --- | --- | --- | --- |"
+    yield "| field of `spec` | type and description |"
+    yield "| --- | --- |"
     for path, schema, is_required in _fields(properties["spec"], ""):
-        default = "required" if is_required else _default(schema)
-        yield f"| `{path}` | {_type(schema)} | {default} | {_cell(schema.get('description', ''))} |"
+        yield _row(path, schema, "; required" if is_required else _default(schema))
     yield ""
-    yield "| field of `status` | type | description |"
-    yield "| --- | --- | --- |"
+    yield "| field of `status` | type and description |"
+    yield "| --- | --- |"
     for path, schema, _ in _fields(properties["status"], ""):
-        yield f"| `{path}` | {_type(schema)} | {_cell(schema.get('description', ''))} |"
+        yield _row(path, schema, "")
     yield ""
+
+
+def _row(path: str, schema: _Schema, default: str) -> str:
+    """Returns the row of a field: a table with two columns fits a phone."""
+    return f"| `{path}` | {_type(schema)}{default}<br>{_cell(schema.get('description', ''))} |"
 
 
 def _fields(schema: _Schema, parent: str) -> Iterator[tuple[str, _Schema, bool]]:
@@ -80,7 +84,7 @@ def _default(schema: _Schema) -> str:
     if "default" not in schema or isinstance(schema["default"], dict):
         return ""
     value = schema["default"]
-    return f"`{value if isinstance(value, str) else json.dumps(value)}`"
+    return f"; default `{value if isinstance(value, str) else json.dumps(value)}`"
 
 
 def _cell(text: str) -> str:

@@ -44,13 +44,13 @@ def test_page_of_fields_has_short_names_and_default_values() -> None:
     assert "`statefulroutes`, `statefulroute` and `sr`" in page
     assert "`podlinks`, `podlink` and `pl`" in page
     for row in (
-        "| `onPodLost.suspend.nodesPercent` | integer | `55` |",
-        "| `pods[].index` | integer | required |",
-        "| `workloadRef.kind` | string | `StatefulSet` |",
-        "| `port` | integer or string |  |",
-        "| `routingState` | `Ready`, `DenyNewCall`, `Shutdown` | `Ready` |",
+        "| `onPodLost.suspend.nodesPercent` | integer; default `55`<br>",
+        "| `pods[].index` | integer; required<br>",
+        "| `workloadRef.kind` | string; default `StatefulSet`<br>",
+        "| `port` | integer or string<br>",
+        "| `routingState` | `Ready`, `DenyNewCall`, `Shutdown`; default `Ready`<br>",
     ):
-        assert f"\n{row} " in page
+        assert f"\n{row}" in page
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=str)
