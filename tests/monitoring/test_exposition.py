@@ -182,35 +182,33 @@ def test_a_route_has_the_documented_number_of_series_and_a_pod_has_three(
         "| route with `links.max` | 1 more |",
         f"| route with `autoscaling` | {SERIES_OF_AUTOSCALING} more |",
     ]
-    assert [row for row in documented if row not in _page().splitlines()] == []
+    page = (ROOT / "docs/reference/monitoring.md").read_text(encoding="utf-8")
+    assert [row for row in documented if row not in page.splitlines()] == []
 
 
 def test_each_metric_of_the_operator_is_documented(operator_metrics: ProcessMetrics) -> None:
-    assert _documented("operator") == "\n".join(_row(operator_metrics, family) for family in operator_metrics.families)
+    assert _documented("Operator") == "\n".join(_row(operator_metrics, family) for family in operator_metrics.families)
 
 
 def test_each_metric_of_the_resolver_is_documented_or_is_one_of_the_operators(
     operator_metrics: ProcessMetrics, resolver_metrics: ProcessMetrics
 ) -> None:
     own = [family for family in resolver_metrics.families if family.name.startswith(RESOLVER_PREFIX)]
-    assert _documented("resolver") == "\n".join(_row(resolver_metrics, family) for family in own)
+    assert _documented("Resolver") == "\n".join(_row(resolver_metrics, family) for family in own)
     others = {family.name for family in resolver_metrics.families} - {family.name for family in own}
     assert others <= {family.name for family in operator_metrics.families}
 
 
-def _documented(what: str) -> str:
+def _documented(program: str) -> str:
     """Returns the rows of the metrics in the documentation."""
-    section = _page().partition(f"\n## Metrics of the {what}\n")[2].partition("\n## ")[0]
+    page = (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8")
+    section = page.partition(f"\n## {program}\n")[2].partition("\n## ")[0]
     return "\n".join(line for line in section.splitlines() if line.startswith(f"| `{PREFIX}"))
 
 
-def _page() -> str:
-    return (ROOT / "docs/reference/monitoring.md").read_text(encoding="utf-8")
-
-
-def _row(operator_metrics: ProcessMetrics, family: Metric) -> str:
+def _row(metrics: ProcessMetrics, family: Metric) -> str:
     """Returns the row of a metric in the documentation."""
     name = f"{family.name}_total" if family.type == "counter" else family.name
     sample = f"{name}_count" if family.type == "histogram" else name
-    labels = ", ".join(f"`{label}`" for label in operator_metrics.labels[sample])
-    return f"| `{name}` | {family.type} | {labels} | {family.documentation} |".replace("|  |", "| |")
+    labels = ", ".join(f"`{label}`" for label in metrics.labels[sample])
+    return f"| `{name}` | {family.type}{', by ' if labels else ''}{labels}<br>{family.documentation} |"

@@ -97,18 +97,6 @@ def test_each_runbook_belongs_to_an_alert() -> None:
     assert {page.stem for page in PAGES} == {rule["alert"] for rule in RULES}
 
 
-def test_each_alert_is_listed_in_the_documentation() -> None:
-    page = (ROOT / "docs/reference/monitoring.md").read_text(encoding="utf-8")
-    rows = [line for line in page.splitlines() if line.startswith("| [StatefulRoute")]
-    assert rows == [_row(rule) for rule in RULES]
-
-
-def _row(rule: dict[str, Any]) -> str:
-    """Returns the row of an alert in the documentation."""
-    name = rule["alert"]
-    return f"| [{name}](../runbooks/{name}.md) | {rule['labels']['severity']} | {rule['annotations']['summary']} |"
-
-
 @pytest.mark.parametrize("command", sorted(commands()))
 def test_each_command_of_a_runbook_exists_with_its_options(command: str) -> None:
     result = CliRunner().invoke(app, [*command.split(), "--help"])  # help is printed after the options are parsed

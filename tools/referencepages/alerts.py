@@ -20,8 +20,8 @@ def alerts_page(rules: Path) -> str:
 
 
 _INTRODUCTION = """\
-[Monitoring](monitoring.md#alerts) describes how the alerts are installed, and lists them in one table. Each has a
-runbook: its meaning, its impact, and what to do.
+[Monitoring](monitoring.md#alerts) describes how they are installed. A runbook has the meaning of its alert, its impact,
+and what to do.
 """
 
 

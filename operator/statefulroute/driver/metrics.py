@@ -67,33 +67,34 @@ class DriverMetrics:
         )
         self.moves = Counter(
             "statefulroute_driver_moves",
-            "Users that have moved to another pod, by the watch of links, whoever moved them.",
+            "Users that have moved to another pod, through any client, by the watch of links of a ClientDriver.",
             ("namespace",),
             registry=registry,
         )
         self.errors = Counter(
             "statefulroute_driver_errors",
-            "Operations that have failed, by the code of their error.",
+            "Operations that have failed, by the code of their error; a caller that gives up is no error.",
             ("namespace", "operation", "code"),
             registry=registry,
         )
         self.durations = Histogram(
             "statefulroute_driver_operation_duration_seconds",
-            "Duration of operations, also of those that failed; look-ups that the cache answers at once do not count.",
+            "Duration of operations, also of those that failed; look-ups that the cache answers at once do not count. "
+            "That of hand_over is from the call of the function to the move.",
             ("operation",),
             registry=registry,
             buckets=_BUCKETS,
         )
         self.hand_overs = Counter(
             "statefulroute_driver_hand_overs",
-            "Users whom pods have handed over, by the result: Committed (the driver has bound the user to the new "
-            "pod), TimedOut (the operator was faster), Withdrawn (or replaced by another), Failed (an error).",
+            "Users and slots that pods were asked to hand over, by the result: Committed (the driver has moved them), "
+            "TimedOut (the operator was faster), Withdrawn (or replaced by another), Failed (the function has failed).",
             ("namespace", "result"),
             registry=registry,
         )
         self.state_bytes = Counter(
             "statefulroute_driver_state_bytes",
-            "Bytes of the states of users that were sent to other pods, or received from them.",
+            "Bytes of the states of users that were sent to other pods, or received from them, without refused states.",
             ("namespace", "direction"),
             registry=registry,
         )
@@ -186,10 +187,15 @@ class _Caches:
 
         age = GaugeMetricFamily(
             "statefulroute_driver_cache_age_seconds",
-            "Age of the oldest cache; without changes, the API server sends a bookmark about once a minute.",
+            "Age of the oldest cache of the open ClientDrivers; without changes, the API server sends a bookmark about "
+            "once a minute.",
             labels=("namespace",),
         )
-        links = GaugeMetricFamily("statefulroute_driver_cached_links", "Links in the caches.", labels=("namespace",))
+        links = GaugeMetricFamily(
+            "statefulroute_driver_cached_links",
+            "Links in the caches of the open ClientDrivers.",
+            labels=("namespace",),
+        )
         ages: dict[str, float] = {}
         sizes: dict[str, int] = {}
         for namespace, driver, forks in tuple(self.drivers):

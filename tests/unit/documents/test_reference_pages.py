@@ -21,15 +21,31 @@ PAGES = {path.name: text for path, text in pages(ROOT)}
             "commands.md",
             "| [`check`](#check) | Find problems and how to fix them; the exit code is 1 if there are any. |",
         ),
+        ("commands.md", "It also has the [options of the cluster](#common-options)."),
         (
             "chart-values.md",
-            "| `replicas` | `2` | Pods of the operator: one leads, the others stand by with synced caches. |",
+            "| `replicas` | `2`<br>Pods of the operator: one leads, the others stand by with synced caches. |",
         ),
         ("alerts.md", "No operator is the leader. Severity: critical, after 1m."),
         ("alerts.md", "max by (namespace, job) (statefulroute_leader) == 0 or absent(statefulroute_leader)"),
+        ("metrics.md", "| `statefulroute_cache_objects` | gauge, by `resource`<br>Objects in the cache. |"),
+        (
+            "metrics.md",
+            "| `statefulroute_overdue_pods` | gauge, by `namespace`, `route`<br>Closing pods whose deadline is over. |",
+        ),
+        ("metrics.md", "| `statefulroute_sidecar_streams` | gauge<br>Open streams of events. |"),
+        (
+            "metrics.md",
+            (
+                "| `statefulroute_driver_lookups_total` | counter, by `namespace`, `source`<br>"
+                "Look-ups of users by what answered them: the cache, or a request to the API server. |"
+            ),
+        ),
         ("resolver-api.md", "    DELETE /v1/namespaces/{namespace}/routes/{route}/links/{uid}"),
-        ("resolver-api.md", "| 401 | The caller is not authenticated. | [Problem](#problem) |  |"),
-        ("sidecar-api.md", "| `holder` | [PodReference](#podreference) | required |  |"),
+        ("resolver-api.md", "| 404 | The uid is not linked, or the route does not exist.<br>Headers: `Age` |"),
+        ("resolver-api.md", "| 200 | OK.<br>Body: [RouteAnswer](#routeanswer)<br>Headers: `ETag`, `Age` |"),
+        ("resolver-api.md", "| `If-None-Match` | header: string<br>The ETag of the body that the client has. |"),
+        ("sidecar-api.md", "| `holder` | [PodReference](#podreference); required |"),
     ],
 )
 def test_page_contains(page: str, line: str) -> None:
