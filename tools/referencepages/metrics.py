@@ -51,8 +51,9 @@ def _operator_collectors() -> Iterable[Collector]:
 
 
 def _table(collectors: Iterable[Collector]) -> Iterator[str]:
-    rows = (_row(family, collector) for collector in collectors for family in collector.collect())
-    yield from table(("metric", "type, labels and meaning"), sorted(rows))
+    families = [(family, collector) for collector in collectors for family in collector.collect()]
+    families.sort(key=lambda each: each[0].name)
+    yield from table(("metric", "type, labels and meaning"), (_row(*each) for each in families))
 
 
 def _row(family: Metric, collector: Collector) -> tuple[str, str]:
