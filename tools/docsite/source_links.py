@@ -10,8 +10,8 @@ from mkdocs.structure.pages import Page
 
 _LOG = get_plugin_logger("source_links")
 
-#: A Markdown link to a file: its path, relative to the page, and the heading in it.
-_LINK = re.compile(r"(?<=\]\()(?P<path>\.\.?/[^)#\s]+)(?P<heading>#[^)\s]*)?(?=\))")
+#: A Markdown link to a file: its path, relative to the page, and the heading in it. A title may follow.
+_LINK = re.compile(r"(?<=\]\()(?P<path>\.\.?/[^)#\s]+)(?P<heading>#[^)\s]*)?(?=\)| \")")
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: object) -> str:

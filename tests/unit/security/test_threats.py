@@ -6,14 +6,18 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "security.md"
-TEST = re.compile(r"\[`(test_\w+)`\]\(([^)]+)\)")
+#: A link to tests: the path of their file, and their names.
+TESTS = re.compile(r'\]\((\.\./\.\./tests/[^ )]+) "([^"]+)"\)')
 
 
 def threats() -> dict[str, list[tuple[str, str]]]:
     """Returns the name and the file of each test, by threat."""
     table = PAGE.read_text(encoding="utf-8").partition("## Threats")[2].partition("\n## ")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")]
-    return {threat: TEST.findall(tests) for threat, _, tests in rows[2:]}
+    return {
+        threat: [(name, file) for file, names in TESTS.findall(tests) for name in names.split(", ")]
+        for threat, _, tests in rows[2:]
+    }
 
 
 @pytest.mark.parametrize("threat", threats())
