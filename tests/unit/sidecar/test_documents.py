@@ -19,7 +19,7 @@ from statefulroute.sidecar.event_bodies import EVENTS
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/reference/sidecar.md").read_text(encoding="utf-8")
-OPERATION = re.compile(r"`((?:GET|PUT|POST|DELETE) /[^`]+)`")
+OPERATION = re.compile(r"`(GET|PUT|POST|DELETE) (?:\.\.\.)?(/[^`]+|)`")
 
 #: What the handlers of hand-overs get, and what they do with it.
 HANDED = ["`LeavingUser.send`", "`LeavingSlot.send`", "`ArrivingUser.read`"]
@@ -40,9 +40,10 @@ CONTRACT = [
 ]
 
 
-def documented(name: str) -> set[str]:
+def documented(name: str, start: str) -> set[str]:
+    """Returns METHOD and path of the operations that the page lists, whose paths it shortens at the start."""
     forms = (form for row in CONTRACT for form in row if form.startswith(f"{name}: "))
-    return {found for form in forms for found in OPERATION.findall(form)}
+    return {f"{method} {start}{path}" for form in forms for method, path in OPERATION.findall(form)}
 
 
 def operations(name: str) -> set[str]:
@@ -74,8 +75,8 @@ def test_the_blocking_form_has_the_method(method: str) -> None:
 
 def test_the_contract_lists_every_operation_of_the_http_apis() -> None:
     assert {path.stem for path in DOCUMENTS} == {"sidecar", "resolver"}
-    assert documented("sidecar") == operations("sidecar")
-    assert documented("resolver") == operations("resolver")
+    assert documented("sidecar", "/v1") == operations("sidecar")
+    assert documented("resolver", "/v1/namespaces/{namespace}/routes/{route}") == operations("resolver")
 
 
 def test_the_page_lists_every_operation() -> None:
