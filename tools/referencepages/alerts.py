@@ -1,5 +1,6 @@
 """The page of the alerts, with their expressions."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ def alerts_page(rules: Path) -> str:
     return "\n".join([head("Alerts", "deploy/monitoring/alerts.yaml"), _INTRODUCTION, *_sections(groups)])
 
 
+#: A longer expression has its operands on lines of their own.
+_WIDTH = 84
+
 _INTRODUCTION = """\
 [Monitoring](monitoring.md#alerts) describes how they are installed. A runbook has the meaning of its alert, its impact,
 and what to do.
@@ -32,5 +36,9 @@ def _sections(groups: list[dict[str, Any]]) -> Iterator[str]:
         yield f"{prose(notes['summary'])} Severity: {alert['labels']['severity']}, after {alert.get('for', '0s')}."
         yield f"[Runbook](../runbooks/{name}.md).\n"
         yield "```promql"
-        yield alert["expr"].strip()
+        yield _lines(alert["expr"].strip())
         yield "```\n"
+
+
+def _lines(expression: str) -> str:
+    return re.sub(r" (and|or|unless|/) ", r"\n\1 ", expression) if len(expression) > _WIDTH else expression

@@ -1,6 +1,7 @@
 """Parts of Markdown pages."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from html import escape
 
 
 def head(title: str, source: str) -> str:
@@ -34,7 +35,9 @@ def lines(*texts: str) -> str:
 
 
 def code(text: str) -> str:
-    """Returns a text as code."""
+    """Returns a text as code, also in a cell, where Markdown cannot escape `|`."""
+    if "|" in text:
+        return f"<code>{escape(text, quote=False).replace('|', '&#124;')}</code>"
     return f"`{text}`" if text else ""
 
 
