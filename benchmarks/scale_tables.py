@@ -108,15 +108,14 @@ def comparison_table(results: SavedResults) -> str:
     """Renders the simulated figures beside the measured ones."""
     lines = [
         [
-            row["links"],
-            row["figure"],
+            f"{row['links']}: {row['figure']}",
             format_number(row["simulated"]),
             format_number(row["measured"]),
             f"{row['ratio']:.2f}",
         ]
         for row in comparison_rows(results)
     ]
-    return markdown_table(["", "figure", "simulated", "measured", "ratio"], lines)
+    return markdown_table(["", "simulated", "measured", "ratio"], lines)
 
 
 def installation_table(_: SavedResults) -> str:
