@@ -2,7 +2,7 @@
 #
 # docker, podman and buildah build it; `make image` sets the tag and the labels. If the registries of images and packages
 # need custom CA certificates, pass them: --secret id=ca-certificates,src=/path/to/bundle.crt
-ARG BASE_IMAGE=python:3.13-slim
+ARG BASE_IMAGE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 FROM ${BASE_IMAGE} AS build
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \

@@ -30,9 +30,11 @@ LONG ?=
 SEED ?= 1
 KEEP ?= build/chaos
 
-# `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute`: the output folder (also of `make package`), and the image's repository.
+# `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute IMAGE_DIGEST=sha256:...`: the output folder (also of `make package`
+# and `make release-files`), the image's repository, and its digest.
 DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
+IMAGE_DIGEST ?=
 
 # `make docs SITE=folder`: the folder of the documentation site.
 SITE ?= site
@@ -85,6 +87,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/zizmor --quiet --offline --no-progress .github
 	@$(BIN)/python -m statefulroute.api --check
 	@$(BIN)/python -m openapidocs --check
 	@$(BIN)/python -m referencepages --check
@@ -116,8 +119,12 @@ $(VENV)/audit/.synced: requirements/audit.txt $(VENV)/.synced
 	@touch $@
 
 .PHONY: chart
-chart: setup ## Package the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=registry/repository)
-	@$(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY))
+chart: setup ## Package the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=registry/repository IMAGE_DIGEST=sha256:...)
+	@$(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY)) $(if $(IMAGE_DIGEST),--image-digest $(IMAGE_DIGEST))
+
+.PHONY: release-files
+release-files: setup ## Write install.yaml, crds.yaml and the notes of a release (DESTINATION=dist IMAGE=registry/repository:tag)
+	@$(BIN)/python -m helmchart.release_files $(DESTINATION) --image $(IMAGE)
 
 .PHONY: package
 package: setup ## Build the Python wheel and source archive (DESTINATION=dist)

@@ -1,4 +1,4 @@
-"""Tests the workflows of GitHub Actions: actionlint reports no errors, and each action is pinned."""
+"""Tests the workflows of GitHub Actions: actionlint reports no errors, and each action is pinned by its commit."""
 
 import re
 import subprocess
@@ -12,7 +12,16 @@ from helmchart import programs
 from localcluster.progress import PlainProgress
 from pythons import SUPPORTED
 
-ACTION = re.compile(r"[\w-]+/[\w/-]+@v\d+\.\d+\.\d+")
+ACTION = re.compile(r"uses: [\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+
+#: The jobs that have more permissions than to read the repository, and these.
+PERMISSIONS = {
+    "docs.publish": {"pages": "write", "id-token": "write"},
+    "release.image": {"contents": "read", "id-token": "write", "attestations": "write"},
+    "release.chart": {"contents": "read", "id-token": "write", "attestations": "write"},
+    "release.package": {"contents": "read", "id-token": "write"},
+    "release.release": {"contents": "write", "id-token": "write", "attestations": "write"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +39,10 @@ def test_actionlint_reports_no_errors(actionlint: Path, root: Path) -> None:
     assert (completed.returncode, completed.stdout + completed.stderr) == (0, "")
 
 
-def test_each_action_is_pinned_to_one_version(workflows: dict[str, dict[str, Any]]) -> None:
-    steps = [step for each in workflows.values() for job in each["jobs"].values() for step in job["steps"]]
-    used = [step["uses"] for step in steps if "uses" in step]
+def test_each_action_is_pinned_by_its_commit(root: Path) -> None:
+    lines = [line for file in (root / ".github/workflows").glob("*.yaml") for line in file.read_text().splitlines()]
+    used = [line.strip().removeprefix("- ") for line in lines if "uses: " in line and "uses: ./" not in line]
+    assert used
     assert [action for action in used if not ACTION.fullmatch(action)] == []
 
 
@@ -40,14 +50,23 @@ def test_all_tests_run_on_every_supported_python(workflows: dict[str, dict[str, 
     assert tuple(workflows["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"]) == SUPPORTED
 
 
-def test_no_job_may_write_to_the_repository_or_run_without_a_timeout(workflows: dict[str, dict[str, Any]]) -> None:
+def test_no_job_may_do_more_than_it_must_or_run_without_a_timeout(workflows: dict[str, dict[str, Any]]) -> None:
     for workflow in workflows.values():
         assert workflow["permissions"] == {"contents": "read"}
-        assert all("timeout-minutes" in job for job in workflow["jobs"].values())
-
-
-def test_only_the_job_that_publishes_the_site_has_permissions_of_its_own(workflows: dict[str, dict[str, Any]]) -> None:
+        assert all("timeout-minutes" in job or "uses" in job for job in workflow["jobs"].values())
     jobs = {f"{file}.{name}": job for file, workflow in workflows.items() for name, job in workflow["jobs"].items()}
-    own = {name: job["permissions"] for name, job in jobs.items() if "permissions" in job}
-    assert own == {"docs.publish": {"pages": "write", "id-token": "write"}}
+    assert {name: job["permissions"] for name, job in jobs.items() if "permissions" in job} == PERMISSIONS
     assert jobs["docs.publish"]["if"] == "github.event_name != 'pull_request'"
+
+
+def test_a_release_publishes_only_what_its_tests_have_passed(workflows: dict[str, dict[str, Any]]) -> None:
+    jobs = workflows["release"]["jobs"]
+    assert jobs["tests"]["uses"] == "./.github/workflows/ci.yaml"
+    assert "workflow_call" in workflows["ci"][True]  # YAML's `on`
+
+    def before(name: str) -> set[str]:
+        direct = jobs[name].get("needs", [])
+        return set(direct).union(*map(before, direct))
+
+    published = {name for name, permissions in PERMISSIONS.items() if name.startswith("release.") and permissions}
+    assert all("tests" in before(name.removeprefix("release.")) for name in published)

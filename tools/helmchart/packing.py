@@ -1,6 +1,7 @@
-"""Packs the chart: `python -m helmchart.packing DESTINATION [--image-repository REPOSITORY]`.
+"""Packs the chart: `python -m helmchart.packing DESTINATION [--image-repository REPOSITORY] [--image-digest DIGEST]`.
 
-The image's repository differs between registries, so it is set when the chart is released.
+The image's repository differs between registries, and its digest is known when it is pushed, so both are set when the
+chart is released.
 """
 
 import argparse
@@ -19,12 +20,13 @@ from localcluster.progress import PlainProgress
 _DEFAULT_REPOSITORY = Values().image.repository
 
 
-def pack_with_image(root: Path, helm: Path, destination: Path, repository: str) -> Path:
-    """Packs the chart with another default of `image.repository`; returns the archive."""
+def pack_with_image(root: Path, helm: Path, destination: Path, repository: str, digest: str = "") -> Path:
+    """Packs the chart with other defaults of `image.repository` and `image.digest`; returns the archive."""
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / CHART.name
         shutil.copytree(root / CHART, copy)
         _replace(copy / "values.yaml", f"  repository: {_DEFAULT_REPOSITORY}\n", f"  repository: {repository}\n")
+        _replace(copy / "values.yaml", "  digest: ''\n", f"  digest: '{digest}'\n")
         _replace(copy / "Chart.yaml", f"image: {_DEFAULT_REPOSITORY}:", f"image: {repository}:")
         return pack(helm, copy, destination)
 
@@ -43,9 +45,12 @@ def main() -> None:
     parser.add_argument(
         "--image-repository", default=_DEFAULT_REPOSITORY, help="the repository of the image, without a tag"
     )
+    parser.add_argument("--image-digest", default="", help="the digest of the image (sha256:...)")
     options = parser.parse_args()
     try:
-        print(pack_with_image(Path.cwd(), helm4(PlainProgress()), options.destination, options.image_repository))
+        helm = helm4(PlainProgress())
+        image = options.image_repository, options.image_digest
+        print(pack_with_image(Path.cwd(), helm, options.destination, *image))
     except LocalClusterError as error:
         sys.exit(f"helmchart: {error}")
 

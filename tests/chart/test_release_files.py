@@ -1,0 +1,52 @@
+"""The files of a release have the image that was pushed, and the changes of the version."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helmchart import programs
+from helmchart.packing import pack_with_image
+from helmchart.release_files import notes, with_image, write_files
+from localcluster.errors import LocalClusterError
+from localcluster.progress import PlainProgress
+
+DIGEST = "sha256:" + "a" * 64
+CHANGELOG = "# Changelog\n\n## 0.2.0 (2026-02-01)\n\n### Added\n\n- New.\n\n## 0.1.0 (2026-01-01)\n\n- Old.\n"
+
+
+def test_files_have_the_released_image(root: Path, tmp_path: Path) -> None:
+    image = f"registry.example/statefulroute:0.1.0@{DIGEST}"
+    write_files(root, tmp_path, image)
+    objects = list(yaml.safe_load_all((tmp_path / "install.yaml").read_text()))
+    (deployment,) = (item for item in objects if item["kind"] == "Deployment")
+    assert {container["image"] for container in deployment["spec"]["template"]["spec"]["containers"]} == {image}
+    assert {item["metadata"].get("namespace") for item in objects if item["kind"] == "ServiceAccount"} == {
+        "statefulroute-system"
+    }
+    definitions = list(yaml.safe_load_all((tmp_path / "crds.yaml").read_text()))
+    assert {item["spec"]["names"]["kind"] for item in definitions} == {"PodLink", "StatefulRoute"}
+    assert (tmp_path / "release-notes.md").read_text().startswith("### Added\n")
+
+
+def test_packed_chart_has_the_digest_of_the_image(root: Path, tmp_path: Path) -> None:
+    helm = programs.helm4(PlainProgress())
+    archive = pack_with_image(root, helm, tmp_path, "registry.example/statefulroute", DIGEST)
+    rendered = subprocess.run([helm, "template", archive], capture_output=True, text=True, check=True).stdout
+    assert f"image: registry.example/statefulroute@{DIGEST}" in rendered.replace('"', "").replace("'", "")
+
+
+@pytest.mark.parametrize(("version", "text"), [("0.2.0", "### Added\n\n- New.\n"), ("0.1.0", "- Old.\n")])
+def test_notes_are_the_section_of_the_version(version: str, text: str) -> None:
+    assert notes(CHANGELOG, version) == text
+
+
+def test_version_without_a_section_is_refused() -> None:
+    with pytest.raises(LocalClusterError, match=r"no section for 0\.3\.0: run `\.venv/bin/towncrier build`"):
+        notes(CHANGELOG, "0.3.0")
+
+
+def test_manifests_without_the_image_are_refused() -> None:
+    with pytest.raises(LocalClusterError, match="run `make generate`"):
+        with_image("image: other:0.1.0\n", "0.1.0", "registry.example/statefulroute")

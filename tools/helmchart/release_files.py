@@ -1,0 +1,76 @@
+"""Writes the files of a release on GitHub: `python -m helmchart.release_files DESTINATION --image IMAGE`.
+
+install.yaml        the operator without Helm, with the released image
+crds.yaml           its CustomResourceDefinitions
+release-notes.md    the section of this version in CHANGELOG.md
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from helmchart.kustomize import BASE
+from localcluster.errors import LocalClusterError
+from localcluster.kubectl import candidates
+
+_HEADING = re.compile(r"^## (\S+) \(.*\)$", re.MULTILINE)
+
+
+def with_image(manifests: str, version: str, image: str) -> str:
+    """Returns manifests with this image instead of the one of a local build.
+
+    Raises:
+        LocalClusterError: no container runs that one.
+    """
+    local = f"image: statefulroute:{version}\n"
+    if local not in manifests:
+        raise LocalClusterError(f"{BASE} must contain {local.strip()!r}: run `make generate`.")
+    return manifests.replace(local, f"image: {image}\n")
+
+
+def notes(changelog: str, version: str) -> str:
+    """Returns the changes of a version.
+
+    Raises:
+        LocalClusterError: the changelog has no section for it.
+    """
+    found = next((heading for heading in _HEADING.finditer(changelog) if heading[1] == version), None)
+    if found is None:
+        raise LocalClusterError(f"CHANGELOG.md has no section for {version}: run `.venv/bin/towncrier build`.")
+    following = _HEADING.search(changelog, found.end())
+    return changelog[found.end() : following.start() if following else None].strip() + "\n"
+
+
+def write_files(root: Path, destination: Path, image: str) -> None:
+    """Writes the files of the release of this version."""
+    version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    manifests = subprocess.run(
+        [next(iter(candidates())), "kustomize", root / BASE], capture_output=True, text=True, check=True
+    ).stdout
+    files = {
+        "install.yaml": with_image(manifests, version, image),
+        "crds.yaml": (root / BASE / "definitions.yaml").read_text(encoding="utf-8"),
+        "release-notes.md": notes((root / "CHANGELOG.md").read_text(encoding="utf-8"), version),
+    }
+    destination.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (destination / name).write_text(text, encoding="utf-8")
+
+
+def main() -> None:
+    """Writes the files."""
+    parser = argparse.ArgumentParser(prog="python -m helmchart.release_files", description=__doc__)
+    parser.add_argument("destination", type=Path, help="the folder of the files")
+    parser.add_argument("--image", required=True, help="the image, such as registry.example/statefulroute:1.2.3")
+    options = parser.parse_args()
+    try:
+        write_files(Path.cwd(), options.destination, options.image)
+    except LocalClusterError as error:
+        sys.exit(f"helmchart: {error}")
+
+
+if __name__ == "__main__":
+    main()
