@@ -5,7 +5,8 @@ import pytest
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
 from localcluster.toolchain import find_go
-from support.chat_programs import ChatPrograms, build_go, build_typescript, node_modules
+from support.chat_programs import TYPESCRIPT, ChatPrograms, build_go, build_typescript
+from support.npm import node_modules
 
 #: The first test may have to build or download the generators.
 BUILD_SECONDS = 600
@@ -32,7 +33,7 @@ def go() -> None:
 def node() -> None:
     """Skips the tests, with the reason, where there is no Node.js with the packages of the example."""
     try:
-        node_modules()
+        node_modules(TYPESCRIPT)
     except LocalClusterError as error:
         pytest.skip(str(error).partition("\n")[0])
 

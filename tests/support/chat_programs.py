@@ -3,7 +3,6 @@
 What is needed beside the machine's Node.js is downloaded once, and kept in the user's cache folder.
 """
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -12,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localcluster.errors import LocalClusterError
-from localcluster.locks import exclusive
-from localcluster.paths import cache_folder
 from localcluster.programs import Recipe, ensure_built
 from localcluster.progress import PlainProgress
 from localcluster.toolchain import find_go
+from support.npm import node_modules, run
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ROOT / "docs" / "openapi"
@@ -25,11 +23,6 @@ TYPESCRIPT = ROOT / "examples" / "typescript"
 
 #: The oldest version of Node.js that the example supports, as its package.json says.
 OLDEST_NODE = 20
-
-#: The files that determine what npm installs.
-_NPM_FILES = ("package.json", "package-lock.json", ".npmrc")
-
-_BUILD_SECONDS = 600.0
 
 APIS = ("sidecar", "resolver")
 
@@ -69,7 +62,7 @@ def build_go(folder: Path) -> ChatPrograms:
         LocalClusterError: there is no Go, and none can be installed.
     """
     go = find_go(PlainProgress())
-    _run([go.program, "build", "-trimpath", "-o", f"{folder}/", "./server", "./client"], GO, go.environment)
+    run([go.program, "build", "-trimpath", "-o", f"{folder}/", "./server", "./client"], GO, go.environment)
     return ChatPrograms("Go", (folder / "server",), (folder / "client",))
 
 
@@ -94,8 +87,8 @@ def run_go_tests() -> None:
         LocalClusterError: there is no Go, or a test fails; the message has its output.
     """
     go = find_go(PlainProgress())
-    _run([go.program, "vet", "./..."], GO, go.environment)
-    _run([go.program, "test", "./..."], GO, go.environment)
+    run([go.program, "vet", "./..."], GO, go.environment)
+    run([go.program, "test", "./..."], GO, go.environment)
 
 
 def run_typescript_tests(folder: Path) -> None:
@@ -109,16 +102,16 @@ def run_typescript_tests(folder: Path) -> None:
     """
     _compile_typescript(folder)
     environment = {**os.environ, "SLOT_VECTORS": str(ROOT / "docs/slot-vectors.json")}
-    _run([_node(), "--test", "dist/slot.test.js"], folder, environment)
+    run([_node(), "--test", "dist/slot.test.js"], folder, environment)
 
 
 def _compile_typescript(folder: Path) -> None:
-    modules = node_modules()
+    modules = node_modules(TYPESCRIPT)
     shutil.copytree(TYPESCRIPT / "src", folder / "src")
     for name in ("package.json", "tsconfig.json"):
         shutil.copy(TYPESCRIPT / name, folder)
     (folder / "node_modules").symlink_to(modules)
-    _run([_node(), modules / "typescript/bin/tsc"], folder)
+    run([_node(), modules / "typescript/bin/tsc"], folder)
 
 
 def generate_go_types(api: str, output: Path) -> None:
@@ -134,7 +127,7 @@ def generate_go_types(api: str, output: Path) -> None:
     package = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen"
     recipe = Recipe("oapi-codegen", ROOT / "tools/oapi-codegen", package, "-s -w")
     generator = ensure_built(recipe, find_go(PlainProgress()), PlainProgress())
-    _run([generator, "-config", f"{api}/oapi-codegen.yml", "-o", output, DOCUMENTS / f"{api}.json"], GO)
+    run([generator, "-config", f"{api}/oapi-codegen.yml", "-o", output, DOCUMENTS / f"{api}.json"], GO)
 
 
 def generate_typescript_types(api: str, output: Path) -> None:
@@ -143,32 +136,9 @@ def generate_typescript_types(api: str, output: Path) -> None:
     Raises:
         LocalClusterError: there is no Node.js, or npm cannot install the generator.
     """
-    generator = node_modules() / "openapi-typescript/bin/cli.js"
+    generator = node_modules(TYPESCRIPT) / "openapi-typescript/bin/cli.js"
     options = ["--default-non-nullable=false", "--output", output]
-    _run([_node(), generator, DOCUMENTS / f"{api}.json", *options], TYPESCRIPT)
-
-
-def node_modules() -> Path:
-    """Returns a folder with the locked packages of the example; installs them unless they exist.
-
-    Raises:
-        LocalClusterError: npm is missing or cannot install them.
-    """
-    npm = shutil.which("npm")
-    if npm is None:
-        raise LocalClusterError("there is no npm on PATH")
-    digest = hashlib.sha256(b"\0".join((TYPESCRIPT / name).read_bytes() for name in _NPM_FILES)).hexdigest()[:16]
-    folder = cache_folder() / "programs" / f"npm-{digest}"
-    with exclusive(folder.with_name(f"{folder.name}.lock"), lambda _: None):
-        if not folder.exists():
-            partial = folder.with_name(f"{folder.name}.new")
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            for name in _NPM_FILES:
-                shutil.copy(TYPESCRIPT / name, partial)
-            _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], partial)
-            partial.replace(folder)
-    return folder / "node_modules"
+    run([_node(), generator, DOCUMENTS / f"{api}.json", *options], TYPESCRIPT)
 
 
 def _node() -> str:
@@ -180,22 +150,6 @@ def _node() -> str:
     if int(version.removeprefix("v").partition(".")[0]) < OLDEST_NODE:
         raise LocalClusterError(f"Node.js {version} is older than {OLDEST_NODE}")
     return node
-
-
-def _run(command: Sequence[str | Path], folder: Path, environment: object = None) -> None:
-    completed = subprocess.run(
-        command,
-        cwd=folder,
-        env=environment,  # type: ignore[arg-type]
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_BUILD_SECONDS,
-        check=False,
-    )
-    if completed.returncode:
-        raise LocalClusterError(f"{Path(command[0]).name} fails:\n{completed.stdout}")
 
 
 if __name__ == "__main__":
