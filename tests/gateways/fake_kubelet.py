@@ -173,10 +173,17 @@ class FakeKubelet:
         return subprocess.Popen([sys.executable, str(_BACKEND), *arguments], stdin=subprocess.DEVNULL)
 
 
-def create_service(service: Service, replicas: int) -> None:
-    """Creates a service whose pods wait for their kubelet. Skips the test if the machine lacks their addresses."""
+def create_service(service: Service, replicas: int, **pod: Any) -> None:
+    """Creates a service whose pods wait for their kubelet. Skips the test if the machine lacks their addresses.
+
+    Args:
+        service: the service.
+        replicas: the number of its pods.
+        pod: further fields of the spec of the pods.
+    """
     template: dict[str, Any] = service.pod_template()
     template["metadata"]["annotations"] = NOT_READY
+    template["spec"] |= pod
     service.create_pods(replicas, template=template)
     service.create_route(port=PORT, onPodLost={"action": "Rebind", "graceSeconds": 30})
     pod_ip(service, service.pod_name(0))

@@ -25,6 +25,9 @@ EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX, NGINX, HAPROXY, TRAEFIK = GATEWAYS 
 #: An Envoy that closes each WebSocket and stream after two seconds.
 LIMITED = "Envoy by ext_authz, with a maximal duration of streams"
 
+#: An nginx that asks no resolver: it sends requests to the pods in turn, as a Service of Kubernetes does.
+ROUND_ROBIN = "nginx without a resolver"
+
 #: Gateways that wait for a resolver with `--hold-seconds 60`, by the changes that docs/reference/gateways.md names.
 HOLDING = HOLDING_EXT_AUTHZ, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC, HOLDING_NGINX = (
     "Envoy by ext_authz, for held requests",
@@ -87,6 +90,7 @@ class GatewayFleet:
         addresses: returns the addresses of its pods, in the order of their indices.
         resolvers: the resolvers of each authentication.
         credentials: the folder with the credentials of the gateways.
+        place: other fields of the gateways' addresses.
     """
 
     def __init__(  # noqa: PLR0913, PLR0917 - what gateways are between
@@ -97,6 +101,7 @@ class GatewayFleet:
         addresses: Callable[[], Collection[str]],
         resolvers: Mapping[Authentication, Collection[Any]],
         credentials: Path | None = None,
+        **place: Any,
     ) -> None:
         self._programs = programs
         self._folder = folder
@@ -104,6 +109,7 @@ class GatewayFleet:
         self._addresses = addresses
         self._resolvers = resolvers
         self._credentials = credentials
+        self._common = place
         self._running: dict[tuple[str, Authentication], Gateway] = {}
         self._stack = ExitStack()
 
@@ -132,6 +138,15 @@ class GatewayFleet:
                 text = configurations.nginx("nginx.conf", place)
                 text = configurations.replace_all(text, {"proxy_read_timeout 3s": "proxy_read_timeout 65s"})
                 return processes.nginx(self._programs.nginx, text, place)
+            case "nginx without a resolver":
+                servers = " ".join(f"server {ip}:{place.pod_port};" for ip in place.pod_addresses)
+                changes = {
+                    "auth_request /-/resolve;": "",
+                    "http://$pod;": "http://pods;",
+                    "upstream resolver {": f"upstream pods {{ {servers} }}\n  upstream resolver {{",
+                }
+                text = configurations.replace_all(configurations.nginx("nginx.conf", place), changes)
+                return processes.nginx(self._programs.nginx, text, place)
             case "HAProxy":
                 return processes.haproxy(self._programs.haproxy, configurations.haproxy("haproxy.cfg", place), place)
             case "Traefik":
@@ -157,6 +172,7 @@ class GatewayFleet:
             resolvers=[*called],
             dns_port=self._dns_port,
             credentials=credentials,
+            **self._common,
         )
 
 

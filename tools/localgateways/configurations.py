@@ -16,6 +16,7 @@ _PODS = "game-pods.play.svc.cluster.local"
 _RESOLVER = "statefulroute-resolver.statefulroute-system.svc.cluster.local"
 _PATH = "/authorize/play/game"
 _PLAIN = "#plain"
+_UID_HEADER = "x-user-id"
 _CREDENTIALS = ("/var/run/secrets/statefulroute", "/etc/statefulroute")
 
 
@@ -58,6 +59,7 @@ class GatewayAddresses:
         resolvers: HOST:PORT of each resolver.
         dns_port: The port of the DNS server on loopback; None uses the system's.
         credentials: What the gateway authenticates itself with; None is nothing.
+        uid_header: The header with the uid.
     """
 
     port: int
@@ -73,6 +75,7 @@ class GatewayAddresses:
     resolvers: Sequence[str]
     dns_port: int | None = None
     credentials: Credentials | None = None
+    uid_header: str = _UID_HEADER
 
 
 def envoy(name: str, addresses: GatewayAddresses, changes: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -86,7 +89,12 @@ def envoy(name: str, addresses: GatewayAddresses, changes: Mapping[str, str] = M
     Raises:
         ValueError: A text to replace is missing.
     """
-    replacements = {_PODS: addresses.pods, "play/game": f"{addresses.namespace}/{addresses.route}", **changes}
+    replacements = {
+        _PODS: addresses.pods,
+        "play/game": f"{addresses.namespace}/{addresses.route}",
+        f"exact: {_UID_HEADER}": f"exact: {addresses.uid_header}",
+        **changes,
+    }
     text = replace_all((CONFIGURATIONS / name).read_text(), replacements)
     text = _with_credentials(text, addresses).replace("/etc/envoy/", f"{addresses.folder}/")
     for secret in ("envoy-token.yaml", "envoy-certificate.yaml"):
@@ -143,8 +151,9 @@ def haproxy(name: str, addresses: GatewayAddresses) -> str:
     """Returns a configuration of HAProxy, by the name of its file. Raises the same errors as `envoy`."""
     servers = [f"server resolver-{number} {address}" for number, address in enumerate(addresses.resolvers)]
     socket = {"abns@resolver": f"abns@resolver-{addresses.port}"}
+    header = {f'uid_header = "{_UID_HEADER}"': f'uid_header = "{addresses.uid_header}"'}
     script = addresses.folder / "haproxy.lua"
-    script.write_text(replace_all((CONFIGURATIONS / script.name).read_text(), socket))
+    script.write_text(replace_all((CONFIGURATIONS / script.name).read_text(), socket | header))
     replacements = {
         f"server resolver {_RESOLVER}:8080": "\n  ".join(servers),
         _PATH: f"/authorize/{addresses.namespace}/{addresses.route}",
@@ -169,6 +178,7 @@ def traefik(addresses: GatewayAddresses) -> str:
         _PATH: f"/authorize/{addresses.namespace}/{addresses.route}",
         ":7777": f":{addresses.pod_port}",
         "127.0.0.1:8002": f"127.0.0.1:{addresses.admin_port}",
+        f"[{_UID_HEADER.title()}]": f"[{addresses.uid_header}]",
     }
     game = replace_all((CONFIGURATIONS / "traefik-game.yaml").read_text(), replacements)
     (folder / "traefik-game.yaml").write_text(_with_credentials(game, addresses))

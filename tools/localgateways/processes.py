@@ -76,15 +76,15 @@ def traefik(program: Path, configuration: str, addresses: GatewayAddresses) -> I
     file.write_text(configuration)
     with _running_process([program, f"--configFile={file}"], addresses) as pid:
         gateway = _gateway(addresses, pid, grpc_port=addresses.port)
-        if not wait_until(lambda: _has_routes(gateway.url), _START_SECONDS):
+        if not wait_until(lambda: _has_routes(gateway.url, addresses.uid_header), _START_SECONDS):
             raise LocalClusterError(f"traefik does not read its dynamic configuration in {addresses.folder}")
         yield gateway
 
 
-def _has_routes(url: str) -> bool:
+def _has_routes(url: str, uid_header: str) -> bool:
     """Returns whether a Traefik has read its dynamic configuration, which it does after it listens."""
     # The resolver refuses this uid, so the request reaches no pod.
-    request = urllib.request.Request(url, headers={"x-user-id": "x" * 1000})  # noqa: S310 - of http
+    request = urllib.request.Request(url, headers={uid_header: "x" * 1000})  # noqa: S310 - of http
     try:
         with urllib.request.urlopen(request, timeout=_STOP_SECONDS):  # noqa: S310 - of http
             return True
