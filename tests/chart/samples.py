@@ -62,6 +62,7 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "maxAgeSeconds": 300,
     "drainSeconds": 0,
     "picker.defaultRoute": "play/game",
+    "picker.uidFromResponse": "mcp-session-id",
     "authentication": {"tokenAudience": "resolver", "allowUsers": ["system:serviceaccount:play:gateway"]},
     "tls": {"secretName": "resolver-tls", "clientCertificates": True},
     "service.httpPort": 80,

@@ -51,6 +51,7 @@ def test_options_match_the_values(helm4: Helm) -> None:
         "requests_per_second": 50,
         "token_audience": "resolver",
         "default_route": "play/game",
+        "uid_from_response": "mcp-session-id",
         "max_age": 300,
         "drain_seconds": 0,
         "bindings_per_second": 7,  # of extraArgs, which come last

@@ -19,7 +19,12 @@ from statefulroute.domain.keys import link_name, uid_from_link_name
 from statefulroute.domain.load import LoadResponse, parse_load_report, parse_load_response
 from statefulroute.domain.validation import validate_uid
 from statefulroute.resolver.grpc.ext_authz_messages import CheckedHttpRequest
-from statefulroute.resolver.grpc.ext_proc_messages import EnvoyRequest, continue_response, endpoint_subset
+from statefulroute.resolver.grpc.ext_proc_messages import (
+    EnvoyRequest,
+    continue_response,
+    endpoint_subset,
+    served_endpoint,
+)
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest
 from statefulroute.resolver.http.changes import decode_claim_request
@@ -136,6 +141,7 @@ def envoy_messages(data: bytes) -> None:
     with suppress(DecodeError):
         request = ProcessingRequest.FromString(data)
         endpoint_subset(request)
+        served_endpoint(request)
         modes = request.protocol_config if request.HasField("protocol_config") else None
         continue_response(request, modes)
         with suppress(InvalidParameterError):

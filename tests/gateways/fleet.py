@@ -36,8 +36,16 @@ HOLDING = HOLDING_EXT_AUTHZ, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC, HOLDING_N
     "nginx, for held requests",
 )
 
+#: Gateways that send the resolver responses that may name sessions. The second one tries other pods if one fails.
+LINKING, RETRYING = (
+    "Envoy by ext_proc, for sessions of servers",
+    "Envoy by ext_proc, for sessions of servers, with retries",
+)
+
 #: The gateways that call the resolver over gRPC.
-GRPC_CALLERS = frozenset((EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC))
+GRPC_CALLERS = frozenset(
+    (EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC, LINKING, RETRYING)
+)
 
 #: The configurations of Envoy, and the changes in them. Gateways with endpoint pickers send bodies in full duplex.
 _ENVOYS: Mapping[str, tuple[str, Mapping[str, str]]] = {
@@ -55,6 +63,15 @@ _ENVOYS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     ),
     HOLDING_EXT_AUTHZ_GRPC: ("envoy-ext-authz-grpc.yaml", {"timeout: 3s": "timeout: 65s"}),
     HOLDING_EXT_PROC: ("envoy-ext-proc.yaml", {"message_timeout: 3s": "message_timeout: 65s"}),
+    LINKING: ("envoy-ext-proc.yaml", {"#link ": ""}),
+    RETRYING: (
+        "envoy-ext-proc.yaml",
+        {
+            "#link ": "",
+            "cluster: pods, timeout": "cluster: pods, retry_policy: {retry_on: 5xx, num_retries: 20}, timeout",
+            "fallback_policy: NO_FALLBACK": "fallback_policy: ANY_ENDPOINT",
+        },
+    ),
     DUPLEX: (
         "envoy-ext-proc.yaml",
         {

@@ -180,6 +180,7 @@ def test_lookups_fail_while_the_cache_is_older_than_allowed(
         (["--tls-key", "x"], "--tls-certificate and --tls-key belong together"),
         (["--client-ca", "x"], "--client-ca needs --tls-certificate and --tls-key"),
         (["--allow-user", "x"], "--allow-user needs --token-audience"),
+        (["--uid-from-response", "x"], "--uid-from-response needs --grpc-address"),
         (["--tls-key", "x", "--tls-certificate", "y"], "the TLS files cannot be loaded"),
         (["--kubeconfig", "/nowhere"], "cannot load the cluster's configuration"),
     ],
@@ -191,6 +192,12 @@ def test_invalid_option_exits_with_a_message(
     assert process.launch().wait() != 0
     assert message in " ".join(process.log_text.replace("│", " ").split())
     assert "Traceback" not in process.log_text
+
+
+def test_warns_of_options_by_which_no_session_begins(process: ResolverProcess) -> None:
+    process.with_options("--uid-from-response", "x", "--grpc-address", "127.0.0.1:0", "--unknown-uid", "refuse").start()
+    (warning,) = [line["event"] for line in process.lines if line["level"] == "warning"]
+    assert warning.startswith("no response names a uid: --unknown-uid is refuse")
 
 
 def test_http_address_in_use_exits_with_a_message(

@@ -77,6 +77,12 @@ class Picker(ValueGroup):
         description="The StatefulRoute of calls that name none, as `NAMESPACE/NAME`; empty refuses them.",
         **text_pattern(f"({_NAME}/{_NAME})?", "NAMESPACE/NAME of a StatefulRoute, like play/game, or nothing"),
     )
+    uid_from_response: str = Field(
+        "",
+        description="Over ext_proc, link the uid in this header of a response to the pod that has sent it, like "
+        "`mcp-session-id`, for servers that begin sessions and do not link them; empty reads no responses.",
+        **text_pattern("[A-Za-z0-9_-]*", "the name of a header, like mcp-session-id, or nothing"),
+    )
 
 
 class Authentication(ValueGroup):

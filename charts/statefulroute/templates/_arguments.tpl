@@ -59,6 +59,9 @@ The arguments of the resolver; `statefulroute resolver --help` explains them.
 {{- with .picker.defaultRoute }}
 - --default-route={{ . }}
 {{- end }}
+{{- with .picker.uidFromResponse }}
+- --uid-from-response={{ . }}
+{{- end }}
 {{- end }}
 {{ include "statefulroute.sharedArguments" $ }}
 - --unknown-uid={{ .unknownUid }}

@@ -26,6 +26,7 @@
 {{- end -}}
 {{- include "statefulroute.checkPattern" (list "resolver.endpointHeader" $.Values.resolver.endpointHeader `[A-Za-z0-9_-]+` "the name of a header, like x-gateway-destination-endpoint") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.picker.defaultRoute" $.Values.resolver.picker.defaultRoute `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "NAMESPACE/NAME of a StatefulRoute, like play/game, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "resolver.picker.uidFromResponse" $.Values.resolver.picker.uidFromResponse `[A-Za-z0-9_-]*` "the name of a header, like mcp-session-id, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.serviceAccount.name" $.Values.resolver.serviceAccount.name `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.podDisruptionBudget.maxUnavailable" $.Values.resolver.podDisruptionBudget.maxUnavailable `[0-9]{1,5}|(100|[1-9]?[0-9])%` "a number like 1, or a percentage like 50%") -}}
 {{- end -}}

@@ -22,6 +22,7 @@ from statefulroute.resolver.link_changes import LinkChanges
 from statefulroute.resolver.lookup_holder import LookupHolder
 from statefulroute.resolver.metrics import ResolverMetrics
 from statefulroute.resolver.move_broadcaster import MoveBroadcaster
+from statefulroute.resolver.response_linker import ResponseLinker
 from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.token_reviewer import TokenReviewer
 
@@ -35,6 +36,7 @@ class ResolverComponents:
         binder: binds users.
         holder: holds requests of users whose links have no pods; None holds none.
         picker: picks pods for gateways.
+        linker: links the uids that responses name; None reads no responses.
         authenticator: authenticates callers and limits their rates.
         dispatcher: handles HTTP requests.
         metrics: counts responses.
@@ -45,6 +47,7 @@ class ResolverComponents:
     binder: Binder
     holder: LookupHolder | None
     picker: EndpointPicker
+    linker: ResponseLinker | None
     authenticator: Authenticator
     dispatcher: Dispatcher
     metrics: ResolverMetrics
@@ -74,7 +77,9 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
         on_result=metrics.count_link,
     )
     holder = _holder(settings, cache, binder, metrics)
-    picker = EndpointPicker(cache, binder, settings.unlinked_uid, holder)
+    header = settings.uid_from_response
+    linker = None if header is None else ResponseLinker(cache, binder, header, metrics.count_link)
+    picker = EndpointPicker(cache, binder, settings.unlinked_uid, holder, confirms_absence=linker is not None)
     moves = MoveBroadcaster(cache.links.cache)
     metrics.track_streams(lambda: len(moves))
     audience = settings.token_audience
@@ -96,7 +101,7 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
         CacheMetrics(cache.reflectors),
         ClockMetrics(process_clock),
     )
-    return ResolverComponents(cache, binder, holder, picker, authenticator, dispatcher, metrics, collectors)
+    return ResolverComponents(cache, binder, holder, picker, linker, authenticator, dispatcher, metrics, collectors)
 
 
 def _holder(settings: Settings, cache: ResolverCache, binder: Binder, metrics: ResolverMetrics) -> LookupHolder | None:

@@ -172,6 +172,17 @@ class Binder:
             raise ProblemError(ProblemKind.CONTENDED, "the link was deleted as soon as it was made: try again")
         return link
 
+    async def bind_to(self, key: RouteKey, uid: str, pod: PodKey) -> PodKey:
+        """Binds a uid to a pod, unless it is bound; returns the pod that it is bound to.
+
+        A new link has the TTL of the binder's default. The errors are those of `bind`.
+        """
+        route = self._cache.route(key)
+        with self._counting_limits():
+            return await self._store(key).compute_if_absent(
+                key.name, uid, partial(self._count_new, route, pod), ttl_seconds=self.ttl_seconds(route, None)
+            )
+
     def take_token(self, key: RouteKey) -> float:
         """Takes a token for a new link of a route; returns 0, or the seconds until there is one."""
         return self._rate_limiter.take(key)
@@ -263,6 +274,10 @@ class Binder:
         available = self._cache.available_addresses(route)
         allowed = available.keys() if among is None else {pod for pod in available if pod in among}
         pod = self._placements.best_pod(route, self._clock().earliest, allowed)
+        return await self._count_new(route, pod, may_wait=may_wait)
+
+    async def _count_new(self, route: Route, pod: PodKey, *, may_wait: bool = False) -> PodKey:
+        """Counts a user who is to be bound to a pod; returns the pod. Raises `ProblemError` if the rate is exceeded."""
         if (wait := self._rate_limiter.take(route.key)) > 0:
             if not may_wait:
                 self._on_result("refused")

@@ -39,6 +39,8 @@ class EndpointPicker:
         binder: binds new users.
         unlinked_uid: the policy for uids that are not linked.
         holder: holds requests of users whose links have no pods; None holds none.
+        confirms_absence: whether a uid that is not linked in the cache is looked up in the API server, too: another
+            resolver may have linked it just now.
     """
 
     def __init__(
@@ -47,11 +49,14 @@ class EndpointPicker:
         binder: Binder,
         unlinked_uid: UnlinkedUidPolicy,
         holder: LookupHolder | None = None,
+        *,
+        confirms_absence: bool = False,
     ) -> None:
         self._cache = cache
         self._binder = binder
         self._unlinked_uid = unlinked_uid
         self._holder = holder
+        self._confirms_absence = confirms_absence
         self._counter = count()
 
     async def pick(self, key: RouteKey, uid: str | None, caller: Caller, subset: Container[str] | None = None) -> Pick:
@@ -68,10 +73,12 @@ class EndpointPicker:
         Raises:
             ProblemError: there is no pod for the request.
             StatefulRouteError: there is no pod for the request.
-            ClusterError: the uid was to be bound, and the API server responded with an error.
+            ClusterError: the uid was to be bound or confirmed, and the API server responded with an error.
             ConnectionResetError: the request was held, and its caller has closed the connection.
         """
         link = None if uid is None else self._cache.bound_link(key, uid)
+        if uid is not None and link is None and self._confirms_absence:
+            link = await self._binder.read_bound(key, uid)
         if uid is not None and (link is None or link.pod is None) and self._unlinked_uid is UnlinkedUidPolicy.BIND:
             among = self._candidates(key, subset)
             if self._holder is None:

@@ -34,7 +34,8 @@ class ResolverMetrics:
             "pod), refused (the rate limit refused a new "
             "uid), limited (the route or its namespace had as many links as it may "
             "have), renewed (a temporary link in use was renewed), claimed (a caller bound a uid to a pod), unlinked "
-            "(a caller removed a link).",
+            "(a caller removed a link), named (a response named a uid, which is linked to its pod), conflicting (a "
+            "response named a uid that is linked to another pod).",
             ("outcome",),
             registry=None,
         )
@@ -62,7 +63,17 @@ class ResolverMetrics:
         )
         for outcome in ("answered", "over", "disconnected", "failed"):
             self._held_seconds.labels(outcome)
-        for outcome in ("bound", "requested", "refused", "limited", "renewed", "claimed", "unlinked"):
+        for outcome in (
+            "bound",
+            "requested",
+            "refused",
+            "limited",
+            "renewed",
+            "claimed",
+            "unlinked",
+            "named",
+            "conflicting",
+        ):
             self._links.labels(outcome)
 
     def observe_response(self, operation: str, code: int, seconds: float | None) -> None:

@@ -17,6 +17,7 @@ from statefulroute.resolver.assembly import ResolverComponents, assemble
 from statefulroute.resolver.http.dispatcher import MAX_BODY_BYTES
 from statefulroute.resolver.settings import Settings
 from statefulroute.resolver.tls import reloading_tls_context
+from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +38,8 @@ async def run(settings: Settings) -> None:
     """
     if settings.link_changes and not settings.authenticates:
         log.warning("every client may unlink and move users: --link-changes is set, and no caller is authenticated")
+    if settings.uid_from_response is not None and settings.unlinked_uid is UnlinkedUidPolicy.REFUSE:
+        log.warning("no response names a uid: --unknown-uid is refuse, so no request without a uid reaches a server")
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -97,6 +100,7 @@ async def _serve_grpc(
     # gRPC is an optional dependency.
     from statefulroute.resolver.grpc.ext_authz import Authorization  # noqa: PLC0415
     from statefulroute.resolver.grpc.ext_proc import ExternalProcessor  # noqa: PLC0415
+    from statefulroute.resolver.grpc.linking_ext_proc import LinkingExternalProcessor  # noqa: PLC0415
     from statefulroute.resolver.grpc.server import serve_grpc  # noqa: PLC0415
 
     common = (
@@ -106,7 +110,9 @@ async def _serve_grpc(
         components.authenticator,
         components.metrics,
     )
-    services = (Authorization(*common, settings.endpoint_header), ExternalProcessor(*common))
+    linker = components.linker
+    processor = ExternalProcessor(*common) if linker is None else LinkingExternalProcessor(*common, linker)
+    services = (Authorization(*common, settings.endpoint_header), processor)
     async with serve_grpc(settings.grpc_address, services, settings.tls) as serving_grpc:
         log.info("serving gRPC", addresses=[serving_grpc.address], tls=settings.tls is not None)
         yield serving_grpc.set_not_serving

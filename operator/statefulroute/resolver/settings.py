@@ -43,6 +43,8 @@ class Settings:
         bind_address: the address of the server for probes and metrics; None disables it.
         unlinked_uid: the policy for a gateway's request whose uid is not linked.
         uid_sources: the sources of the uid in a gateway's request, in the order of their use.
+        uid_from_response: the header of responses over ext_proc with the uid of a session that the server has begun;
+            None reads no responses.
         endpoint_header: the response header for the endpoint.
         temporary_links: whether new links are temporary, with the TTL of their route; each use renews them.
         bindings_per_second: the maximal rate of new links of one route.
@@ -67,6 +69,7 @@ class Settings:
     bind_address: BindAddress | None = None
     unlinked_uid: UnlinkedUidPolicy = UnlinkedUidPolicy.BIND
     uid_sources: tuple[UidSource, ...] = ()
+    uid_from_response: str | None = None
     endpoint_header: str = ENDPOINT_HEADER
     temporary_links: bool = True
     bindings_per_second: float = 100.0

@@ -68,6 +68,7 @@ class ProblemKind(Enum):
     LINK_LIMIT_REACHED = 429, "link-limit-reached", "There are as many links as there may be"
     INTERNAL = 500, "internal", "Internal error"
     REFUSED = 502, "refused", "The API server refused the request"
+    UNUSABLE_RESPONSE = 502, "unusable-response", "The response of the server names a uid that cannot be linked"
     HAND_OVER_FAILED = 502, "hand-over-failed", "The other pod has not taken or not sent the state"
     POD_NOT_FOUND = 503, "pod-not-found", "The pod does not exist at present"
     POD_NOT_ROUTABLE = 503, "pod-not-routable", "The pod does not serve its users at present"

@@ -66,6 +66,15 @@ def resolver(  # noqa: PLR0913 - an option each
         ),
     ] = UnlinkedUidPolicy.BIND,
     uid_from: Annotated[list[str] | None, typer.Option(metavar="PLACE", help=_UID_FROM_HELP)] = None,
+    uid_from_response: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEADER",
+            help="Over ext_proc, link the uid in this header of a response to the pod that has sent it, before the "
+            "client gets the response, if no link binds the user of the request; for servers that begin sessions and "
+            "do not link them, for example mcp-session-id.",
+        ),
+    ] = None,
     endpoint_header: Annotated[
         str | None,
         typer.Option(help="The response header with the endpoint; by default x-gateway-destination-endpoint."),
@@ -149,6 +158,8 @@ def resolver(  # noqa: PLR0913 - an option each
         raise typer.BadParameter("--client-ca needs --tls-certificate and --tls-key")
     if allow_user and token_audience is None:
         raise typer.BadParameter("--allow-user needs --token-audience: users are known by their tokens")
+    if uid_from_response is not None and grpc_address is None:
+        raise typer.BadParameter("--uid-from-response needs --grpc-address: only Envoy's ext_proc sends responses")
     try:
         sources = tuple(map(UidSource.parse, uid_from or ("header:x-user-id",)))
         settings = Settings(
@@ -161,6 +172,7 @@ def resolver(  # noqa: PLR0913 - an option each
             bind_address=None if bind_address is None else BindAddress.parse(bind_address),
             unlinked_uid=unknown_uid,
             uid_sources=sources,
+            uid_from_response=uid_from_response,
             endpoint_header=endpoint_header or ENDPOINT_HEADER,
             temporary_links=new_links is LinkLifetime.TEMPORARY,
             bindings_per_second=bindings_per_second,

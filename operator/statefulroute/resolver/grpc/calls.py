@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import unquote
 
@@ -42,15 +42,17 @@ class GrpcCaller:
         metadata: the metadata of the call.
         user: the name of the authenticated or counted caller; empty if there is none.
         was_held: whether a request of the call was held.
+        unlinked_pick: the pod that was picked for the latest request of the call, if no link binds its user to a pod.
     """
 
-    __slots__ = ("_context", "metadata", "user", "was_held")
+    __slots__ = ("_context", "metadata", "unlinked_pick", "user", "was_held")
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self.metadata: Mapping[str, Any] = {str(key): value for key, value in context.invocation_metadata() or ()}
         self.user = ""
         self.was_held = False
+        self.unlinked_pick: Pick | None = None
 
     @property
     def name(self) -> str:
@@ -107,16 +109,23 @@ class GatewayCalls(ABC, Generic[R]):
 
     async def _respond(self, request: R, caller: GrpcCaller) -> tuple[bytes, int]:
         """Picks the pod for a request; returns the response, and the corresponding HTTP status."""
+        return await self._answer(self.operation, self._accept_pick(request, caller), caller)
+
+    async def _accept_pick(self, request: R, caller: GrpcCaller) -> bytes:
+        return self._accept(await self._pick(request, caller))
+
+    async def _answer(self, operation: str, accepted: Awaitable[bytes], caller: GrpcCaller) -> tuple[bytes, int]:
+        """Awaits a response, and counts it; returns it or that for a problem, and the corresponding HTTP status."""
         started_at = time.perf_counter()
         try:
-            response, status = self._accept(await self._pick(request, caller)), 200
+            response, status = await accepted, 200
         except EXPECTED_ERRORS as error:
             response, status = self._problem(problem_of(error))
         except Exception:
-            log.exception("a request failed with an unexpected error", operation=self.operation)
+            log.exception("a request failed with an unexpected error", operation=operation)
             response, status = self._problem(ProblemError(ProblemKind.INTERNAL, INTERNAL_DETAIL))
         seconds = None if caller.was_held else time.perf_counter() - started_at
-        self._metrics.observe_response(self.operation, status, seconds)
+        self._metrics.observe_response(operation, status, seconds)
         return response, status
 
     def _problem(self, problem: ProblemError) -> tuple[bytes, int]:

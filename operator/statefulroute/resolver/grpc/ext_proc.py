@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.endpoint_picker import Pick
 from statefulroute.resolver.grpc.calls import ROUTE_METADATA, Context, GatewayCalls, GrpcCaller, parse_route
 from statefulroute.resolver.grpc.ext_proc_messages import (
@@ -49,21 +50,30 @@ class ExternalProcessor(GatewayCalls[ProcessingRequest]):
                 modes = request.protocol_config
             if request.observability_mode:  # the gateway expects no response
                 continue
-            if request.WhichOneof("request") != "request_headers":
-                yield continue_response(request, modes)
-                continue
-            if not is_admitted:  # a stream is for one request: each other one counts as well
-                await self._admit(context)
-            is_admitted = False
-            response, status = await self._respond(request, caller)
+            if request.WhichOneof("request") == "request_headers":
+                if not is_admitted:  # a stream is for one request: each other one counts as well
+                    await self._admit(context)
+                is_admitted = False
+                response, status = await self._respond(request, caller)
+            else:
+                response, status = await self._respond_to_part(request, modes, caller)
             yield response
             if status != 200:  # noqa: PLR2004 - OK
                 return
 
+    async def _respond_to_part(
+        self, request: ProcessingRequest, modes: ProtocolConfiguration | None, caller: GrpcCaller
+    ) -> tuple[bytes, int]:
+        """Responds to another part than the headers of a request; returns the response, and the HTTP status."""
+        del caller
+        return continue_response(request, modes), 200
+
     async def _pick(self, request: ProcessingRequest, caller: GrpcCaller) -> Pick:
         uid = find_uid(self._sources, EnvoyRequest(request.request_headers.headers))
-        route = parse_route(caller.metadata.get(ROUTE_METADATA), self._default_route)
-        return await self._picker.pick(route, uid, caller, endpoint_subset(request))
+        return await self._picker.pick(self._route_of(caller), uid, caller, endpoint_subset(request))
+
+    def _route_of(self, caller: GrpcCaller) -> RouteKey:
+        return parse_route(caller.metadata.get(ROUTE_METADATA), self._default_route)
 
     def _accept(self, pick: Pick) -> bytes:
         return endpoint_response(pick.endpoint)

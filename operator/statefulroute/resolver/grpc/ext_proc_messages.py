@@ -12,6 +12,7 @@ from statefulroute.resolver.grpc.extproc_pb2 import (
     HeaderValueOption,
     HttpBody,
     ImmediateResponse,
+    ProcessingMode,
     ProcessingRequest,
     ProcessingResponse,
     ProtocolConfiguration,
@@ -26,12 +27,21 @@ SUBSET_NAMESPACE, SUBSET = "envoy.lb.subset_hint", "x-gateway-destination-endpoi
 #: The metadata namespace for the picked endpoint, which is also in the header.
 _PICKED_NAMESPACE = "envoy.lb"
 
+#: The key in the same namespace for the endpoint that has served a request, in messages about the response.
+_SERVED = f"{ENDPOINT_HEADER}-served"
+
 _OVERWRITE = HeaderValueOption.AppendAction.OVERWRITE_IF_EXISTS_OR_ADD
 _FULL_DUPLEX = ProtocolConfiguration.BodySendMode.FULL_DUPLEX_STREAMED
 
+#: Asks the gateway for the headers of the response, if it is appended to the response to the headers of a request: the
+#: bytes of two messages are those of their union.
+RESPONSE_HEADERS_WANTED = ProcessingResponse(
+    mode_override=ProcessingMode(response_header_mode=ProcessingMode.HeaderSendMode.SEND)
+).SerializeToString()
+
 
 class EnvoyRequest:
-    """A client's request as a source of the uid.
+    """A client's request, or a response, as a source of the uid.
 
     Args:
         headers: its headers, with the pseudo-headers of Envoy.
@@ -64,6 +74,19 @@ def endpoint_subset(request: ProcessingRequest) -> frozenset[str] | None:
     subset = spaces[SUBSET_NAMESPACE].fields[SUBSET]
     texts = [value.string_value for value in subset.list_value.values] or [subset.string_value]
     return frozenset(endpoint.strip() for text in texts for endpoint in text.split(",") if endpoint.strip())
+
+
+def served_endpoint(request: ProcessingRequest) -> str | None:
+    """Returns the endpoint that has served a request, from a message about the response; None if it does not say so."""
+    spaces = request.metadata_context.filter_metadata
+    if _PICKED_NAMESPACE not in spaces:
+        return None
+    return spaces[_PICKED_NAMESPACE].fields[_SERVED].string_value or None
+
+
+def forwards_bodies(modes: ProtocolConfiguration) -> bool:
+    """Returns whether the gateway sends bodies. Another mode, which would be one for bodies as well, cannot be set."""
+    return bool(modes.request_body_mode or modes.response_body_mode)
 
 
 @lru_cache(maxsize=65_536)
