@@ -91,3 +91,25 @@ async def test_linked_users_are_answered_with_age_during_an_outage(
         )
         reply = await resolver.http.post(f"{stub_service.path}/links/later-{how}")
         assert reply.status == 200, reply.body
+
+
+async def test_temporary_link_in_use_expires_in_an_outage_and_is_bound_anew_afterwards(
+    killable_cluster: LocalCluster, stub_service: StubService
+) -> None:
+    await in_thread(stub_service.patch_route, links={"temporarySeconds": 15})
+    await in_thread(stub_service.link, "guest", 2, ttlSeconds=15)
+    guest = {"path": stub_service.ext_authz_path, "headers": {"x-user-id": "guest"}}
+    async with run_resolver(killable_cluster.kubeconfig) as resolver:
+        await resolver.wait_for_reply(what="it is cached", condition=lambda reply: reply.status == 200, **guest)
+        await in_thread(killable_cluster.part("apiserver").kill)
+        try:
+            # No renewal is possible, so the link ends although its user sends requests all the time.
+            reply = await resolver.wait_for_reply(
+                what="it has expired", condition=lambda reply: reply.status != 200, **guest
+            )
+            assert reply.problem[:2] == (503, "api-server-away")
+            assert (await resolver.http.get(stub_service.ext_authz_path, headers={"x-user-id": "user-1"})).status == 200
+        finally:
+            await in_thread(killable_cluster.part("apiserver").restart)
+        await in_thread(killable_cluster.wait_ready)
+        await resolver.wait_for_reply(what="it is bound anew", condition=lambda reply: reply.status == 200, **guest)
