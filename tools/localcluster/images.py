@@ -25,6 +25,10 @@ DEBIAN_PACKAGES = ("ca-certificates", "libstdc++6", "python3", "python3-venv")  
 DEBIAN_BASE = f"localhost/python:{DEBIAN}-{sha256(' '.join(DEBIAN_PACKAGES).encode()).hexdigest()[:8]}"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+_OTHER_BASE = (
+    "If the base image cannot be pulled: `make image DEBIAN_BASE=1`, as root, makes it from Debian's packages."
+)
+
 
 class Builder(StrEnum):
     """The programs that build images, in the order in which they are tried."""
@@ -79,7 +83,10 @@ def build(builder: Builder, image: ImageBuild, progress: Progress) -> None:
     command = [builder, "build", *_options(builder), *_certificate_secret(), *arguments, *names, str(image.context)]
     failure = run_with_progress(command, f"Building the image {image.tag} with {builder}", progress)
     if failure is not None:
-        raise LocalClusterError(f"{image.tag} could not be built with {builder}: see the message below.\n{failure}")
+        base = "" if "BASE_IMAGE" in image.arguments else f" {_OTHER_BASE}"
+        raise LocalClusterError(
+            f"{image.tag} could not be built with {builder}: see the message below.{base}\n{failure}"
+        )
 
 
 def save(builder: Builder, tag: str, archive: Path) -> None:
