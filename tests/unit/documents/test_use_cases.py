@@ -62,3 +62,13 @@ async def test_a_session_is_bound_to_the_pod_that_has_created_it() -> None:
     async with cluster.server_driver("agents", 1, configuration=AT_ONCE) as server:
         await page["new_session"](server, "session")
     assert cluster.links("agents") == {"session": 1}
+
+
+async def test_a_notebook_is_linked_while_it_is_open() -> None:
+    cluster, page = service("notebooks"), functions("mcp-servers.md")
+    async with cluster.server_driver("notebooks", 1, configuration=AT_ONCE) as server:
+        notebooks = dict[str, list[str]]()
+        handle = await page["open_notebook"](server, notebooks)
+        assert (cluster.links("notebooks"), notebooks) == ({handle: 1}, {handle: []})
+        await page["close_notebook"](server, notebooks, handle)
+    assert (cluster.links("notebooks"), notebooks) == ({}, {})

@@ -1,0 +1,132 @@
+"""The notebooks of the MCP server keep their lines when they are handed over, also those of requests in progress."""
+
+import asyncio
+import importlib.util
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from statefulroute import Configuration, HandOverConfiguration, StatefulRouteError
+from statefulroute.testing import InMemoryCluster
+from support.waiting import wait_until
+
+SETTINGS = Configuration(deadline_seconds=1, drain_seconds=0, hand_over=HandOverConfiguration())
+MODULE = Path(__file__).parents[3] / "examples" / "mcp" / "notebooks.py"
+
+
+def load_module() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("mcp_notebooks", MODULE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+module = load_module()
+
+
+@pytest.fixture
+def cluster() -> InMemoryCluster:
+    cluster = InMemoryCluster("play")
+    cluster.add_service("notebooks", pods=2, port=8080, hand_over_seconds=10)
+    return cluster
+
+
+@pytest.fixture
+async def pods(cluster: InMemoryCluster) -> AsyncIterator[list[Any]]:
+    """The notebooks of two pods."""
+    async with AsyncExitStack() as stack:
+        made = []
+        for index in range(2):
+            driver = cluster.server_driver("notebooks", index, configuration=SETTINGS, follow_users=True)
+            await stack.enter_async_context(driver)
+            made.append(module.Notebooks(driver, await driver.init()))
+        yield made
+
+
+async def test_notebook_is_linked_when_its_handle_is_known(cluster: InMemoryCluster, pods: list[Any]) -> None:
+    handle = await pods[1].open()
+    assert cluster.links("notebooks") == {handle: 1}
+    await pods[1].close(handle)
+    assert cluster.links("notebooks") == {}
+    assert pods[1].get(handle) is None
+    assert await pods[1].next_address(handle) is None
+
+
+async def test_without_the_api_server_no_notebook_is_opened_or_closed(
+    cluster: InMemoryCluster, pods: list[Any]
+) -> None:
+    handle = await pods[0].open()
+    cluster.set_available(is_available=False)
+    with pytest.raises(StatefulRouteError):
+        await pods[0].open()
+    with pytest.raises(StatefulRouteError):
+        await pods[0].close(handle)
+    assert pods[0].get(handle) is not None
+    cluster.set_available(is_available=True)
+
+
+async def test_hand_over_waits_for_requests_and_requests_wait_for_the_hand_over(
+    cluster: InMemoryCluster, pods: list[Any]
+) -> None:
+    first, second = pods
+    handle = await first.open()
+
+    async def write(line: str) -> bool:
+        async with first.using(handle) as is_here:
+            if is_here:
+                first.get(handle).lines.append(line)
+            return bool(is_here)
+
+    async with first.using(handle):
+        first.get(handle).lines.append("one")
+        cluster.hand_over("notebooks", handle, 1)
+        await wait_until(lambda: not first.get(handle).is_open.is_set(), "it is handed over")
+        waiting = asyncio.create_task(write("three"))
+        await asyncio.sleep(0)
+        first.get(handle).lines.append("two")
+        assert cluster.links("notebooks") == {handle: 0}
+    assert not await waiting  # it is for the other pod
+    assert cluster.links("notebooks") == {handle: 1}
+    async with second.using(handle) as is_here:
+        assert is_here
+        assert second.get(handle).lines == ["one", "two"]
+    assert (await first.next_address(handle)).pod == "notebooks-1"
+    assert await second.next_address(handle) is None
+
+
+async def test_withdrawn_hand_over_lets_requests_go_on(cluster: InMemoryCluster, pods: list[Any]) -> None:
+    first = pods[0]
+    handle = await first.open()
+    async with first.using(handle):
+        cluster.hand_over("notebooks", handle, 1)
+        await wait_until(lambda: not first.get(handle).is_open.is_set(), "it is handed over")
+        cluster.withdraw_hand_over("notebooks", handle)
+        await wait_until(first.get(handle).is_open.is_set, "it stays")
+    async with first.using(handle) as is_here:
+        assert is_here
+
+
+async def test_link_without_a_notebook_is_removed(cluster: InMemoryCluster, pods: list[Any]) -> None:
+    handle = await pods[0].open()
+    cluster.hand_over("notebooks", handle, 1)
+    async with pods[0].using(handle):
+        cluster.end_hand_over("notebooks", handle)  # at the deadline, without its lines
+        await wait_until(lambda: not cluster.links("notebooks"), "no pod has its lines, and none is linked")
+    async with pods[1].using(handle) as is_here:
+        assert not is_here
+
+
+async def test_end_of_a_pod_removes_the_links_of_its_notebooks(cluster: InMemoryCluster, pods: list[Any]) -> None:
+    handles = [await pods[0].open() for _ in range(2)]
+    other = await pods[1].open()
+    await pods[0].release_all()
+    assert cluster.links("notebooks") == {other: 1}
+    assert [pods[0].get(handle) for handle in handles] == [None, None]
