@@ -269,6 +269,11 @@ test-hand-overs: setup ## Hand users over 10,000 times with 64 KiB each; kill an
 	@$(BIN)/localcluster build
 	@STATEFULROUTE_LONG=1 STATEFULROUTE_SEED=$(SEED) $(BIN)/pytest tests/hand_over -o log_cli=true -o log_cli_level=INFO
 
+.PHONY: test-mcp
+test-mcp: setup ## Run 10,000 workflows of MCP clients while pods are added, replaced and drained, beside plain round robin
+	@$(BIN)/localcluster build
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/mcp -o log_cli=true -o log_cli_level=INFO
+
 .PHONY: test-chart
 test-chart: setup ## Test the chart with every combination of the choices of its values (`make test`: every pair)
 	@$(BIN)/localcluster build
