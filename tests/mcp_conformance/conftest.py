@@ -77,11 +77,19 @@ def service(
 
 
 @pytest.fixture(scope="module")
-def replicas(suite: Suite, service: Service, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Replicas:
+def servers_link() -> bool:
+    """Whether the servers link their sessions. If not, the resolver does, where the gateway shows it responses."""
+    return True
+
+
+@pytest.fixture(scope="module")
+def replicas(
+    suite: Suite, service: Service, servers_link: bool, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Replicas:
     """The servers of the pods."""
     del suite  # what it installs may be missing
     (shared / "replicas").mkdir()
-    return Replicas(service, tmp_path_factory.mktemp("replicas"), shared / "replicas")
+    return Replicas(service, tmp_path_factory.mktemp("replicas"), shared / "replicas", link=servers_link)
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +103,19 @@ def kubelet(service: Service, replicas: Replicas, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture(scope="module")
-def fleet(
+def fleet(  # noqa: PLR0913, PLR0917 - what gateways are between
     cluster: LocalCluster,
     service: Service,
     kubelet: FakeKubelet,
     gateway_programs: Programs,
+    servers_link: bool,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GatewayFleet]:
     """The gateways: a request with a session goes to the pod of the session, and any other to the pods in turn."""
     folder = tmp_path_factory.mktemp("gateways")
-    options = ("--watch-namespace", service.namespace, "--uid-from", f"header:{SESSION_HEADER}")
+    options = ["--watch-namespace", service.namespace, "--uid-from", f"header:{SESSION_HEADER}"]
+    if not servers_link:
+        options += ["--uid-from-response", SESSION_HEADER]
     with ExitStack() as stack:
         resolvers = stack.enter_context(two_resolvers(cluster.kubeconfig, folder, *options))
         place = (folder, service.namespace, kubelet.addresses, {Authentication.NONE: resolvers})

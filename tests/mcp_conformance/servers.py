@@ -25,30 +25,24 @@ _STOP_SECONDS = 10.0
 
 
 class Replicas:
-    """Starts the server of each pod, with the rights of its pod.
+    """Starts the server of each pod.
 
     Args:
         service: the service.
         folder: the folder for the files of the servers.
         shared: a folder whose path is short, with what the servers share.
+        link: whether the servers link their sessions, with the rights of their pods.
     """
 
-    def __init__(self, service: Service, folder: Path, shared: Path) -> None:
+    def __init__(self, service: Service, folder: Path, shared: Path, *, link: bool) -> None:
         self._service = service
         self._folder = folder
         self._shared = shared
+        self._link = link
 
     def start(self, index: int, ip: str) -> "subprocess.Popen[bytes]":
         """Starts the server of a pod at its address."""
-        pod = self._service.client.get(Pod, self._service.pod_name(index), self._service.namespace)
-        administrator = APIUser.of(self._service.kubectl.kubeconfig, self._service.namespace)
-        user = administrator.with_token(administrator.create_token(ACCOUNT, pod, seconds=_TOKEN_SECONDS))
-        environment = {
-            "KUBECONFIG": str(user.write_kubeconfig(self._folder / f"{index}.kubeconfig")),
-            "POD_NAME": self._service.pod_name(index),
-            "POD_NAMESPACE": self._service.namespace,
-            "STATEFULROUTE_NAME": self._service.name,
-        }
+        environment = self._environment(index) if self._link else {}
         return _start(ip, PORT, self._shared, self._log(index), environment)
 
     def requests(self, pods: int) -> Sequence[int]:
@@ -59,6 +53,17 @@ class Replicas:
         """Returns the last lines of the logs, without those about requests."""
         lines = [line for index in range(pods) for line in self._log(index).read_text(encoding="utf-8").splitlines()]
         return "\n".join([line for line in lines if "HTTP/1.1" not in line][-40:])
+
+    def _environment(self, index: int) -> dict[str, str]:
+        pod = self._service.client.get(Pod, self._service.pod_name(index), self._service.namespace)
+        administrator = APIUser.of(self._service.kubectl.kubeconfig, self._service.namespace)
+        user = administrator.with_token(administrator.create_token(ACCOUNT, pod, seconds=_TOKEN_SECONDS))
+        return {
+            "KUBECONFIG": str(user.write_kubeconfig(self._folder / f"{index}.kubeconfig")),
+            "POD_NAME": self._service.pod_name(index),
+            "POD_NAMESPACE": self._service.namespace,
+            "STATEFULROUTE_NAME": self._service.name,
+        }
 
     def _log(self, index: int) -> Path:
         return self._folder / f"{index}.log"

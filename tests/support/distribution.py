@@ -21,6 +21,7 @@ LONG = (
     "tests/local/test_lives.py",
     "tests/disruptions/",
     "tests/hand_over/test_hand_overs.py",
+    "tests/mcp_conformance/",
     "tests/e2e/",
     "tests/chaos/",
     "tests/property/",
