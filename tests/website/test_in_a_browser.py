@@ -6,11 +6,21 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from support.browser import running_browser
-from website.look import overflow, served, viewed
+from support.browser import accessibility_violations, running_browser
+from website.look import VIEWS, overflow, served, viewed
 
 #: Pages with wide tables, long code and pictures.
 WIDE_PAGES = ("", "guides/day-two/", "reference/fields/", "reference/resolver-api/", "benchmarks/")
+
+#: Pages with tables, code, pictures and lists of sections.
+TYPICAL_PAGES = ("", "get-started/", "guides/keep-state/", "guides/day-two/", "reference/fields/", "benchmarks/")
+
+#: The first cells of the tables that are wider than their place, although their rows are lists on a phone.
+WIDE_LISTS = """
+() => [...document.querySelectorAll(".md-typeset__scrollwrap")]
+  .filter((each) => each.querySelector("table[data-stacked]") && each.scrollWidth > each.clientWidth)
+  .map((each) => each.querySelector("td").textContent)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +40,26 @@ def test_wide_pages_fit_a_phone_and_ask_no_other_address(browser: Browser, addre
         for name in WIDE_PAGES:
             page.goto(f"{address}{name}")
             assert (name, overflow(page)) == (name, 0)
+            assert (name, page.evaluate(WIDE_LISTS)) == (name, [])
     assert outside == []
+
+
+def test_rows_of_a_wide_table_are_lists_on_a_phone_with_the_headers_of_their_columns(
+    browser: Browser, address: str
+) -> None:
+    with viewed(browser, address, "phone") as (page, _):
+        page.goto(f"{address}guides/troubleshooting/")
+        cell = page.get_by_role("cell", name="the route has no spec.port")
+        assert cell.evaluate("each => getComputedStyle(each, '::before').content") == '"because: "'
+        assert cell.evaluate("each => each.clientWidth > 300")
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_typical_pages_are_accessible(browser: Browser, address: str, view: str) -> None:
+    with viewed(browser, address, view) as (page, _):
+        for name in TYPICAL_PAGES:
+            page.goto(f"{address}{name}")
+            assert (name, accessibility_violations(page)) == (name, [])
 
 
 def test_search_finds_a_page_without_another_address(browser: Browser, address: str) -> None:
