@@ -8,7 +8,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +27,7 @@ from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
 from support.operator_process import OperatorProcess
 from support.service import Service
+from support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,22 +36,25 @@ _NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "i
 #: The loads that the pods of the game report, one after the other.
 _LOADS = (4, 10, 7, 14, 2, 6, 12, 3, 9, 7, 5, 18)
 
+#: The slots of the documents.
+_SLOTS = 240
+
 #: How long the charts fill before the pictures are taken.
 _CHART_SECONDS = 65.0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A cluster with some routes; `game` is the one that the pictures show."""
+    """A cluster with some routes: `game` has users and a rollout, and `documents` has slots."""
 
     kubeconfig: Path
     game: Service
-    chat: Service
+    documents: Service
     cart: Service
 
     def report_loads(self) -> None:
         """Lets every pod report its load: a report is soon stale."""
-        for service, loads in ((self.game, _LOADS), (self.chat, (2, 4, 3)), (self.cart, (9, 12, 8, 11))):
+        for service, loads in ((self.game, _LOADS), (self.documents, (2, 4, 3)), (self.cart, (9, 12, 8, 11))):
             for pod, load in enumerate(loads):
                 service.report(pod, load)
 
@@ -73,7 +77,8 @@ def _scene(folder: Path) -> Iterator[Scene]:
 
 def _create_services(kubeconfig: Path, kubectl: Kubectl) -> Scene:
     client, play, shop = IndependentClient(kubeconfig), kubectl.within("play"), kubectl.within("shop")
-    game, chat, cart = Service(play, client, "game"), Service(play, client, "chat"), Service(shop, client, "cart")
+    game, cart = Service(play, client, "game"), Service(shop, client, "cart")
+    documents = Service(play, client, "documents")
     game.create_pods(len(_LOADS), updateStrategy={"type": "OnDelete"})
     game.create_route(
         port=7777,
@@ -82,15 +87,16 @@ def _create_services(kubeconfig: Path, kubectl: Kubectl) -> Scene:
         disruption={"deadlineSeconds": 2400},
         handOver={"timeoutSeconds": 600},
     )
-    for service, pods in ((chat, 3), (cart, 4)):
-        service.create_pods(pods)
-        service.create_route(port=8080, placement={"maxLinksPerPod": 20})
+    documents.create_pods(3)
+    documents.create_route(port=8080, slots=_SLOTS, rebalance={"strategy": "Even", "slotsPerMinute": 60})
+    cart.create_pods(4)
+    cart.create_route(port=8080, placement={"maxLinksPerPod": 20})
     Service(shop, client, "search").create_route(port=8080)
-    for service, pods in ((game, len(_LOADS)), (chat, 3), (cart, 4)):
+    for service, pods in ((game, len(_LOADS)), (documents, 3), (cart, 4)):
         service.await_pods(pods)
-    chat.link_all([f"room-{number}" for number in range(25)])
+    documents.await_condition("SlotsBound", "True", "SlotsBound", f"all {_SLOTS} slots are bound")
     cart.link_all([f"cart-{number}" for number in range(60)])
-    return Scene(kubeconfig, game, chat, cart)
+    return Scene(kubeconfig, game, documents, cart)
 
 
 def _bind_users(game: Service) -> list[str]:
@@ -126,6 +132,17 @@ def _roll_out(game: Service, uids: list[str]) -> None:
     game.client.patch(PodLink, f"game.{uid}", game.namespace, {"spec": {"handOver": hand_over}})
 
 
+def _add_pod(scene: Scene, pinned: Sequence[str]) -> None:
+    """Pins some users to a pod, and adds a pod, to which slots move."""
+    documents = scene.documents
+    documents.link_each({uid: {"podIndex": 0} for uid in pinned})
+    documents.scale(4)
+    eventually(lambda: documents.pod_status(3).get("links", 0) >= 20, "20 slots have moved to the new pod", seconds=90)
+    scene.report_loads()
+    documents.report(3, 1)
+    eventually(lambda: documents.condition("LoadFresh")[0] == "True", "all pods report their load")
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture of a page: the file's name, the end of its address, and the window."""
@@ -149,9 +166,9 @@ class Picture:
 _QUIET = (
     Picture("console-routes", "/", size=(1280, 470)),
     Picture("console-route", "/routes/play/game?pod=game-1"),
-    Picture("console-route-narrow", "/routes/play/game", theme="dark", size=(360, 860)),
 )
 _ROLLOUT = (Picture("console-rollout", "/routes/play/game", theme="dark"),)
+_SLOTS_MOVE = (Picture("console-slots", "/routes/play/documents?pod=documents-3"),)
 
 
 def main() -> None:
@@ -172,6 +189,9 @@ def main() -> None:
             picture.take(browser, console.address, folder)
         _roll_out(scene.game, uids)
         for picture in _ROLLOUT:
+            picture.take(browser, console.address, folder)
+        _add_pod(scene, ["atlas", "report-2026"])
+        for picture in _SLOTS_MOVE:
             picture.take(browser, console.address, folder)
 
 
