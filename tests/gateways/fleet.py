@@ -36,15 +36,17 @@ HOLDING = HOLDING_EXT_AUTHZ, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC, HOLDING_N
     "nginx, for held requests",
 )
 
-#: Gateways that send the resolver responses that may name sessions. The second one tries other pods if one fails.
-LINKING, RETRYING = (
+#: Gateways that send the resolver responses that may name sessions. The second one tries other pods if one fails, and
+#: the third one sends all headers and bodies, as gateways with endpoint pickers do.
+LINKING, RETRYING, LINKING_DUPLEX = (
     "Envoy by ext_proc, for sessions of servers",
     "Envoy by ext_proc, for sessions of servers, with retries",
+    "Envoy by ext_proc in full duplex, for sessions of servers",
 )
 
 #: The gateways that call the resolver over gRPC.
 GRPC_CALLERS = frozenset(
-    (EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC, LINKING, RETRYING)
+    (EXT_AUTHZ_GRPC, EXT_PROC, DUPLEX, HOLDING_EXT_AUTHZ_GRPC, HOLDING_EXT_PROC, LINKING, RETRYING, LINKING_DUPLEX)
 )
 
 #: The configurations of Envoy, and the changes in them. Gateways with endpoint pickers send bodies in full duplex.
@@ -70,6 +72,15 @@ _ENVOYS: Mapping[str, tuple[str, Mapping[str, str]]] = {
             "#link ": "",
             "cluster: pods, timeout": "cluster: pods, retry_policy: {retry_on: 5xx, num_retries: 20}, timeout",
             "fallback_policy: NO_FALLBACK": "fallback_policy: ANY_ENDPOINT",
+        },
+    ),
+    LINKING_DUPLEX: (
+        "envoy-ext-proc.yaml",
+        {
+            "#link ": "",
+            "response_header_mode: SKIP": "response_header_mode: SEND",
+            "_body_mode: NONE": "_body_mode: FULL_DUPLEX_STREAMED",
+            "_trailer_mode: SKIP": "_trailer_mode: SEND",
         },
     ),
     DUPLEX: (

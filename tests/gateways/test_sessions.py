@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateways.conftest import PICKER_OPTIONS
-from gateways.fleet import LINKING, RETRYING, GatewayFleet, Programs
+from gateways.fleet import LINKING, LINKING_DUPLEX, RETRYING, GatewayFleet, Programs
 from gateways.http_client import Reply, send_request
 from gateways.session_server import SESSION
 from localcluster import LocalCluster
@@ -139,11 +139,13 @@ def outcomes(resolvers: list[ResolverProcess], outcome: str) -> int:
     return sum(int(float(line.removeprefix(start))) for line in lines if line.startswith(start))
 
 
-@pytest.mark.parametrize("policy", ["bind", "any"], indirect=True)
+@pytest.mark.parametrize(
+    ("policy", "kind"), [("bind", LINKING), ("any", LINKING), ("bind", LINKING_DUPLEX)], indirect=["policy"]
+)
 def test_next_request_of_a_session_reaches_its_server(
-    fleet: GatewayFleet, resolvers: list[ResolverProcess], service: StubService
+    fleet: GatewayFleet, resolvers: list[ResolverProcess], service: StubService, kind: str
 ) -> None:
-    url = gateway_of(fleet)
+    url = gateway_of(fleet, kind)
 
     def begin_and_use(_: int) -> tuple[str, str]:
         reply = begin(url)
@@ -236,8 +238,9 @@ def test_session_of_a_pod_that_the_gateway_tried_later_is_linked_to_that_pod(fle
         assert reached(url, reply.headers[SESSION]) == {(200, server)}
 
 
-def test_stream_of_a_new_session_is_not_held_back(fleet: GatewayFleet) -> None:
-    url = gateway_of(fleet)
+@pytest.mark.parametrize("kind", [LINKING, LINKING_DUPLEX])
+def test_stream_of_a_new_session_is_not_held_back(fleet: GatewayFleet, kind: str) -> None:
+    url = gateway_of(fleet, kind)
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=20)
     connection.request("GET", "/")
