@@ -1,12 +1,14 @@
 """Starts operators and resolvers as copies of a process that has imported them: a start takes a tenth of the CPU.
 
 The copies run the installed command as a new process would, with their own environment and output. They are for tests
-that need many operators, not for those of how a process starts.
+that need many operators, not for those of how a process starts. Servers of an example, which use the driver, can be
+started in the same way.
 """
 
 import atexit
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -29,6 +31,8 @@ _MODULES = (
     "statefulroute.cli.commands.resolver",
     "statefulroute.cli.process",
     "statefulroute.controllers.operator",
+    "statefulroute.driver.environment",
+    "statefulroute.driver.server",
     "statefulroute.resolver.process",
     "statefulroute.resolver.grpc.server",
     "uvloop",
@@ -97,17 +101,21 @@ class ForkServer:
         atexit.register(self._stop)
         self._lock = threading.Lock()
 
-    def start(self, arguments: Sequence[str], environment: Mapping[str, str], output: int) -> ForkedProcess:
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], output: int, program: Path | None = None
+    ) -> ForkedProcess:
         """Starts `statefulroute` with these arguments and this environment.
 
         Args:
             arguments: The arguments of the command.
             environment: All its environment variables.
             output: The file descriptor of its standard output and standard error.
+            program: A Python file to run in place of `statefulroute`.
         """
         results, reported = os.pipe()
         try:
-            message = json.dumps([list(arguments), dict(environment)]).encode()
+            file = None if program is None else str(program)
+            message = json.dumps([file, list(arguments), dict(environment)]).encode()
             rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [output, reported]))
             with self._lock:
                 self._socket.sendmsg([len(message).to_bytes(4, "big")], [rights])
@@ -146,13 +154,15 @@ def _serve(requests: socket.socket) -> None:
             os.close(descriptor)
 
 
-def _monitor(arguments: list[str], environment: dict[str, str], output: int, reported: int) -> None:
+def _monitor(
+    program: str | None, arguments: list[str], environment: dict[str, str], output: int, reported: int
+) -> None:
     """Starts the process, and reports its pid and its exit code."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if not pid:
         os.close(reported)
-        _run(arguments, environment, output)
+        _run(program, arguments, environment, output)
     os.close(output)
     os.write(reported, b"%d\n" % pid)
     _, status = os.waitpid(pid, 0)
@@ -160,8 +170,8 @@ def _monitor(arguments: list[str], environment: dict[str, str], output: int, rep
     os._exit(0)
 
 
-def _run(arguments: list[str], environment: dict[str, str], output: int) -> NoReturn:
-    """Runs the command in this process, and exits as an interpreter does."""
+def _run(program: str | None, arguments: list[str], environment: dict[str, str], output: int) -> NoReturn:
+    """Runs the command, or the program, in this process, and exits as an interpreter does."""
     from statefulroute.cli import main  # noqa: PLC0415 - only the server has imported it
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -170,8 +180,11 @@ def _run(arguments: list[str], environment: dict[str, str], output: int) -> NoRe
     os.close(output)
     os.environ.clear()
     os.environ.update(environment)
-    sys.argv = ["statefulroute", *arguments]
-    main()
+    sys.argv = [program or "statefulroute", *arguments]
+    if program is None:
+        main()
+    else:
+        runpy.run_path(program, run_name="__main__")
     sys.exit()
 
 
