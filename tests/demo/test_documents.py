@@ -15,8 +15,8 @@ from support.namespaces import fresh_namespace
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
-#: The namespace of the examples, which each test replaces with its own.
-NAMESPACE = re.compile(r"namespace: play\b")
+#: The namespaces of the examples, which each test replaces with its own.
+NAMESPACE = re.compile(r"namespace: (play|sandboxes)\b")
 
 #: The comment with the message that refuses a manifest.
 REFUSED = re.compile(r"^# Refused: (.+)$", re.MULTILINE)
