@@ -38,7 +38,7 @@ def node_prerequisites() -> None:
 
 @pytest.fixture(scope="session")
 def archives(node_prerequisites: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:  # noqa: ARG001
-    """Builds archives of the operator's image, the chat's and Envoy's."""
+    """Builds archives of the operator's image, those of the examples and Envoy's."""
     for program in ("buildah", "mmdebstrap"):
         if shutil.which(program) is None:
             pytest.skip(f"There is no {program}, which makes the images: `make node-packages` installs it.")

@@ -11,15 +11,16 @@ from localgateways.programs import envoy
 ROOT = Path(__file__).parents[2]
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
-OURS, CHAT, ENVOY = f"statefulroute:{VERSION}", "chat:1", "envoy:1"
+OURS, CHAT, SANDBOX, ENVOY = f"statefulroute:{VERSION}", "chat:1", "sandbox:1", "envoy:1"
 
 
 def build_images(folder: Path, progress: Progress) -> list[Path]:
-    """Builds the operator's image, the chat's and Envoy's; returns their archives."""
+    """Builds the operator's image, those of the examples and Envoy's; returns their archives."""
     base = images.debian_base(Builder.BUILDAH, progress)
     wanted = (
         ImageBuild(ROOT, ROOT / "Dockerfile", OURS, {"BASE_IMAGE": base, "VERSION": VERSION}),
         ImageBuild(ROOT, ROOT / "examples/chat/Dockerfile", CHAT),
+        ImageBuild(ROOT, ROOT / "examples/sandbox/Dockerfile", SANDBOX),
         ImageBuild(envoy(progress).parent, ROOT / "tests/node/envoy/Dockerfile", ENVOY, {"BASE_IMAGE": base}),
     )
     archives = []

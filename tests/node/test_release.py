@@ -21,6 +21,7 @@ from node.chat import (
 )
 from node.gateway import deploy_gateway
 from node.rooms import VERSION, Users, await_gateway, deploy_rooms
+from node.sandbox import RealSandboxes
 from node.sidecar import NAMESPACE as SIDECAR_NAMESPACE
 from node.sidecar import SidecarPod
 from statefulroute.api.group import FINALIZER
@@ -152,6 +153,48 @@ def test_native_sidecar_starts_before_its_server_restarts_alone_and_ends_after_i
     assert pod.read()["metadata"]["uid"] != before
     pod.await_log("started, running: True\nwon: True\n")
     pod.delete()
+
+
+def test_files_and_processes_of_a_sandbox_end_with_its_session(
+    real_cluster: LocalCluster, admin: Kubectl, release: Release, independent_client: IndependentClient
+) -> None:
+    del release  # it runs the operator, which scales the sandboxes
+    sandboxes = RealSandboxes(real_cluster, admin, independent_client)
+    sandboxes.deploy()
+    pod = sandboxes.open("alice")
+    assert sandboxes.send(pod, "alice", "echo secret > file; cat file; id -u") == [200, "secret\n2000\n"]
+    assert sandboxes.send(pod, "bob", "cat file")[0] == 503
+
+    # Commands see no token, no owner, and no process of the server, and write to no other folder than their own.
+    processes = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' | grep -c [s]erver.py"
+    hidden = f"ls -d /var/run/secrets /run/owner; {processes}; touch /x"
+    status, text = sandboxes.send(pod, "alice", hidden)
+    assert status == 200
+    assert text.count("No such file or directory") == 2
+    assert "\n0\n" in text
+    assert "Read-only file system" in text
+
+    # A process that refuses to end, ends with the session.
+    stubborn = "trap '' TERM HUP INT; while true; do sleep 1; done # stubborn-7319"
+    sandboxes.send(pod, "alice", f'setsid sh -c "{stubborn}" > /dev/null 2>&1 & sleep 1')
+    assert sandboxes.processes("stubborn-7319")
+    assert sandboxes.files_of(pod)
+    sandboxes.end(pod, "alice")
+    other = sandboxes.open("bob")
+    assert other["metadata"]["uid"] != pod["metadata"]["uid"]
+    assert sandboxes.send(other, "bob", "ls -A") == [200, ""]
+    sandboxes.await_phase(pod, "Succeeded")
+    eventually(lambda: not sandboxes.processes("stubborn-7319"), "the process has ended")
+    eventually(lambda: not sandboxes.files_of(pod), "the kubelet removes the files")
+
+    # A server that is killed is not started again beside the files of its user.
+    sandboxes.send(other, "bob", "echo secret > file")
+    sandboxes.kill_server(other)
+    sandboxes.await_phase(other, "Failed")
+    assert sandboxes.restarts(other) == 0
+    eventually(lambda: not sandboxes.files_of(other), "the kubelet removes the files")
+    sandboxes.service.await_deleted("sandbox.bob")
+    sandboxes.delete()
 
 
 def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # noqa: PLR0913, PLR0917 - the fixtures it needs
