@@ -41,6 +41,8 @@ def _roles() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "stop", rbac.stop_role(_OPERATOR)
     yield "server", rbac.server_role()
     yield "client", rbac.client_role()
+    yield "view", rbac.view_cluster_role()
+    yield "edit", rbac.edit_cluster_role()
     yield "resolver", rbac.resolver_cluster_role()
     yield "resolverLinkChanges", rbac.resolver_link_changes_cluster_role()
     yield "resolverTokens", rbac.resolver_tokens_cluster_role()

@@ -121,6 +121,12 @@ class Rbac(ValueGroup):
         "users, `...-client` "
         "for their clients): ClusterRoles to bind in a namespace, or Roles in each of `watchNamespaces`.",
     )
+    aggregate: bool = Field(
+        default=True,
+        description="Whether Kubernetes' roles `view`, `edit` and `admin` include links and routes: who may edit a "
+        "namespace then may create routes and links in it. A release with `watchNamespaces` creates no such roles, "
+        "which are cluster-wide.",
+    )
 
 
 class Release(ValueGroup):

@@ -108,7 +108,7 @@ name: {{ .name }}
 {{- with .namespace }}
 namespace: {{ . }}
 {{- end }}
-labels: {{- include "statefulroute.labels" (list .root .component) | nindent 2 }}
+labels: {{- include "statefulroute.labels" (list .root .component (default dict .labels)) | nindent 2 }}
 {{- with .hook }}
 annotations: {{- include "statefulroute.hook" (list . $weight) | nindent 2 }}
 {{- end }}
@@ -116,7 +116,8 @@ annotations: {{- include "statefulroute.hook" (list . $weight) | nindent 2 }}
 {{- end -}}
 
 {{/*
-A role for applications, which bind it themselves. The same arguments, without account and hook.
+A role for applications and people, who bind it themselves. The same arguments, without account and hook, and:
+  labels  more labels, or nothing
 */}}
 {{- define "statefulroute.role" -}}
 apiVersion: rbac.authorization.k8s.io/v1

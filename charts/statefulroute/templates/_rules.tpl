@@ -398,6 +398,42 @@
     - watch
 {{- end }}
 
+{{- define "statefulroute.rules.view" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks
+    - podlinks/status
+    - statefulroutes
+    - statefulroutes/status
+    - statefulroutes/scale
+  verbs:
+    - get
+    - list
+    - watch
+{{- end }}
+
+{{- define "statefulroute.rules.edit" -}}
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - podlinks
+    - statefulroutes
+  verbs:
+    - create
+    - update
+    - patch
+    - delete
+    - deletecollection
+- apiGroups:
+    - statefulroute.io
+  resources:
+    - statefulroutes/scale
+  verbs:
+    - update
+    - patch
+{{- end }}
+
 {{- define "statefulroute.rules.resolver" -}}
 - apiGroups:
     - statefulroute.io

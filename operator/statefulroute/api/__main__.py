@@ -33,6 +33,7 @@ def generated_files() -> Iterator[tuple[Path, str]]:
     yield Path("deploy/rbac/release.yaml"), _text(rbac.release_cluster_role())
     yield Path("deploy/rbac/server.yaml"), _text(rbac.server_role())
     yield Path("deploy/rbac/client.yaml"), _text(rbac.client_role())
+    yield Path("deploy/rbac/people.yaml"), _text(rbac.view_cluster_role(), rbac.edit_cluster_role())
     yield Path("deploy/rbac/resolver.yaml"), _text(rbac.resolver_cluster_role())
     yield Path("deploy/rbac/resolver-in-namespace.yaml"), _text(rbac.resolver_role())
     yield Path("deploy/rbac/resolver-link-changes.yaml"), _text(rbac.resolver_link_changes_cluster_role())

@@ -1,5 +1,6 @@
-"""The RBAC roles of the operator, servers, clients and resolvers. Each grants exactly what its component uses."""
+"""The RBAC roles of the operator, servers, clients, resolvers and people. Each grants exactly what its holder needs."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from statefulroute.api.group import GROUP, POD_LINK, STATEFUL_ROUTE
@@ -242,6 +243,26 @@ def client_role() -> dict[str, Any]:
     )
 
 
+def view_cluster_role() -> dict[str, Any]:
+    """Returns the ClusterRole that adds links and routes to what `view`, `edit` and `admin` of Kubernetes may read."""
+    resources = [POD_LINK.plural, f"{POD_LINK.plural}/status"]
+    resources += [STATEFUL_ROUTE.plural, f"{STATEFUL_ROUTE.plural}/status", f"{STATEFUL_ROUTE.plural}/scale"]
+    return _aggregated_role("statefulroute-view", ("view", "edit", "admin"), [_policy_rule(GROUP, resources, _READ)])
+
+
+def edit_cluster_role() -> dict[str, Any]:
+    """Returns the ClusterRole that adds links and routes to what `edit` and `admin` of Kubernetes may change.
+
+    It grants no statuses, which only the operator writes, and no report, which only a server may make of its own pod.
+    """
+    verbs = ["create", "update", "patch", "delete", "deletecollection"]
+    rules = [
+        _policy_rule(GROUP, [POD_LINK.plural, STATEFUL_ROUTE.plural], verbs),
+        _policy_rule(GROUP, [f"{STATEFUL_ROUTE.plural}/scale"], ["update", "patch"]),
+    ]
+    return _aggregated_role("statefulroute-edit", ("edit", "admin"), rules)
+
+
 def resolver_cluster_role() -> dict[str, Any]:
     """Returns the ClusterRole of a resolver that serves the whole cluster."""
     return _cluster_role("statefulroute-resolver", _resolver_rules())
@@ -292,6 +313,13 @@ def _resolver_rules() -> list[dict[str, Any]]:
         _policy_rule(GROUP, [STATEFUL_ROUTE.plural], _LIST_WATCH),
         _policy_rule("", ["pods"], _LIST_WATCH),
     ]
+
+
+def _aggregated_role(name: str, roles: Iterable[str], rules: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns a ClusterRole whose rules Kubernetes adds to these roles of people."""
+    role = _cluster_role(name, rules)
+    labels = {f"rbac.authorization.k8s.io/aggregate-to-{each}": "true" for each in roles}
+    return {**role, "metadata": {**role["metadata"], "labels": labels}}
 
 
 def _cluster_role(name: str, rules: list[dict[str, Any]]) -> dict[str, Any]:

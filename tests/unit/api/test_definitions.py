@@ -224,6 +224,8 @@ ROLES = {
     "stop": rbac.stop_role("statefulroute-operator"),
     "server": rbac.server_role(),
     "client": rbac.client_role(),
+    "view": rbac.view_cluster_role(),
+    "edit": rbac.edit_cluster_role(),
     "resolver": rbac.resolver_cluster_role(),
     "resolver in a namespace": rbac.resolver_role(),
     "resolver with tokens": rbac.resolver_tokens_cluster_role(),
@@ -285,6 +287,15 @@ def test_client_role_grants_writes_of_links_only() -> None:
         if not {"get", "list", "watch"}.issuperset(rule["verbs"])
     }
     assert changed == {"podlinks"}
+
+
+def test_editors_write_links_and_routes_but_no_status() -> None:
+    assert verbs("edit", "podlinks") == verbs("edit", "statefulroutes") >= {"create", "patch", "delete"}
+    assert not verbs("edit", "podlinks/status") | verbs("edit", "statefulroutes/status")
+
+
+def test_viewers_only_read() -> None:
+    assert {verb for rule in ROLES["view"]["rules"] for verb in rule["verbs"]} == {"get", "list", "watch"}
 
 
 def test_resolver_role_grants_create_and_patch_but_not_delete_of_links() -> None:
