@@ -36,12 +36,24 @@ async def read_body(request: web.BaseRequest) -> bytes:
 
 
 def decode(data: bytes, decoder: msgspec.json.Decoder[B]) -> B:
-    """Decodes a body.
+    """Decodes a body. As in JSON Schema, an integer may be written as 5.0.
 
     Raises:
         ProblemError: it is invalid.
     """
     try:
-        return decoder.decode(data)
-    except ValueError as error:  # includes invalid UTF-8
+        try:
+            return decoder.decode(data)
+        except msgspec.ValidationError:
+            return msgspec.convert(_with_integers.decode(data), decoder.type)
+    except (ValueError, RecursionError) as error:  # includes invalid UTF-8
         raise ProblemError(ProblemKind.MALFORMED, f"the body is invalid: {error}") from error
+
+
+def _number(literal: str) -> int | float:
+    """Returns the number that is written with a decimal point or an exponent."""
+    number = float(literal)
+    return int(number) if number.is_integer() else number
+
+
+_with_integers = msgspec.json.Decoder(float_hook=_number)
