@@ -1,6 +1,6 @@
 """Validates the manifests for third-party gateways by a real API server with their CRDs.
 
-The gateways themselves are not run, because they need clusters with nodes.
+They need clusters with nodes; tests/other_suites runs Envoy Gateway without one.
 """
 
 from collections.abc import Iterator

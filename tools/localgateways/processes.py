@@ -49,14 +49,14 @@ def envoy(program: Path, configuration: str, addresses: GatewayAddresses) -> Ite
     Raises:
         LocalClusterError: It does not start; the message contains its log.
     """
-    with _running_process(envoy_command(program, configuration, addresses), addresses) as pid:
+    with running_process(envoy_command(program, configuration, addresses), addresses) as pid:
         yield _gateway(addresses, pid, grpc_port=addresses.port, admin=f"http://127.0.0.1:{addresses.admin_port}")
 
 
 @contextmanager
 def nginx(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
     """Runs an nginx until the context exits. Has the arguments and errors of `envoy`."""
-    with _running_process(nginx_command(program, configuration, addresses), addresses) as pid:
+    with running_process(nginx_command(program, configuration, addresses), addresses) as pid:
         yield _gateway(addresses, pid, grpc_port=addresses.grpc_port)
 
 
@@ -65,7 +65,7 @@ def haproxy(program: Path, configuration: str, addresses: GatewayAddresses) -> I
     """Runs a HAProxy until the context exits. Has the arguments and errors of `envoy`."""
     file = addresses.folder / "haproxy.cfg"
     file.write_text(configuration)
-    with _running_process([program, "-db", "-f", file], addresses) as pid:
+    with running_process([program, "-db", "-f", file], addresses) as pid:
         yield _gateway(addresses, pid, grpc_port=addresses.port)
 
 
@@ -74,7 +74,7 @@ def traefik(program: Path, configuration: str, addresses: GatewayAddresses) -> I
     """Runs a Traefik until the context exits. Has the arguments and errors of `envoy`."""
     file = addresses.folder / "traefik.yaml"
     file.write_text(configuration)
-    with _running_process([program, f"--configFile={file}"], addresses) as pid:
+    with running_process([program, f"--configFile={file}"], addresses) as pid:
         gateway = _gateway(addresses, pid, grpc_port=addresses.port)
         if not wait_until(lambda: _has_routes(gateway.url, addresses.uid_header), _START_SECONDS):
             raise LocalClusterError(f"traefik does not read its dynamic configuration in {addresses.folder}")
@@ -117,7 +117,16 @@ def _gateway(addresses: GatewayAddresses, pid: int, *, grpc_port: int, admin: st
 
 
 @contextmanager
-def _running_process(command: Sequence[str | Path], addresses: GatewayAddresses) -> Iterator[int]:
+def running_process(command: Sequence[str | Path], addresses: GatewayAddresses) -> Iterator[int]:
+    """Runs a gateway that listens on its port until the context exits; its process id.
+
+    Args:
+        command: The command that runs it.
+        addresses: The addresses it uses; its log is in their folder.
+
+    Raises:
+        LocalClusterError: It does not start; the message contains its log.
+    """
     name = Path(command[0]).name
     log = addresses.folder / f"{name}.log"
     with log.open("ab") as output:
