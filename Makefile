@@ -312,6 +312,18 @@ test-mcp-conformance: setup ## Run the MCP conformance suite against a server al
 	@$(BIN)/localcluster build
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/mcp_conformance -o log_cli=true -o log_cli_level=INFO
 
+.PHONY: test-schemathesis
+test-schemathesis: setup ## Run schemathesis by its command against the REST APIs of a resolver and of a sidecar (docs/reference/other-suites.md)
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/other_suites/test_schemathesis.py --timeout 7200 -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: test-endpoint-picker
+test-endpoint-picker: setup ## Send the requests of the Gateway API Inference Extension's tests to a resolver, by their Go client
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/other_suites/test_endpoint_picker.py -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: test-envoy-gateway
+test-envoy-gateway: setup ## Build Envoy Gateway (minutes), and route requests through it with the manifest of deploy/gateways
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/other_suites/test_envoy_gateway.py -o log_cli=true -o log_cli_level=INFO
+
 .PHONY: test-bad-input
 test-bad-input: setup ## Send 10,000 malformed objects to the API server and the operator (`make test` sends 200)
 	@STATEFULROUTE_BAD_OBJECTS=10000 $(BIN)/pytest tests/bad_input -o log_cli=true -o log_cli_level=INFO
