@@ -39,6 +39,11 @@ _OF_PODS: dict[str, Any] = {
     "readinessProbe.timeoutSeconds": 1,
     "readinessProbe.failureThreshold": 1,
     "podDisruptionBudget.maxUnavailable": "50%",
+    "service.ipFamilyPolicy": "RequireDualStack",
+    "service.ipFamilies": ["IPv6", "IPv4"],
+    "service.trafficDistribution": "PreferSameZone",
+    "service.labels": {"exposed": "yes"},
+    "service.annotations": {"example.com/mesh": "no"},
 }
 
 #: Samples of the values that only the resolver has.
@@ -68,8 +73,6 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "service.httpPort": 80,
     "service.grpcPort": 50051,
     "service.metricsPort": 9090,
-    "service.labels": {"exposed": "yes"},
-    "service.annotations": {"example.com/mesh": "no"},
     "extraArgs": ["--bindings-per-second=7"],
     "terminationGracePeriodSeconds": 11,
     "networkPolicy.ingressFrom": [{"podSelector": {"matchLabels": {"app": "gateway"}}}],
@@ -107,8 +110,6 @@ SAMPLES: Mapping[str, Any] = {
     "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
     "terminationGracePeriodSeconds": 0,
     "service.port": 80,
-    "service.labels": {"scrape": "yes"},
-    "service.annotations": {"prometheus.io/scrape": "true"},
     "networkPolicy.ingressFrom": [{"namespaceSelector": {"matchLabels": {"monitoring": "true"}}}],
     "networkPolicy.egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
     "prometheusRule.namespace": "default",

@@ -100,7 +100,7 @@ def test_an_invalid_address_ends_the_operator_with_an_example(unreachable_kubeco
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=environment)
     assert result.returncode == 2
-    assert "'8080' is not HOST:PORT; for example 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080" in result.stderr
+    assert "'8080' is not HOST:PORT; for example :8080, 127.0.0.1:8080 or [::1]:8080" in result.stderr
 
 
 def test_the_operator_becomes_ready_when_the_last_kind_has_synced(

@@ -1,10 +1,13 @@
 """The values of the operator's pods and the objects around them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from helmchart.model import Object, OptionalName, Seconds, StringMap, ValueGroup, text_pattern
+
+#: A family of IP addresses.
+IPFamily = Literal["IPv4", "IPv6"]
 
 #: The user id in the image.
 USER = 65532
@@ -58,7 +61,34 @@ class Probe(ValueGroup):
     )
 
 
-class Service(ValueGroup):
+class ServiceNetwork(ValueGroup):
+    """The networks of a Service."""
+
+    ip_family_policy: str = Field(
+        "",
+        description="`SingleStack`, `PreferDualStack` or `RequireDualStack`; empty is the cluster's default.",
+        **text_pattern(
+            "(SingleStack|PreferDualStack|RequireDualStack)?",
+            "SingleStack, PreferDualStack or RequireDualStack, or nothing",
+        ),
+    )
+    ip_families: list[IPFamily] = Field(
+        [],
+        max_length=2,
+        json_schema_extra={"uniqueItems": True},
+        description="`IPv4`, `IPv6` or both, the first of them for its cluster IP; empty is the cluster's default.",
+    )
+    traffic_distribution: str = Field(
+        "",
+        description="Which of its pods get a connection: `PreferSameZone` or `PreferSameNode` from Kubernetes 1.34, "
+        "`PreferClose` from 1.31; empty is any of them.",
+        **text_pattern(
+            "(PreferSameZone|PreferSameNode|PreferClose)?", "PreferSameZone, PreferSameNode or PreferClose, or nothing"
+        ),
+    )
+
+
+class Service(ServiceNetwork):
     """The Service of the metrics."""
 
     port: Annotated[int, Field(ge=1, le=65535)] = Field(PORT, description="Its port.")

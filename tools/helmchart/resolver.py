@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from helmchart.model import Object, Seconds, StringMap, ValueGroup, text_pattern
-from helmchart.pods import PodDisruptionBudget, Probe, ServiceAccount, resources
+from helmchart.pods import PodDisruptionBudget, Probe, ServiceAccount, ServiceNetwork, resources
 from statefulroute.resolver.settings import ENDPOINT_HEADER
 from statefulroute.resolver.uid_sources import MCP_PARAM_NAME
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
@@ -52,7 +52,7 @@ class Autoscaling(ValueGroup):
     behavior: Object = Field({}, description="How fast it scales, as the `behavior` of a HorizontalPodAutoscaler.")
 
 
-class ResolverService(ValueGroup):
+class ResolverService(ServiceNetwork):
     """The resolver's Service."""
 
     headless: bool = Field(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from localcluster.ports import LOOPBACK
 
-SERVICE_RANGE = "10.96.0.0/16"
+SERVICE_RANGE = "10.96.0.0/16,fd00:10:96::/112"
 SERVICE_ADDRESS = "10.96.0.1"  # the first address of the range: the `kubernetes` Service
 POD_RANGE = "10.244.0.0/16"
 # Each component has one instance, and no other client uses the API server: waiting for a lease, or for client-side rate

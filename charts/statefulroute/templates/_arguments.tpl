@@ -3,7 +3,7 @@ The arguments of the operator; `statefulroute operator --help` explains them.
 */}}
 {{- define "statefulroute.operatorArguments" -}}
 - operator
-- --bind-address=0.0.0.0:8080
+- --bind-address=:8080
 {{- if .Values.leaderElection.enabled }}
 - --leader-elect
 - --lease-name={{ include "statefulroute.leaseName" . }}
@@ -51,11 +51,11 @@ The arguments of the resolver; `statefulroute resolver --help` explains them.
 */}}
 {{- define "statefulroute.resolverArguments" -}}
 - resolver
-- --http-address=0.0.0.0:8080
-- --bind-address=0.0.0.0:8081
+- --http-address=:8080
+- --bind-address=:8081
 {{- with .Values.resolver }}
 {{- if .picker.enabled }}
-- --grpc-address=0.0.0.0:9002
+- --grpc-address=:9002
 {{- with .picker.defaultRoute }}
 - --default-route={{ . }}
 {{- end }}

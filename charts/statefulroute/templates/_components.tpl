@@ -103,6 +103,22 @@ spec:
 {{- end -}}
 
 {{/*
+The networks of a Service. The argument is its values.
+*/}}
+{{- define "statefulroute.serviceNetwork" -}}
+{{- with .ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .ipFamilies }}
+ipFamilies:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .trafficDistribution }}
+trafficDistribution: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{/*
 The ServiceAccount of a component. Arguments: the root, the component and its values.
 */}}
 {{- define "statefulroute.account" -}}

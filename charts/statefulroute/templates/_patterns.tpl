@@ -11,6 +11,8 @@
 {{- include "statefulroute.checkPattern" (list "leaderElection.leaseName" $.Values.leaderElection.leaseName `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "flowSchemas.priorityLevel" $.Values.flowSchemas.priorityLevel `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends") -}}
 {{- include "statefulroute.checkPattern" (list "tracing.endpoint" $.Values.tracing.endpoint `(https?://[^/].*)?` "a URL like http://collector:4318, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "service.ipFamilyPolicy" $.Values.service.ipFamilyPolicy `(SingleStack|PreferDualStack|RequireDualStack)?` "SingleStack, PreferDualStack or RequireDualStack, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "service.trafficDistribution" $.Values.service.trafficDistribution `(PreferSameZone|PreferSameNode|PreferClose)?` "PreferSameZone, PreferSameNode or PreferClose, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "podDisruptionBudget.maxUnavailable" $.Values.podDisruptionBudget.maxUnavailable `[0-9]{1,5}|(100|[1-9]?[0-9])%` "a number like 1, or a percentage like 50%") -}}
 {{- include "statefulroute.checkPattern" (list "serviceMonitor.namespace" $.Values.serviceMonitor.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "serviceMonitor.interval" $.Values.serviceMonitor.interval `([0-9]+(ms|[smhdwy]))+` "a number and a unit, like 30s") -}}
@@ -27,6 +29,8 @@
 {{- include "statefulroute.checkPattern" (list "resolver.endpointHeader" $.Values.resolver.endpointHeader `[A-Za-z0-9_-]+` "the name of a header, like x-gateway-destination-endpoint") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.picker.defaultRoute" $.Values.resolver.picker.defaultRoute `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "NAMESPACE/NAME of a StatefulRoute, like play/game, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.picker.uidFromResponse" $.Values.resolver.picker.uidFromResponse `[A-Za-z0-9_-]*` "the name of a header, like mcp-session-id, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "resolver.service.ipFamilyPolicy" $.Values.resolver.service.ipFamilyPolicy `(SingleStack|PreferDualStack|RequireDualStack)?` "SingleStack, PreferDualStack or RequireDualStack, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "resolver.service.trafficDistribution" $.Values.resolver.service.trafficDistribution `(PreferSameZone|PreferSameNode|PreferClose)?` "PreferSameZone, PreferSameNode or PreferClose, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.serviceAccount.name" $.Values.resolver.serviceAccount.name `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.podDisruptionBudget.maxUnavailable" $.Values.resolver.podDisruptionBudget.maxUnavailable `[0-9]{1,5}|(100|[1-9]?[0-9])%` "a number like 1, or a percentage like 50%") -}}
 {{- end -}}

@@ -9,7 +9,7 @@ class BindAddress(NamedTuple):
     """An address to listen on.
 
     Attributes:
-        host: a host name or an IP address; None means all addresses of the machine.
+        host: a host name or an IP address; None means all addresses of the machine, of IPv4 and IPv6.
         port: a port number; 0 lets the operating system choose one.
     """
 
@@ -18,7 +18,7 @@ class BindAddress(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parses HOST:PORT; an IPv6 address needs brackets.
+        """Parses HOST:PORT; an IPv6 address needs brackets, and no host means all addresses.
 
         Raises:
             ValueError: the text is not HOST:PORT; the message has examples.
@@ -26,7 +26,7 @@ class BindAddress(NamedTuple):
         host, colon, port = text.rpartition(":")
         is_bracketed = host.startswith("[") and host.endswith("]")
         if not colon or not (port.isascii() and port.isdigit()) or (":" in host and not is_bracketed):
-            raise ValueError(f"{text!r} is not HOST:PORT; for example 0.0.0.0:8080, 127.0.0.1:8080 or [::]:8080")
+            raise ValueError(f"{text!r} is not HOST:PORT; for example :8080, 127.0.0.1:8080 or [::1]:8080")
         if int(port) > _LAST_PORT:
             raise ValueError(f"there is no port {port}: it must be from 0 to {_LAST_PORT}")
         return cls(host.removeprefix("[").removesuffix("]") or None, int(port))
