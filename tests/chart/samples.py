@@ -119,6 +119,14 @@ SAMPLES: Mapping[str, Any] = {
     "grafanaDashboard.labels": {"grafana_dashboard": "yes"},
     "grafanaDashboard.annotations": {"grafana_folder": "Routing"},
     "releaseOnUninstall.timeoutSeconds": 31,
+    "releaseOnUninstall.deadlineSeconds": 600,
+    "hooks.podLabels": {"sidecar": "no", "app.kubernetes.io/component": "hidden"},
+    "hooks.podAnnotations": {"example.com/inject": "false"},
+    "hooks.resources": {
+        "requests": {"cpu": 1, "memory": "128Mi"},
+        "limits": {"cpu": 1, "memory": "256Mi"},
+    },
+    "hooks.priorityClassName": "system-cluster-critical",
     "test.timeoutSeconds": 5,
 } | {
     f"{monitor}.{name}": sample

@@ -251,6 +251,56 @@ def test_operator_may_create_links_only_for_slots(helm4: Helm, creates: bool, na
     assert "statefulroute-release" not in creators
 
 
+def command_pods(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the pods, as objects or templates, of hooks and of `helm test`."""
+    hooks = [item for item in items if "helm.sh/hook" in item["metadata"].get("annotations", {})]
+    templates = [item["spec"]["template"] for item in hooks if item["kind"] in {"Job", "Deployment"}]
+    return templates + [item for item in hooks if item["kind"] == "Pod"]
+
+
+def test_pods_of_hooks_have_what_a_cluster_may_demand(helm4: Helm) -> None:
+    hooks = {name: SAMPLES[f"hooks.{name}"] for name in ("podLabels", "podAnnotations", "resources")}
+    values = {"hooks": hooks | {"priorityClassName": "low"}, "watchNamespaces": ["work"]}
+    pods = command_pods(rendered(helm4, values))
+    components = {pod["metadata"]["labels"]["app.kubernetes.io/component"] for pod in pods}
+    assert components == {"release", "test", "test-server"}
+    for pod in pods:
+        assert pod["metadata"]["labels"]["sidecar"] == "no"
+        assert pod["metadata"]["annotations"].items() >= hooks["podAnnotations"].items()
+        assert pod["spec"]["priorityClassName"] == "low"
+        for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]:
+            assert container["resources"] == hooks["resources"]
+
+
+def test_every_pod_has_a_network_policy_unless_there_is_none(helm4: Helm) -> None:
+    values = {"watchNamespaces": ["work"], "resolver": {"enabled": True}}
+    items = rendered(helm4, values)
+    policies = [item for item in items if item["kind"] == "NetworkPolicy"]
+    deployments = [item["spec"]["template"] for item in items if item["kind"] == "Deployment"]
+    for pod in command_pods(items) + deployments:
+        labels = pod["metadata"]["labels"]
+        assert any(each["spec"]["podSelector"]["matchLabels"].items() <= labels.items() for each in policies)
+    off = {"networkPolicy": {"enabled": False}, "resolver": {"networkPolicy": {"enabled": False}}}
+    assert not [item for item in rendered(helm4, values | off) if item["kind"] == "NetworkPolicy"]
+
+
+def test_pods_of_hooks_reach_what_the_operator_reaches_and_the_test_the_resolver(helm4: Helm) -> None:
+    egress = SAMPLES["networkPolicy.egress"]
+    items = rendered(helm4, {"networkPolicy": {"egress": egress}, "resolver": {"enabled": True}})
+    policies = {item["metadata"]["name"]: item["spec"] for item in items if item["kind"] == "NetworkPolicy"}
+    release, test = policies["statefulroute-release"], policies["statefulroute-test"]
+    assert release["policyTypes"] == test["policyTypes"] == ["Ingress", "Egress"]
+    assert release["egress"] == egress
+    *same, look_ups = test["egress"]
+    assert same == egress
+    assert look_ups["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "resolver"
+
+
+def test_uninstallation_ends_soon_if_its_image_cannot_be_pulled(helm4: Helm) -> None:
+    (job,) = (item for item in rendered(helm4) if item["kind"] == "Job")
+    assert job["spec"]["activeDeadlineSeconds"] == 120
+
+
 def test_digest_takes_precedence_over_tag(helm4: Helm) -> None:
     digest = SAMPLES["image.digest"]
     images = {each["image"] for each in containers(rendered(helm4, {"image": {"digest": digest, "tag": "x"}}))}

@@ -85,6 +85,13 @@ BY_THE_CHART = [
         ),
     ),
     (
+        {"releaseOnUninstall.deadlineSeconds": 60},
+        (
+            "releaseOnUninstall.deadlineSeconds (60) must be more than releaseOnUninstall.timeoutSeconds (60): the Job "
+            "waits that long for the operator to stop."
+        ),
+    ),
+    (
         {"resolver.uidFrom": ["header:x-user-id", "x-user-id"]},
         (
             'an item of resolver.uidFrom is "x-user-id": write header:NAME, cookie:NAME, query:NAME, mcp-param:NAME, '

@@ -21,6 +21,11 @@ def resources() -> Object:
     return {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
 
 
+def command_resources() -> Object:
+    """Resources of a container that runs one command."""
+    return {"requests": {"cpu": "50m", "memory": "96Mi"}, "limits": {"memory": "256Mi"}}
+
+
 def pod_security() -> Object:
     """The security context of a pod that passes Pod Security `restricted`."""
     return {
@@ -111,14 +116,16 @@ class NetworkPolicy(ValueGroup):
     """The NetworkPolicy."""
 
     enabled: bool = Field(
-        default=True, description="Whether to create it: it allows connections only to the metrics port."
+        default=True,
+        description="Whether to create it: it allows connections only to the metrics port, and none to the pods of "
+        "hooks and of `helm test`.",
     )
     ingress_from: list[Object] = Field(
         [], description="The allowed clients of that port, as the `from` of a NetworkPolicy; empty allows all."
     )
     egress: list[Object] = Field(
         [],
-        description="The allowed destinations of the operator, as the `egress` of a NetworkPolicy; "
-        "empty allows all. It needs the "
-        "API server, DNS, the pods whose load it polls over HTTP, and the trace collector.",
+        description="The allowed destinations of the operator and of the pods of hooks, as the `egress` of a "
+        "NetworkPolicy; empty allows all. It needs the API server, DNS, the pods whose load it polls over HTTP, and "
+        "the trace collector.",
     )

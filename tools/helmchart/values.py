@@ -12,6 +12,7 @@ from helmchart.pods import (
     Probe,
     Service,
     ServiceAccount,
+    command_resources,
     container_security,
     pod_security,
     resources,
@@ -141,6 +142,20 @@ class Release(ValueGroup):
         description="How long the operator may take to stop before the uninstallation fails. More than "
         "`terminationGracePeriodSeconds`.",
     )
+    deadline_seconds: Seconds = Field(
+        120,
+        description="How long the Job may take before the uninstallation fails, also if its image cannot be pulled. "
+        "More than `releaseOnUninstall.timeoutSeconds`.",
+    )
+
+
+class Hooks(ValueGroup):
+    """The pods that run one command: those of `releaseOnUninstall` and of `helm test`."""
+
+    pod_labels: StringMap = Field({}, description="Additional labels.")
+    pod_annotations: StringMap = Field({}, description="Annotations.")
+    resources: Object = Field(command_resources(), description="Resources of their containers.")
+    priority_class_name: str = Field("", description="Their priority class.")
 
 
 class Test(ValueGroup):
@@ -268,4 +283,5 @@ class Values(ValueGroup):
         description="The Job that runs before `helm uninstall` deletes anything, and after `helm upgrade` for the "
         "namespaces that left `watchNamespaces`.",
     )
+    hooks: Hooks = Field(Hooks(), description="The pods of hooks and of `helm test`.")
     test: Test = Field(Test(), description="The Pod of `helm test`.")

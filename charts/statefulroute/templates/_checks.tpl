@@ -28,6 +28,9 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- if le (int .Values.releaseOnUninstall.timeoutSeconds) (int .Values.terminationGracePeriodSeconds) -}}
 {{- fail (printf "\n\nreleaseOnUninstall.timeoutSeconds (%d) must be more than terminationGracePeriodSeconds (%d): the operator may take that long to stop." (int .Values.releaseOnUninstall.timeoutSeconds) (int .Values.terminationGracePeriodSeconds)) -}}
 {{- end -}}
+{{- if le (int .Values.releaseOnUninstall.deadlineSeconds) (int .Values.releaseOnUninstall.timeoutSeconds) -}}
+{{- fail (printf "\n\nreleaseOnUninstall.deadlineSeconds (%d) must be more than releaseOnUninstall.timeoutSeconds (%d): the Job waits that long for the operator to stop." (int .Values.releaseOnUninstall.deadlineSeconds) (int .Values.releaseOnUninstall.timeoutSeconds)) -}}
+{{- end -}}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
 {{- fail "\n\nserviceMonitor.enabled and podMonitor.enabled are both true: every metric would be scraped twice; enable one of them." -}}
 {{- end -}}

@@ -35,6 +35,46 @@ automountServiceAccountToken: false
 {{- end -}}
 
 {{/*
+The NetworkPolicy of a hook's pods, which accept no connections. The same arguments.
+*/}}
+{{- define "statefulroute.commandPolicy" -}}
+{{- $root := first . -}}
+{{- $component := list $root (index . 1) -}}
+{{- with $root.Values.networkPolicy }}
+{{- if .enabled }}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "statefulroute.componentName" $component }}
+  namespace: {{ $root.Release.Namespace }}
+  labels: {{- include "statefulroute.labels" $component | nindent 4 }}
+  annotations: {{- include "statefulroute.hook" (list (last $) "-3") | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels: {{- include "statefulroute.selectorLabels" $component | nindent 6 }}
+  policyTypes:
+    - Ingress
+    {{- if .egress }}
+    - Egress
+    {{- end }}
+  {{- with .egress }}
+  egress:
+    {{- toYaml . | nindent 4 }}
+    {{- if and $root.Values.resolver.enabled (eq (last $component) "test") }}
+    - ports:
+        - port: http
+          protocol: TCP
+      to:
+        - podSelector:
+            matchLabels: {{- include "statefulroute.selectorLabels" (list $root "resolver") | nindent 14 }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
 A container that runs `statefulroute release`. Arguments: the root, and the option for the namespace.
 */}}
 {{- define "statefulroute.releaseContainer" -}}

@@ -46,6 +46,28 @@ securityContext:
 The resources of a container that runs one command.
 */}}
 {{- define "statefulroute.commandResources" -}}
-requests: {cpu: 50m, memory: 96Mi}
-limits: {memory: 256Mi}
+{{- toYaml .Values.hooks.resources -}}
+{{- end -}}
+
+{{/*
+The labels and annotations of a pod that runs one command. Arguments: the root and the component.
+*/}}
+{{- define "statefulroute.commandMetadata" -}}
+{{- with (first .).Values.hooks -}}
+labels: {{- include "statefulroute.labels" (append $ .podLabels) | nindent 2 }}
+{{- with .podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The start of the spec of a pod that runs one command.
+*/}}
+{{- define "statefulroute.commandPod" -}}
+{{- include "statefulroute.pod" . }}
+{{- with .Values.hooks.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
 {{- end -}}
