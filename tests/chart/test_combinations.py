@@ -12,7 +12,7 @@ from chart.covering import Row, covering_rows
 from chart.dry_run import DryRunValidator
 from chart.kinds import documents, pod_specs
 from chart.releases import RESTRICTED_NAMESPACE, ROOT, Helm
-from chart.samples import dimensions, is_allowed, nested
+from chart.samples import SAMPLES, dimensions, is_allowed, nested
 from helmchart import programs
 from helmchart.fields import values_of
 from helmchart.values import Values
@@ -25,6 +25,14 @@ IS_LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 #: All values with choices. In the long form, they are one dimension: each combination of them is in a row.
 CHOICES = tuple(".".join(value.path) for value in values_of(Values()) if value.choices)
 
+#: The API server rejects pods of a RuntimeClass that does not exist.
+RUNTIME_CLASS: dict[str, Any] = {
+    "apiVersion": "node.k8s.io/v1",
+    "kind": "RuntimeClass",
+    "metadata": {"name": SAMPLES["runtimeClassName"]},
+    "handler": "runsc",
+}
+
 
 @pytest.fixture(scope="module")
 def judge(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl) -> Iterator[DryRunValidator]:
@@ -36,10 +44,12 @@ def judge(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl) -> Itera
     ]
     for file in (str(ROOT / "crds"), *monitors):
         restricted_kubectl.run("apply", "--server-side", "--filename", file).expect_success()
+    restricted_kubectl.create(RUNTIME_CLASS)
     restricted_kubectl.run(
         "wait", "--for=condition=Established", "--timeout=60s", "customresourcedefinitions", "--all"
     ).expect_success()
     yield DryRunValidator(dedicated_cluster.kubeconfig)
+    restricted_kubectl.run("delete", "runtimeclass", RUNTIME_CLASS["metadata"]["name"]).expect_success()
     restricted_kubectl.run(
         "delete", "--filename", str(ROOT / "crds")
     ).expect_success()  # a release must install its own

@@ -301,6 +301,30 @@ def test_uninstallation_ends_soon_if_its_image_cannot_be_pulled(helm4: Helm) -> 
     assert job["spec"]["activeDeadlineSeconds"] == 120
 
 
+def test_metrics_of_the_resolver_are_not_at_the_service_of_gateways(helm4: Helm) -> None:
+    items = rendered(helm4, {"resolver": {"enabled": True}, "serviceMonitor": {"enabled": True}})
+    services = {item["metadata"]["name"]: item for item in items if item["kind"] == "Service"}
+    ports = {name: {port["name"] for port in item["spec"]["ports"]} for name, item in services.items()}
+    assert ports["statefulroute-resolver"] == {"http", "grpc"}
+    assert ports["statefulroute-resolver-metrics"] == {"metrics"}
+    (monitor,) = (
+        item["spec"]
+        for item in items
+        if item["kind"] == "ServiceMonitor" and item["metadata"]["name"] == "statefulroute-resolver"
+    )
+    labels = services["statefulroute-resolver-metrics"]["metadata"]["labels"]
+    assert monitor["selector"]["matchLabels"].items() <= labels.items()
+    assert monitor["endpoints"][0]["port"] == "metrics"
+
+
+def test_values_of_the_node_apply_to_every_pod(helm4: Helm) -> None:
+    values = {"hostUsers": False, "runtimeClassName": "gvisor", "resolver": {"enabled": True}}
+    specs = pod_specs(rendered(helm4, values))
+    assert len(specs) == 4
+    assert all((spec["hostUsers"], spec["runtimeClassName"]) == (False, "gvisor") for spec in specs)
+    assert not [spec for spec in pod_specs(rendered(helm4)) if "hostUsers" in spec or "runtimeClassName" in spec]
+
+
 def test_digest_takes_precedence_over_tag(helm4: Helm) -> None:
     digest = SAMPLES["image.digest"]
     images = {each["image"] for each in containers(rendered(helm4, {"image": {"digest": digest, "tag": "x"}}))}

@@ -131,8 +131,8 @@ BY_THE_CHART = [
         ),
     ),
     (
-        {"resolver.service.metricsPort": 8080},
-        "resolver.service.httpPort, grpcPort and metricsPort must be three different numbers.",
+        {"resolver.service.grpcPort": 8080},
+        "resolver.service.httpPort and grpcPort must be two different numbers.",
     ),
     (
         {"resolver.enabled": True, "resolver.serviceAccount.name": "x", "serviceAccount.name": "x"},

@@ -10,7 +10,7 @@ from statefulroute.resolver.settings import ENDPOINT_HEADER
 from statefulroute.resolver.uid_sources import MCP_PARAM_NAME
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
-#: The ports of its Service: for HTTP (look-ups, gateways), for gRPC (ext_authz, ext_proc), for probes and Prometheus.
+#: The ports of its Services: for HTTP (look-ups, gateways), for gRPC (ext_authz, ext_proc), for probes and Prometheus.
 HTTP_PORT, GRPC_PORT, METRICS_PORT = 8080, 9002, 8081
 
 _NAME = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
@@ -63,7 +63,14 @@ class ResolverService(ServiceNetwork):
     )
     http_port: Port = Field(HTTP_PORT, description="For look-ups, ext_authz and auth_request.")
     grpc_port: Port = Field(GRPC_PORT, description="For ext_authz and ext_proc over gRPC.")
-    metrics_port: Port = Field(METRICS_PORT, description="For Prometheus.")
+    labels: StringMap = Field({}, description="Additional labels.")
+    annotations: StringMap = Field({}, description="Its annotations.")
+
+
+class MetricsService(ServiceNetwork):
+    """The Service of the resolver's metrics, apart from the one that gateways reach."""
+
+    port: Port = Field(METRICS_PORT, description="Its port.")
     labels: StringMap = Field({}, description="Additional labels.")
     annotations: StringMap = Field({}, description="Its annotations.")
 
@@ -196,11 +203,16 @@ class Resolver(ValueGroup):
     authentication: Authentication = Field(Authentication(), description="The authentication of clients by tokens.")
     tls: ResolverTls = Field(ResolverTls(), description="TLS, and the authentication of clients by certificates.")
     service: ResolverService = Field(ResolverService(), description="The Service that gateways call.")
+    metrics_service: MetricsService = Field(MetricsService(), description="The Service of its metrics.")
     service_account: ServiceAccount = Field(ServiceAccount(), description="The ServiceAccount of its pods.")
     extra_args: list[str] = Field([], description="Additional options of `statefulroute resolver`.")
     extra_env: list[Object] = Field([], description="Additional environment variables, in the format of a container.")
     extra_env_from: list[Object] = Field(
         [], description="Secrets and ConfigMaps with environment variables, in the format of a container."
+    )
+    extra_volumes: list[Object] = Field([], description="Additional volumes, in the format of a pod.")
+    extra_volume_mounts: list[Object] = Field(
+        [], description="Additional mounts of volumes, in the format of a container; `/tmp` is mounted."
     )
     pod_labels: StringMap = Field({}, description="Additional labels of its pods.")
     pod_annotations: StringMap = Field({}, description="Annotations of its pods.")

@@ -236,6 +236,10 @@ class Values(ValueGroup):
     extra_env_from: list[Object] = Field(
         [], description="Secrets and ConfigMaps with environment variables, in the format of a container."
     )
+    extra_volumes: list[Object] = Field([], description="Additional volumes, in the format of a pod.")
+    extra_volume_mounts: list[Object] = Field(
+        [], description="Additional mounts of volumes, in the format of a container; `/tmp` is mounted."
+    )
     pod_labels: StringMap = Field({}, description="Additional labels of the operator's pods.")
     pod_annotations: StringMap = Field({}, description="Annotations of the operator's pods.")
     resources: Object = Field(
@@ -248,6 +252,12 @@ class Values(ValueGroup):
         container_security(), description="The security context of every container; passes Pod Security `restricted`."
     )
     priority_class_name: str = Field("", description="The priority class of the operator's pods.")
+    host_users: bool = Field(
+        default=True,
+        description="false runs all pods in user namespaces of their own, in which no user is one of the node; nodes "
+        "must support it.",
+    )
+    runtime_class_name: str = Field("", description="The RuntimeClass of all pods.")
     node_selector: StringMap = Field({}, description="Labels of the nodes that pods may run on.")
     tolerations: list[Object] = Field([], description="Tolerations of all pods.")
     affinity: Object = Field({}, description="The affinity of the operator's pods.")

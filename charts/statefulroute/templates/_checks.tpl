@@ -56,8 +56,8 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- if and .tls.clientCertificates (not .tls.secretName) -}}
 {{- fail "\n\nresolver.tls.clientCertificates is true: set resolver.tls.secretName to a Secret with tls.crt, tls.key and ca.crt." -}}
 {{- end -}}
-{{- if lt (len (uniq (list (int .service.httpPort) (int .service.grpcPort) (int .service.metricsPort)))) 3 -}}
-{{- fail "\n\nresolver.service.httpPort, grpcPort and metricsPort must be three different numbers." -}}
+{{- if eq (int .service.httpPort) (int .service.grpcPort) -}}
+{{- fail "\n\nresolver.service.httpPort and grpcPort must be two different numbers." -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

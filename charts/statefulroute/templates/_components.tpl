@@ -91,6 +91,9 @@ spec:
           mountPath: /{{ $folder }}
           readOnly: true
         {{- end }}
+        {{- with .values.extraVolumeMounts }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
   volumes:
     - name: tmp
       emptyDir:
@@ -99,6 +102,9 @@ spec:
     - name: {{ $folder }}
       secret:
         secretName: {{ $secret }}
+    {{- end }}
+    {{- with .values.extraVolumes }}
+    {{- toYaml . | nindent 4 }}
     {{- end }}
 {{- end -}}
 

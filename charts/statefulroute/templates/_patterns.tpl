@@ -31,6 +31,8 @@
 {{- include "statefulroute.checkPattern" (list "resolver.picker.uidFromResponse" $.Values.resolver.picker.uidFromResponse `[A-Za-z0-9_-]*` "the name of a header, like mcp-session-id, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.service.ipFamilyPolicy" $.Values.resolver.service.ipFamilyPolicy `(SingleStack|PreferDualStack|RequireDualStack)?` "SingleStack, PreferDualStack or RequireDualStack, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.service.trafficDistribution" $.Values.resolver.service.trafficDistribution `(PreferSameZone|PreferSameNode|PreferClose)?` "PreferSameZone, PreferSameNode or PreferClose, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "resolver.metricsService.ipFamilyPolicy" $.Values.resolver.metricsService.ipFamilyPolicy `(SingleStack|PreferDualStack|RequireDualStack)?` "SingleStack, PreferDualStack or RequireDualStack, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "resolver.metricsService.trafficDistribution" $.Values.resolver.metricsService.trafficDistribution `(PreferSameZone|PreferSameNode|PreferClose)?` "PreferSameZone, PreferSameNode or PreferClose, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.serviceAccount.name" $.Values.resolver.serviceAccount.name `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.podDisruptionBudget.maxUnavailable" $.Values.resolver.podDisruptionBudget.maxUnavailable `[0-9]{1,5}|(100|[1-9]?[0-9])%` "a number like 1, or a percentage like 50%") -}}
 {{- end -}}
