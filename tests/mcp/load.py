@@ -23,17 +23,20 @@ class Load:
         process: runs them.
         record: the file of their workflows.
         patience: how long a number of workflows may take, in seconds.
+        beside: the way whose workflows do not count.
     """
 
     process: "subprocess.Popen[bytes]"
     record: Path
     patience: float
+    beside: str
 
     @property
     def number(self) -> int:
-        """How many workflows have ended."""
+        """How many workflows have ended that count."""
         assert self.process.poll() is None, "the clients have ended"
-        return self.record.read_bytes().count(b"\n") if self.record.exists() else 0
+        lines = self.record.read_bytes().splitlines() if self.record.exists() else []
+        return sum(f'"way":"{self.beside}"'.encode() not in line for line in lines)
 
     def await_workflows(self, number: int) -> None:
         """Waits until as many workflows have ended since the beginning."""
@@ -50,7 +53,9 @@ class Load:
 
 
 @contextmanager
-def running_load(record: Path, pause: float, ways: Mapping[str, tuple[str, int]], patience: float) -> Iterator[Load]:
+def running_load(
+    record: Path, pause: float, ways: Mapping[str, tuple[str, int]], patience: float, beside: str
+) -> Iterator[Load]:
     """Runs clients while the context lasts.
 
     Args:
@@ -58,6 +63,7 @@ def running_load(record: Path, pause: float, ways: Mapping[str, tuple[str, int]]
         pause: the mean pause between the calls of a workflow, in seconds.
         ways: the URL of each gateway, and its number of clients.
         patience: as for `Load`.
+        beside: as for `Load`.
     """
     arguments = [f"{name}={url}={clients}" for name, (url, clients) in ways.items()]
     path = os.pathsep.join((str(_PROGRAM.parents[1]), str(_PROGRAM.parents[2] / "operator")))
@@ -67,7 +73,7 @@ def running_load(record: Path, pause: float, ways: Mapping[str, tuple[str, int]]
         env={**os.environ, "PYTHONPATH": path},
     )
     try:
-        yield Load(process, record, patience)
+        yield Load(process, record, patience, beside)
     finally:
         process.kill()
         process.wait()

@@ -41,8 +41,8 @@ def test_workflows_keep_their_notebooks(environment: Environment, tmp_path: Path
     links = ObjectRecorder(service.client, PodLink, service.namespace)
     ways = {name: (url, CLIENTS if name in ROUTED else CLIENTS_BESIDE) for name, url in environment.urls.items()}
     try:
-        with running_load(tmp_path / "workflows", PAUSE_SECONDS, ways, PATIENCE) as load:
-            change_pods(service, load)
+        with running_load(tmp_path / "workflows", PAUSE_SECONDS, ways, PATIENCE, ROUND_ROBIN) as load:
+            change_pods(service, load, links)
             workflows = load.finish()
         last = service.link("last", podIndex=0)
         versions = links.all_versions()  # with those of all links that were deleted before
@@ -62,7 +62,7 @@ def test_workflows_keep_their_notebooks(environment: Environment, tmp_path: Path
     assert sum(each.not_found for each in by_way[ROUND_ROBIN]) > 0
 
 
-def change_pods(service: Service, load: Load) -> None:
+def change_pods(service: Service, load: Load, links: ObjectRecorder) -> None:
     """Adds pods, replaces all, and drains one after another, while clients run workflows."""
     load.await_workflows(WORKFLOWS // 10)
     service.scale_route(MORE_PODS)
@@ -74,7 +74,7 @@ def change_pods(service: Service, load: Load) -> None:
     load.await_workflows(WORKFLOWS * 6 // 10)
     for number, pod in enumerate(cycle(range(MORE_PODS)), 1):
         drain(service, pod)
-        if load.number >= WORKFLOWS:
+        if load.number >= WORKFLOWS and hand_overs(links.all_versions()):
             log.info("pods were drained %s times", number)
             return
 
