@@ -119,7 +119,7 @@ $(VENV)/audit/.synced: requirements/audit.txt $(VENV)/.synced
 	@touch $@
 
 .PHONY: chart
-chart: setup ## Package the Helm chart (DESTINATION=dist IMAGE_REPOSITORY=registry/repository IMAGE_DIGEST=sha256:...)
+chart: setup ## Package the Helm charts of the operator and of its CRDs (DESTINATION=dist IMAGE_REPOSITORY=registry/repository IMAGE_DIGEST=sha256:...)
 	@$(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY)) $(if $(IMAGE_DIGEST),--image-digest $(IMAGE_DIGEST))
 
 .PHONY: release-files

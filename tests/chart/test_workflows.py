@@ -70,3 +70,16 @@ def test_a_release_publishes_only_what_its_tests_have_passed(workflows: dict[str
 
     published = {name for name, permissions in PERMISSIONS.items() if name.startswith("release.") and permissions}
     assert all("tests" in before(name.removeprefix("release.")) for name in published)
+
+
+def test_each_chart_is_pushed_signed_and_attested(root: Path, workflows: dict[str, dict[str, Any]]) -> None:
+    charts = {folder.name for folder in (root / "charts").iterdir()}
+    steps = workflows["release"]["jobs"]["chart"]["steps"]
+    scripts = {step["name"]: step["run"] for step in steps if "run" in step}
+    (pushed,) = re.findall(r"for chart in (.+); do", scripts["Push the charts"])
+    assert set(pushed.split()) == charts
+    assert set(re.findall(r"\$CHART_REPOSITORY/([\w-]+)@", scripts["Sign the charts"])) == charts
+    subjects = [step["with"] for step in steps if "attest-build-provenance" in step.get("uses", "")]
+    assert {subject["subject-name"].rpartition("/")[2]: subject["subject-digest"] for subject in subjects} == {
+        chart: f"${{{{ steps.push.outputs.{chart} }}}}" for chart in charts
+    }

@@ -1,4 +1,4 @@
-"""Packs the chart: `python -m helmchart.packing DESTINATION [--image-repository REPOSITORY] [--image-digest DIGEST]`.
+"""Packs both charts: `python -m helmchart.packing DESTINATION [--image-repository REPOSITORY] [--image-digest DIGEST]`.
 
 The image's repository differs between registries, and its digest is known when it is pushed, so both are set when the
 chart is released.
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from helmchart.files import CHART
+from helmchart.files import CHART, CRDS_CHART
 from helmchart.helm import pack
 from helmchart.programs import helm4
 from helmchart.values import Values
@@ -39,9 +39,9 @@ def _replace(file: Path, old: str, new: str) -> None:
 
 
 def main() -> None:
-    """Packs the chart, and prints the path of the archive."""
+    """Packs both charts, and prints the paths of the archives."""
     parser = argparse.ArgumentParser(prog="python -m helmchart.packing", description=__doc__)
-    parser.add_argument("destination", type=Path, help="the folder of the archive")
+    parser.add_argument("destination", type=Path, help="the folder of the archives")
     parser.add_argument(
         "--image-repository", default=_DEFAULT_REPOSITORY, help="the repository of the image, without a tag"
     )
@@ -51,6 +51,7 @@ def main() -> None:
         helm = helm4(PlainProgress())
         image = options.image_repository, options.image_digest
         print(pack_with_image(Path.cwd(), helm, options.destination, *image))
+        print(pack(helm, Path.cwd() / CRDS_CHART, options.destination))
     except LocalClusterError as error:
         sys.exit(f"helmchart: {error}")
 

@@ -1,6 +1,6 @@
 """Generates the chart's README: how to install it, and a table of all values."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from helmchart.fields import Value, values_of
 from helmchart.values import Values
@@ -39,8 +39,12 @@ def readme(oldest_kubernetes: str) -> str:
     Args:
         oldest_kubernetes: The oldest supported version of Kubernetes.
     """
-    rows = "".join(f"| {' | '.join(_row(value))} |\n" for value in values_of(Values()) if not value.is_group)
-    return _INTRODUCTION.format(oldest=oldest_kubernetes) + rows
+    return _INTRODUCTION.format(oldest=oldest_kubernetes) + rows(values_of(Values()))
+
+
+def rows(values: Iterable[Value]) -> str:
+    """Returns the rows of the table of values."""
+    return "".join(f"| {' | '.join(_row(value))} |\n" for value in values if not value.is_group)
 
 
 def _row(value: Value) -> Iterator[str]:

@@ -3,15 +3,15 @@
 import json
 from typing import Any
 
-from helmchart.model import FIX_KEY, PATTERN_KEY
+from helmchart.model import FIX_KEY, PATTERN_KEY, ValueGroup
 from helmchart.values import Values
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
 
-def values_schema() -> str:
-    """Returns the schema of the values as text."""
-    schema = _without_patterns(schema_with_patterns())
+def values_schema(values: type[ValueGroup]) -> str:
+    """Returns the schema of the values of a chart as text."""
+    schema = _without_patterns(_inlined_schema(values))
     # Helm sets it to the values of all charts if this one is a subchart.
     schema["properties"]["global"] = {"type": "object", "description": "The values of all charts of an installation."}
     return json.dumps({"$schema": DRAFT, **schema}, indent=2, ensure_ascii=False) + "\n"
@@ -19,8 +19,12 @@ def values_schema() -> str:
 
 def schema_with_patterns() -> dict[str, Any]:
     """Returns the schema without references, with the patterns of texts, which the chart checks itself."""
-    schema = Values.model_json_schema(by_alias=True)
-    inlined: dict[str, Any] = _inlined(schema, schema.pop("$defs"))
+    return _inlined_schema(Values)
+
+
+def _inlined_schema(values: type[ValueGroup]) -> dict[str, Any]:
+    schema = values.model_json_schema(by_alias=True)
+    inlined: dict[str, Any] = _inlined(schema, schema.pop("$defs", {}))
     return inlined
 
 

@@ -4,15 +4,15 @@ import textwrap
 from collections.abc import Iterator
 
 from helmchart.fields import Value, values_of
+from helmchart.model import ValueGroup
 from helmchart.text import HEADER, indent, yaml_text
-from helmchart.values import Values
 
 WIDTH = 110
 
 
-def values_file() -> str:
-    """Returns the text of the file."""
-    return HEADER + "".join(_entry(value) for value in values_of(Values()))
+def values_file(values: ValueGroup) -> str:
+    """Returns the text of the file for the values of a chart."""
+    return HEADER + "".join(_entry(value) for value in values_of(values))
 
 
 def _entry(value: Value) -> str:
