@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from helmchart import programs
+from helmchart.changelog import changes, notes
 from helmchart.packing import pack_with_image
-from helmchart.release_files import notes, with_image, write_files
+from helmchart.release_files import with_image, write_files
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
 
@@ -40,6 +41,27 @@ def test_packed_chart_has_the_digest_of_the_image(root: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(("version", "text"), [("0.2.0", "### Added\n\n- New.\n"), ("0.1.0", "- Old.\n")])
 def test_notes_are_the_section_of_the_version(version: str, text: str) -> None:
     assert notes(CHANGELOG, version) == text
+
+
+def test_changes_for_artifact_hub_have_a_kind_each() -> None:
+    text = "### Added\n\n- New,\n  on two lines.\n- Newer.\n\n### Fixed\n\n- Old.\n"
+    assert changes(text) == [
+        {"kind": "added", "description": "New, on two lines."},
+        {"kind": "added", "description": "Newer."},
+        {"kind": "fixed", "description": "Old."},
+    ]
+
+
+def test_charts_name_their_icon_sources_and_maintainers(root: Path) -> None:
+    for folder in (root / "charts").iterdir():
+        chart = yaml.safe_load((folder / "Chart.yaml").read_text())
+        site = chart["home"]
+        assert chart["icon"].startswith(site)
+        assert (root / "docs" / chart["icon"].removeprefix(site)).is_file()
+        assert chart["sources"]
+        assert [maintainer["name"] for maintainer in chart["maintainers"]]
+        assert chart["annotations"]["artifacthub.io/license"] == "Apache-2.0"
+        assert {link["name"] for link in yaml.safe_load(chart["annotations"]["artifacthub.io/links"])} >= {"Changelog"}
 
 
 def test_version_without_a_section_is_refused() -> None:

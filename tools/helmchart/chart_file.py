@@ -1,9 +1,14 @@
-"""Generates Chart.yaml, the chart's metadata for Helm and Artifact Hub."""
+"""Generates Chart.yaml, the metadata of a chart for Helm and Artifact Hub.
+
+There is no `artifacthub.io/signKey`: it names a PGP key, and charts are signed without a key by cosign, which Artifact
+Hub finds in the registry.
+"""
 
 import tomllib
 from pathlib import Path
 from typing import Any
 
+from helmchart.changelog import changes, notes
 from helmchart.text import HEADER, plain, yaml_text
 from helmchart.values import Values
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, VERSION
@@ -12,6 +17,9 @@ from statefulroute.api.statefulroute import StatefulRoute
 
 #: The first version with selectable fields of custom resources; policies are served since the version before.
 OLDEST_KUBERNETES = "1.31"
+
+#: The platforms of the released image.
+_PLATFORMS = ("linux/amd64", "linux/arm64")
 
 _EXAMPLES = [
     {
@@ -35,33 +43,62 @@ def chart_file(root: Path) -> str:
     Args:
         root: The repository's root.
     """
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = _project(root)
+    changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    image = {
+        "name": "statefulroute",
+        "image": f"{Values().image.repository}:{project['version']}",
+        "platforms": list(_PLATFORMS),
+    }
+    annotations = {
+        "artifacthub.io/operator": "true",
+        "artifacthub.io/operatorCapabilities": "Deep Insights",
+        "artifacthub.io/images": yaml_text([image]),
+        "artifacthub.io/crds": yaml_text([_kind(model) for model in (PodLink, StatefulRoute)]),
+        "artifacthub.io/crdsExamples": yaml_text(plain(_EXAMPLES)),
+        "artifacthub.io/changes": yaml_text(changes(notes(changelog, project["version"]))),
+    }
+    return _metadata(project, "statefulroute", project["description"], annotations)
+
+
+def crds_chart_file(root: Path) -> str:
+    """Returns the text of the file of the chart of the CRDs.
+
+    Args:
+        root: The repository's root.
+    """
+    return _metadata(_project(root), "statefulroute-crds", "The CustomResourceDefinitions of StatefulRoute", {})
+
+
+def _project(root: Path) -> dict[str, Any]:
+    project: dict[str, Any] = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project
+
+
+def _metadata(project: dict[str, Any], name: str, description: str, annotations: dict[str, str]) -> str:
+    links = [{"name": label, "url": url} for label, url in project["urls"].items() if label != "Source"]
     return HEADER + yaml_text(
         {
             "apiVersion": "v2",
-            "name": "statefulroute",
-            "description": project["description"],
+            "name": name,
+            "description": description,
             "type": "application",
             "version": project["version"],
             "appVersion": project["version"],
             "kubeVersion": f">={OLDEST_KUBERNETES}.0-0",
+            "home": project["urls"]["Documentation"],
+            "icon": f"{project['urls']['Documentation']}images/icon.svg",
+            "sources": [project["urls"]["Source"]],
+            "maintainers": [{"name": author["name"]} for author in project["authors"]],
             "keywords": [word for word in project["keywords"] if word != "kopf"],
-            "annotations": _annotations(project),
+            "annotations": {
+                "artifacthub.io/category": "networking",
+                "artifacthub.io/license": project["license"],
+                "artifacthub.io/links": yaml_text(links),
+                **annotations,
+            },
         }
     )
-
-
-def _annotations(project: dict[str, Any]) -> dict[str, str]:
-    image = f"{Values().image.repository}:{project['version']}"
-    return {
-        "artifacthub.io/category": "networking",
-        "artifacthub.io/license": project["license"],
-        "artifacthub.io/operator": "true",
-        "artifacthub.io/operatorCapabilities": "Deep Insights",
-        "artifacthub.io/images": yaml_text([{"name": "statefulroute", "image": image}]),
-        "artifacthub.io/crds": yaml_text([_kind(model) for model in (PodLink, StatefulRoute)]),
-        "artifacthub.io/crdsExamples": yaml_text(plain(_EXAMPLES)),
-    }
 
 
 def _kind(model: type[PodLink | StatefulRoute]) -> dict[str, str]:

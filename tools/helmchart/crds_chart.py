@@ -1,17 +1,16 @@
 """Generates the chart of the CustomResourceDefinitions alone, for those who manage them apart from the operator."""
 
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field
 
-from helmchart.chart_file import OLDEST_KUBERNETES
+from helmchart.chart_file import crds_chart_file
 from helmchart.fields import values_of
 from helmchart.model import StringMap, ValueGroup
 from helmchart.readme import rows
 from helmchart.schema import values_schema
-from helmchart.text import HEADER, TEMPLATE_HEADER, template_text, yaml_text
+from helmchart.text import TEMPLATE_HEADER, template_text
 from helmchart.values_file import values_file
 from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
@@ -64,27 +63,12 @@ def crds_chart(root: Path) -> Iterator[tuple[Path, str]]:
     Args:
         root: The repository's root.
     """
-    yield Path("Chart.yaml"), _chart_file(root)
+    yield Path("Chart.yaml"), crds_chart_file(root)
     yield Path("README.md"), _README + rows(values_of(CRDValues()))
     yield Path("values.yaml"), values_file(CRDValues())
     yield Path("values.schema.json"), values_schema(CRDValues)
     for model in (PodLink, StatefulRoute):
         yield Path("templates") / f"{model.names.plural}.yaml", _template(model)
-
-
-def _chart_file(root: Path) -> str:
-    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return HEADER + yaml_text(
-        {
-            "apiVersion": "v2",
-            "name": "statefulroute-crds",
-            "description": "The CustomResourceDefinitions of StatefulRoute",
-            "type": "application",
-            "version": project["version"],
-            "appVersion": project["version"],
-            "kubeVersion": f">={OLDEST_KUBERNETES}.0-0",
-        }
-    )
 
 
 def _template(model: type[PodLink | StatefulRoute]) -> str:

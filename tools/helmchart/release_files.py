@@ -6,17 +6,15 @@ release-notes.md    the section of this version in CHANGELOG.md
 """
 
 import argparse
-import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+from helmchart.changelog import notes
 from helmchart.kustomize import BASE
 from localcluster.errors import LocalClusterError
 from localcluster.kubectl import candidates
-
-_HEADING = re.compile(r"^## (\S+) \(.*\)$", re.MULTILINE)
 
 
 def with_image(manifests: str, version: str, image: str) -> str:
@@ -29,19 +27,6 @@ def with_image(manifests: str, version: str, image: str) -> str:
     if local not in manifests:
         raise LocalClusterError(f"{BASE} must contain {local.strip()!r}: run `make generate`.")
     return manifests.replace(local, f"image: {image}\n")
-
-
-def notes(changelog: str, version: str) -> str:
-    """Returns the changes of a version.
-
-    Raises:
-        LocalClusterError: the changelog has no section for it.
-    """
-    found = next((heading for heading in _HEADING.finditer(changelog) if heading[1] == version), None)
-    if found is None:
-        raise LocalClusterError(f"CHANGELOG.md has no section for {version}: run `.venv/bin/towncrier build`.")
-    following = _HEADING.search(changelog, found.end())
-    return changelog[found.end() : following.start() if following else None].strip() + "\n"
 
 
 def write_files(root: Path, destination: Path, image: str) -> None:

@@ -1,0 +1,31 @@
+"""Reads CHANGELOG.md: the changes of a version, for its release on GitHub and for Artifact Hub."""
+
+import re
+
+from localcluster.errors import LocalClusterError
+
+_HEADING = re.compile(r"^## (\S+) \(.*\)$", re.MULTILINE)
+
+_SECTION = re.compile(r"^### (?P<kind>\w+)\n\n(?P<entries>.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
+
+
+def notes(changelog: str, version: str) -> str:
+    """Returns the changes of a version.
+
+    Raises:
+        LocalClusterError: the changelog has no section for it.
+    """
+    found = next((heading for heading in _HEADING.finditer(changelog) if heading[1] == version), None)
+    if found is None:
+        raise LocalClusterError(f"CHANGELOG.md has no section for {version}: run `.venv/bin/towncrier build`.")
+    following = _HEADING.search(changelog, found.end())
+    return changelog[found.end() : following.start() if following else None].strip() + "\n"
+
+
+def changes(notes_of_release: str) -> list[dict[str, str]]:
+    """Returns the notes of a release as Artifact Hub takes them: a kind and a description for each entry."""
+    return [
+        {"kind": section["kind"].lower(), "description": " ".join(entry.split())}
+        for section in _SECTION.finditer(notes_of_release)
+        for entry in re.split(r"^- ", section["entries"], flags=re.MULTILINE)[1:]
+    ]
