@@ -368,6 +368,7 @@ def test_shows_slots_and_the_pod_of_a_user_without_a_link(page: Page, shared_ser
     for pod in pods:
         expect(pod).to_be_visible()
     expect(page.locator(".figure").filter(has_text="Slots")).to_contain_text("6 of 6 bound")
+    expect(page.get_by_text("Next user to")).to_have_count(0)  # the slot of a new user decides
     slot = slot_of("alice", 6)
     place = f"documents-{documents.get(f'documents.x-slot-{slot}')['spec']['podIndex']}"
     row = page.get_by_role("row").filter(has_text=f"slot {slot}")
@@ -383,6 +384,8 @@ def test_shows_slots_and_the_pod_of_a_user_without_a_link(page: Page, shared_ser
     confirm(page, "documents-0: DenyNewCall")
     expect(page.get_by_role("option", name=re.compile("^documents-1,.* 6 links, 6 of them slots"))).to_be_visible()
     page.get_by_role("link", name="Routes").click()
+    card = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="documents"))
+    expect(card).to_contain_text("New users go to the pods of their slots")
     page.get_by_label("Find a user").fill("alice")
     expect(page.get_by_role("link", name=f"alice slot {slot}")).to_contain_text("documents-1")
     page.get_by_role("link", name=f"alice slot {slot}").click()

@@ -186,6 +186,15 @@ export function routeHref(namespace, name, query = {}) {
   return withQuery(`#/routes/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`, query);
 }
 
+/**
+ * Says which pod gets the next user: with slots, any pod may.
+ * @param {import("./types.js").RouteItem["card"]} card
+ */
+function nextUser(card) {
+  if (card.slots) return "New users go to the pods of their slots";
+  return card.bestPod ? html`Next user to <b>${card.bestPod}</b>` : "No pod for new users";
+}
+
 /** @param {{item: import("./types.js").RouteItem}} props */
 function RouteCard({ item }) {
   const { card, links, problems } = item;
@@ -219,7 +228,7 @@ function RouteCard({ item }) {
         tone=${`load-${loadStep(card.load ?? 0, card.overloaded)}`}
       />
     </dl>
-    <p class="next">${card.bestPod ? html`Next user to <b>${card.bestPod}</b>` : "No pod for new users"}</p>
+    <p class="next">${nextUser(card)}</p>
     ${card.closing > 0 &&
     html`<p class="note"><${Icon} shape="clock" tone="warn" /> ${plural(card.closing, "pod")} closing with ${plural(card.closingLinks, "link")}</p>`}
     ${worst &&

@@ -151,7 +151,7 @@ function Head({ page, rights, choose }) {
       <${Figure} label="Links">${number(page.links)}${card.unservedLinks > 0 && html`<small class="tone-bad"> ${number(card.unservedLinks)} not served</small>`}<//>
       ${page.slots && html`<${Figure} label="Slots">${number(page.slots.bound)}<small> of ${number(page.slots.total)} bound</small><//>`}
       <${Figure} label="Load">${number(card.load)}<small> of ${number(card.overloaded)}${card.workloadState ? `, ${card.workloadState}` : ""}</small><//>
-      <${Figure} label="Next user to">${card.bestPod ?? "–"}<//>
+      ${!page.slots && html`<${Figure} label="Next user to">${card.bestPod ?? "–"}<//>`}
       <${RateFigures} rates=${page.rates} />
     </dl>
   `;

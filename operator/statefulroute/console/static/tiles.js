@@ -59,7 +59,7 @@ export class Tiles extends Component {
           capacity=${page.capacity}
           isLimited=${page.isLimited}
           overloaded=${page.card.overloaded}
-          isNext=${pod.name === page.card.bestPod}
+          isNext=${!page.slots && pod.name === page.card.bestPod}
           left=${pod.closing ? timeLeft(pod.closing.deadline, page.now) : ""}
           hasRevision=${isVarious}
           isSelected=${pod.name === selected}
