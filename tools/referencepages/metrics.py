@@ -9,6 +9,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from referencepages.markdown import code, head, lines, prose, table
+from statefulroute.cluster.expiry_clock import ExpiryClock
 from statefulroute.controllers.assembly import assemble as assemble_operator
 from statefulroute.controllers.monitoring.trace_hooks import TraceHooks
 from statefulroute.controllers.settings import Settings as OperatorSettings
@@ -45,8 +46,8 @@ def _sections() -> Iterator[str]:
 def _operator_collectors() -> Iterable[Collector]:
     """Returns the collectors of an operator that does not lead, and so reads nothing and sends no request."""
     leadership = SimpleNamespace(is_leader=False, identity="", losses=0)
-    nothing = cast("Any", None)
-    components = assemble_operator(OperatorSettings(), cast("Any", leadership), nothing, nothing, TraceHooks())
+    client, load_client = cast("Any", SimpleNamespace(expiry_clock=ExpiryClock())), cast("Any", None)
+    components = assemble_operator(OperatorSettings(), cast("Any", leadership), client, load_client, TraceHooks())
     return (*components.collectors, APIRequestMetrics())
 
 

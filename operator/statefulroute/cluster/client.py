@@ -14,6 +14,7 @@ import msgspec
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.clock import elapsed_seconds, observe_server_time
 from statefulroute.cluster.errors import APIError, ClusterError, GoneError, UnreachableError, api_error
+from statefulroute.cluster.expiry_clock import ExpiryClock
 from statefulroute.cluster.missing_kind import NO_GROUP, explain_missing_kind
 from statefulroute.cluster.request_metrics import RequestObserver, RequestRecord, record_request
 from statefulroute.cluster.retry_after import allows_retry_after, parse_retry_after, retry_pause
@@ -48,6 +49,9 @@ class Client:
         observer: called with the record of every request.
         attempts: how often a request is sent, as long as the API server is too busy for it and asks for a pause
             (429 with Retry-After): it has not handled such a request.
+
+    Attributes:
+        expiry_clock: the time by which temporary links end: it stands still while the API server is away.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Client:
     ) -> None:
         self._server = connection.server
         self._observer = observer
+        self.expiry_clock = ExpiryClock()
         self._requests = connection.session(max_connections)
         self._writes = WriteTransport(connection, self._requests)
         # A watch must not wait for a free connection: its cache would become stale.
@@ -238,9 +243,10 @@ class Client:
         try:
             response = await self._writes.send(method, path, body, content_type, _REQUEST_TIMEOUT)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _unreachable(method, path, error) from error
+            raise self._unreachable(method, path, error) from error
         if response is not None:
             observe_server_time(response.headers.get("Date"), sent_at)
+            self.expiry_clock.observe(response.status)
             if response.status >= 400:  # noqa: PLR2004 - the first error status of HTTP
                 raise _error(path, response.status, response.body, response.headers)
         return response
@@ -276,15 +282,16 @@ class Client:
                 timeout=timeout,
             ) as response:
                 observe_server_time(response.headers.get("Date"), sent_at)
+                self.expiry_clock.observe(response.status)
                 if response.status >= 400:  # noqa: PLR2004 - the first error status of HTTP
                     raise _error(path, response.status, await response.read(), response.headers)
                 yield response
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _unreachable(method, path, error) from error
+            raise self._unreachable(method, path, error) from error
 
-
-def _unreachable(method: str, path: str, error: Exception) -> UnreachableError:
-    return UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}")
+    def _unreachable(self, method: str, path: str, error: Exception) -> UnreachableError:
+        self.expiry_clock.observe(None)
+        return UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}")
 
 
 def _code(error: APIError | UnreachableError) -> int | None:

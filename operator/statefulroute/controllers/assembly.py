@@ -152,6 +152,7 @@ def assemble(
     informers.links.cache.listen(hand_overs.link_changed)
     slot_moves = SlotMoves()
     link_writer = LinkWriter(client, informers.links, keep_managed_fields=settings.keep_managed_fields)
+    expiry_now = client.expiry_clock.now
     reconciler = LinkReconciler(
         links=informers.links.cache,
         route_store=route_store,
@@ -165,6 +166,7 @@ def assemble(
         hand_overs=hand_overs,
         hand_over_metrics=hand_over_metrics,
         clock=utc_now,
+        expiry_clock=expiry_now,
         slot_moves=slot_moves,
     )
     links = LinkController(
@@ -245,7 +247,7 @@ def assemble(
         informers,
         links,
         LossVerifier(informers, route_store),
-        ExpiryController(informers.links.cache, links.add, utc_now),
+        ExpiryController(informers.links.cache, links.add, expiry_now),
         disruptions,
         SlotController(
             informers,

@@ -44,6 +44,8 @@ class LinkView:
     """Whether the time-out of the link's hand-over is over."""
     slot_target: PodKey | None = None
     """The pod that takes the slot of the link to balance the pods; None if the slot need not move for that."""
+    expiry_now: datetime | None = None
+    """The time by which the link ends; None is `now`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def no_pod_status(route: RouteView, now: datetime) -> LinkStatus:
 
 def check_expiry(view: LinkView) -> Plan | None:
     """Removes an expired link, whatever its other state."""
-    return Remove(RemoveReason.EXPIRED) if view.link.has_expired(view.now) else None
+    return Remove(RemoveReason.EXPIRED) if view.link.has_expired(view.expiry_now or view.now) else None
 
 
 def check_namespace(view: LinkView) -> Plan | None:

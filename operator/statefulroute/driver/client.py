@@ -87,18 +87,19 @@ class ClientDriver(ClientServices):
         self._routes = self._services.routes
         cached = None if services is None else [validate_route(each) for each in validate_strings("services", services)]
         self._cache = LinkCache(client, namespace, cached, max_links)
+        expiry_clock = client.expiry_clock.following(clock)
         self._store = LinkStore(
             client,
             namespace,
             links=self._cache,
-            clock=clock,
+            clock=expiry_clock,
             deadline_seconds=deadline_seconds,
             keep_managed_fields=keep_managed_fields,
             limiter=LinkLimiter(lambda key: self._routes.get(key.name), self._count_links),
             slots_of=self._read_slots,
             on_write=None if counts is None else counts.observe_write,
         )
-        reader = LinkReader(self._routes, self._cache, self._store, clock, self._operations)
+        reader = LinkReader(self._routes, self._cache, self._store, expiry_clock, self._operations)
         self._reader: LinkReader | CountingLinkReader = reader
         self._cached_link = reader.find
         if counts is not None:

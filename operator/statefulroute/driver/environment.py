@@ -86,6 +86,7 @@ async def server_parts(  # noqa: PLR0913 - the parameters of `from_environment`
         client,
         namespace,
         links=links,
+        clock=client.expiry_clock.interval,
         deadline_seconds=configuration.deadline_seconds,
         keep_managed_fields=keep_managed_fields,
         on_write=on_write,

@@ -65,6 +65,7 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
     cache = ResolverCache(
         client,
         settings.namespaces,
+        client.expiry_clock.now,
         max_age_seconds=settings.max_age_seconds,
         on_too_old=metrics.count_too_old,
     )
@@ -74,6 +75,7 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
         settings.bindings_per_second,
         temporary=settings.temporary_links,
         keep_managed_fields=settings.keep_managed_fields,
+        expiry_clock=client.expiry_clock.interval,
         on_result=metrics.count_link,
     )
     holder = _holder(settings, cache, binder, metrics)
@@ -85,7 +87,13 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
     audience = settings.token_audience
     token_reviewer = None if audience is None else TokenReviewer(client, audience, settings.allowed_users)
     authenticator = Authenticator(token_reviewer, settings.requests_per_second)
-    changes = LinkChanges(cache, binder, is_allowed=settings.link_changes, on_result=metrics.count_link)
+    changes = LinkChanges(
+        cache,
+        binder,
+        is_allowed=settings.link_changes,
+        clock=client.expiry_clock.interval,
+        on_result=metrics.count_link,
+    )
     dispatcher = Dispatcher(
         lookups=Lookups(cache, binder, authenticator, holder),
         changes=Changes(cache, changes),

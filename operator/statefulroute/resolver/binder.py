@@ -57,6 +57,7 @@ class Binder:
         keep_managed_fields: whether the managedFields of links stay; otherwise each write of a spec removes them.
         deadline_seconds: the time limit of a read or write.
         clock: the time of day by both clocks.
+        expiry_clock: the same, with the time by which links end as the earliest; None is `clock`.
         on_result: called for each link that is `bound`, `requested` (created for the operator to choose its pod),
             `refused` (above the rate), `limited` (the route or its namespace has as many links as it may have) or
             `renewed`.
@@ -72,6 +73,7 @@ class Binder:
         keep_managed_fields: bool = False,
         deadline_seconds: float = 2.0,
         clock: IntervalClock = utc_interval,
+        expiry_clock: IntervalClock | None = None,
         on_result: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._client = client
@@ -80,6 +82,7 @@ class Binder:
         self._keep_managed_fields = keep_managed_fields
         self._deadline_seconds = deadline_seconds
         self._clock = clock
+        self._expiry_clock = expiry_clock or clock
         self._on_result = on_result
         self._rate_limiter = RateLimiter(bindings_per_second, time.monotonic)
         self._reads = FairLimiter(FairSlots(_MAX_CONCURRENT_READS))
@@ -236,7 +239,7 @@ class Binder:
     def renew_if_due(self, link: Link) -> None:
         """Starts the renewal of a link in use, if it is temporary and less than half of its TTL is left."""
         uid = link.uid
-        if uid is None or link.expire_time is None or renew_link(link, self._clock()).write is None:
+        if uid is None or link.expire_time is None or renew_link(link, self._expiry_clock()).write is None:
             return
         key = (link.route, uid)
         if key in self._renewals or len(self._renewals) >= _MAX_CONCURRENT_RENEWALS:
@@ -314,7 +317,7 @@ class Binder:
                 self._client,
                 key.namespace,
                 links=links,
-                clock=self._clock,
+                clock=self._expiry_clock,
                 deadline_seconds=self._deadline_seconds,
                 keep_managed_fields=self._keep_managed_fields,
                 limiter=self._limiter,

@@ -41,7 +41,7 @@ class ResolverCache:
     Args:
         client: the client of the API server.
         namespaces: the namespaces to watch; none is the whole cluster.
-        clock: the time of day.
+        clock: the time by which links end.
         max_age_seconds: the age above which routes cannot be read any more; None is unlimited.
         on_too_old: called for each read that failed because of the age.
 

@@ -48,7 +48,7 @@ class LinkChanges:
         cache: the resolver's cache.
         binder: executes the changes, and limits the rate of new links.
         is_allowed: whether callers may unlink and claim users; they may always renew links.
-        clock: the time of day by both clocks.
+        clock: the time of day by both clocks, the earliest of which is that by which links end.
         on_result: called for each link that is `unlinked`, `renewed` or `claimed` (bound to the pod of a claim).
     """
 

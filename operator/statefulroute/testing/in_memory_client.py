@@ -14,6 +14,7 @@ import msgspec
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ConflictError, NotFoundError, UnreachableError
+from statefulroute.cluster.expiry_clock import ExpiryClock
 from statefulroute.cluster.request_metrics import RequestObserver, record_request
 
 #: An object, as in JSON.
@@ -33,6 +34,7 @@ class InMemoryClient(Client):
     def __init__(self, on_write: Callable[[str], None]) -> None:
         # The connections of the base class are not made: every method that sends a request is replaced.
         self.is_available = True
+        self.expiry_clock = ExpiryClock()
         self._on_write = on_write
         self._version = 1
         self._objects: dict[str, dict[str, Object]] = {}
@@ -149,6 +151,7 @@ class InMemoryClient(Client):
     async def _answer(self, method: str, path: str, *, is_watch: bool = False) -> None:
         await asyncio.sleep(0)
         code = HTTPStatus.OK if self.is_available else None
+        self.expiry_clock.observe(code)
         for observe in self._observers:
             observe(record_request(method, path, is_watch=is_watch, code=code, seconds=0.0))
         if not self.is_available:

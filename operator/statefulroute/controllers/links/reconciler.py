@@ -83,6 +83,7 @@ class LinkReconciler:
         hand_overs: HandOvers,
         hand_over_metrics: HandOverMetrics,
         clock: Clock,
+        expiry_clock: Clock | None = None,
         slot_moves: SlotMoves | None = None,
     ) -> None:
         self._links = links
@@ -99,6 +100,7 @@ class LinkReconciler:
         self._hand_overs = hand_overs
         self._hand_over_metrics = hand_over_metrics
         self._clock = clock
+        self._expiry_clock = expiry_clock or clock
         self._slot_moves = slot_moves or SlotMoves()
         self._causes: dict[LinkKey, LossCause] = {}
         """The links that were moved, or may have been, and whose status does not say so yet; each with the cause."""
@@ -146,7 +148,8 @@ class LinkReconciler:
         while (link := self._links.get(*key)) is not None and not link.is_deleting:
             route = self._route_store.get(key.route)
             is_due = link.hand_over is not None and self._hand_overs.is_due(link, route)
-            view = LinkView(link, route, self._clock(), is_due, self._slot_moves.target(key))
+            target, expiry_now = self._slot_moves.target(key), self._expiry_clock()
+            view = LinkView(link, route, self._clock(), is_due, target, expiry_now)
             if view.route is not None and not view.route.is_workload_known:
                 return ReconcileResult()  # all links of the route are reconciled once its workload was read
             plan = decide(view)
