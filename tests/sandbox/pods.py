@@ -4,7 +4,6 @@ import os
 import shutil
 import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -13,21 +12,23 @@ from typing import Any
 import yaml
 from pykube.exceptions import HTTPError, ObjectDoesNotExist
 from pykube.objects import Pod
+from requests import RequestException
 
 from localcluster.ports import is_listening
 from support.fork_server import ForkedProcess, shared_fork_server
-from support.link_recorder import ObjectRecorder
 from support.operator_process import NO_AUTHORITIES
 from support.service import READY, Service
 from support.waiting import eventually
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "sandbox"
 
-_POLL_SECONDS = 0.05
+_POLL_SECONDS = 0.1
 _END_SECONDS = 30.0
 
 #: The exit code of a container that was killed.
 _KILLED = 137
+
+_NOT_FOUND = 404
 
 
 class SandboxPod:
@@ -124,7 +125,7 @@ class SandboxPod:
         return path
 
 
-class SandboxPods(ObjectRecorder):
+class SandboxPods:
     """Runs the containers of each pod from its creation until the server exits or the pod is deleted.
 
     A pod whose server has exited has ended, as by `restartPolicy: Never`: its volumes are removed, and its phase is
@@ -144,83 +145,97 @@ class SandboxPods(ObjectRecorder):
         self._port = port
         self._idle_seconds = idle_seconds
         self._folder = Path(tempfile.mkdtemp(prefix="sb-"))  # sockets have short names
-        self._pool = ThreadPoolExecutor(8)
+        self._starts = ThreadPoolExecutor(8)
         self._pods: dict[str, SandboxPod | None] = {}
         """By the uid of the pod; None while its containers start, or after they have ended."""
-        self._lock = threading.Lock()
+        self._stopped = threading.Event()
         self.failures: list[str] = []
-        super().__init__(service.client, Pod, service.namespace)
-        self._monitor = threading.Thread(target=self._watch_servers, name="kubelet", daemon=True)
-        self._monitor.start()
+        self._thread = threading.Thread(target=self._run, name="kubelet", daemon=True)
+        self._thread.start()
 
     def named(self, name: str) -> SandboxPod:
         """Returns a running pod."""
-        return next(pod for pod in list(self._pods.values()) if pod is not None and pod.name == name)
+        return next(pod for pod in self.running() if pod.name == name)
 
     def running(self) -> list[SandboxPod]:
         """Returns the pods whose containers run."""
         return [pod for pod in list(self._pods.values()) if pod is not None]
 
     def stop(self) -> None:
-        """Stops the containers and the recording."""
-        super().stop()
+        """Stops the containers."""
+        self._stopped.set()
         self._thread.join()
-        self._monitor.join()
-        self._pool.shutdown()
+        self._starts.shutdown()
         for pod in self.running():
             pod.stop()
-        shutil.rmtree(self._folder)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _record(self, event: str, item: dict[str, Any]) -> None:
-        super()._record(event, item)
-        metadata, status = item["metadata"], item.get("status", {})
-        if event == "DELETED" or "deletionTimestamp" in metadata:
-            if (pod := self._pods.get(metadata["uid"])) is not None:
-                self._end(metadata["uid"], pod)
-        elif status.get("podIP") and metadata.get("labels", {}).get("app") == self._service.name:
-            if metadata["uid"] in self._pods:
-                return
-            self._pods[metadata["uid"]] = None
-            self._pool.submit(self._start, item)
+    def _run(self) -> None:
+        while not self._stopped.wait(_POLL_SECONDS):
+            try:
+                self._sync()
+            except (HTTPError, RequestException):
+                pass  # again with the next poll: the API server may be busy
+            except Exception as error:  # noqa: BLE001 - shown by the fixture
+                self.failures.append(repr(error))
 
-    def _start(self, item: dict[str, Any]) -> None:
-        folder = self._folder / item["metadata"]["uid"][:8]
+    def _sync(self) -> None:
+        """Starts and ends containers as the pods demand."""
+        listed = self._service.client.all(Pod, self._service.namespace)
+        present = {item["metadata"]["uid"]: item for item in listed if "deletionTimestamp" not in item["metadata"]}
+        for uid, item in present.items():
+            is_own = item["metadata"].get("labels", {}).get("app") == self._service.name
+            if is_own and uid not in self._pods and item.get("status", {}).get("podIP"):
+                self._pods[uid] = None
+                self._starts.submit(self._start, uid, item)
+        for uid, pod in list(self._pods.items()):
+            if pod is None:
+                continue
+            assert pod.server is not None
+            code = pod.server.poll()
+            if uid not in present:
+                self._end(uid, pod)
+            elif code is not None:
+                self._end(uid, pod)
+                self._report_end(pod, code)
+
+    def _start(self, uid: str, item: dict[str, Any]) -> None:
+        folder = self._folder / uid[:8]
         folder.mkdir()
         pod = SandboxPod(self._service, item, self._port, self._idle_seconds, folder)
         try:
             pod.start()
-            self._pods[item["metadata"]["uid"]] = pod
-            self._service.annotate(pod.name, READY)
         except (HTTPError, ObjectDoesNotExist):  # the pod is deleted
             pod.stop()
-        except Exception as error:  # noqa: BLE001 - shown by the test
+            return
+        except Exception as error:  # noqa: BLE001 - shown by the fixture
             self.failures.append(f"{pod.name}: {error!r}\n{pod.log}")
-
-    def _watch_servers(self) -> None:
-        while not self._stopped.is_set():
-            for uid, pod in list(self._pods.items()):
-                if pod is None or pod.server is None or (code := pod.server.poll()) is None:
-                    continue
-                if code not in {0, -9} and self._service.exists(Pod, pod.name):
-                    self.failures.append(f"{pod.name} has ended with {code}:\n{pod.log}")
-                self._end(uid, pod)
-                with suppress(HTTPError, ObjectDoesNotExist):
-                    self._report_end(pod, code)
-            time.sleep(_POLL_SECONDS)
+            return
+        self._pods[uid] = pod
+        with suppress(HTTPError, ObjectDoesNotExist):
+            self._service.annotate(pod.name, READY)
 
     def _end(self, uid: str, pod: SandboxPod) -> None:
         """Ends all containers of a pod, and removes its volumes."""
-        with self._lock:  # the server may exit while the pod is deleted
-            if self._pods.get(uid) is None:
-                return
-            self._pods[uid] = None
+        self._pods[uid] = None
         pod.stop()
-        shutil.rmtree(pod.folder)
+        shutil.rmtree(pod.folder, ignore_errors=True)  # a command that has outlived its tools may write
 
     def _report_end(self, pod: SandboxPod, code: int) -> None:
+        """Sets the phase of a pod whose server has exited."""
         condition = {"type": "Ready", "status": "False", "reason": "PodCompleted"}
         phase = "Failed" if code else "Succeeded"
         state = {"terminated": {"exitCode": _KILLED if code else 0}}
         statuses = [{"name": "server", "image": "", "imageID": "", "ready": False, "restartCount": 0, "state": state}]
         change = {"phase": phase, "conditions": [condition], "containerStatuses": statuses}
-        self._service.client.patch_status(Pod, pod.name, self._service.namespace, change)
+        with suppress(ObjectDoesNotExist):
+            eventually(lambda: self._patch_status(pod, change), f"the end of {pod.name} is reported")
+
+    def _patch_status(self, pod: SandboxPod, change: dict[str, Any]) -> bool:
+        try:
+            self._service.client.patch_status(Pod, pod.name, self._service.namespace, change)
+        except HTTPError as error:
+            return error.code == _NOT_FOUND
+        except RequestException:
+            return False
+        return True
