@@ -36,6 +36,9 @@ DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
 IMAGE_DIGEST ?=
 
+# `make krew-manifest DESTINATION=dist URL=https://...`: where the archives of the plugin will be downloaded from.
+URL ?=
+
 # `make docs SITE=folder`: the folder of the documentation site.
 SITE ?= site
 
@@ -130,6 +133,20 @@ release-files: setup ## Write install.yaml, crds.yaml and the notes of a release
 package: setup ## Build the Python wheel and source archive (DESTINATION=dist)
 	@$(UV) build --quiet --out-dir $(DESTINATION)
 
+.PHONY: plugin
+plugin: $(VENV)/plugin/.synced ## Build the kubectl plugin for this platform, which needs no Python (DESTINATION=dist; a minute or more)
+	@PYTHONPATH=tools $(VENV)/plugin/bin/python -m kubectlplugin.build $(DESTINATION)
+
+.PHONY: krew-manifest
+krew-manifest: setup ## Write the manifest of the plugin for krew, of the archives of all platforms in DESTINATION (URL=where they will be)
+	@PYTHONPATH=tools $(BIN)/python -m kubectlplugin.manifest $(DESTINATION) $(URL)
+
+$(VENV)/plugin/.synced: requirements/plugin.txt $(VENV)/.synced
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/plugin
+	@$(UV) pip sync --quiet --python $(VENV)/plugin/bin/python --require-hashes requirements/plugin.txt
+	@$(UV) pip install --quiet --python $(VENV)/plugin/bin/python --no-deps .
+	@touch $@
+
 .PHONY: image
 image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/repository:tag; DEBIAN_BASE=1: base image from Debian packages)
 	@$(BIN)/localcluster image $(IMAGE) $(if $(DEBIAN_BASE),--debian-base) --build-arg VERSION=$(VERSION) \
@@ -186,6 +203,7 @@ lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver -o requirements/fuzz.txt requirements/fuzz.in pyproject.toml
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra cli -o requirements/plugin.txt requirements/plugin.in pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --upgrade --extra hand-over --extra kubeconfig -o requirements/mcp.txt requirements/mcp.in pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --resolution lowest-direct --all-extras --group test -o requirements/lowest.txt pyproject.toml tools/pyproject.toml
 	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in

@@ -20,6 +20,7 @@ PERMISSIONS = {
     "release.image": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.chart": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.package": {"contents": "read", "id-token": "write"},
+    "release.plugin": {"contents": "read"},
     "release.release": {"contents": "write", "id-token": "write", "attestations": "write"},
 }
 

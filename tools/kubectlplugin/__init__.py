@@ -1,0 +1,1 @@
+"""Builds the stand-alone kubectl plugin, and its manifest for krew."""

@@ -1,0 +1,63 @@
+"""Builds the plugin for this platform with PyInstaller: `python -m kubectlplugin.build DESTINATION`.
+
+The archive contains a folder with the program, Python and all packages: it needs no Python on the machine. The modules
+are files, not one compressed archive, which would be read and unpacked at every start.
+"""
+
+import argparse
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+PROGRAM = "kubectl-statefulroute"
+
+_ENTRY = Path(__file__).with_name("entry.py")
+_LICENSE = Path(__file__).parents[2] / "LICENSE"
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+#: Commands are imported by name, and the console reads its pages.
+_OPTIONS = (
+    "--onedir",
+    "--debug=noarchive",
+    f"--name={PROGRAM}",
+    "--copy-metadata=statefulroute",
+    "--collect-submodules=statefulroute.cli",
+    "--collect-submodules=statefulroute.console",
+    "--collect-data=statefulroute",
+    "--collect-submodules=textual.widgets",
+    "--noconfirm",
+    "--log-level=ERROR",
+)
+
+
+def archive_name(release: str, system: str, architecture: str) -> str:
+    """Returns the name of the archive of a release for a platform, without its ending: Go's names, as krew has them."""
+    return f"{PROGRAM}-{release}-{system}-{architecture}"
+
+
+def build(destination: Path) -> Path:
+    """Builds the plugin for this platform, and returns its archive in the folder `destination`."""
+    machine = platform.machine().lower()
+    name = archive_name(version("statefulroute"), sys.platform, _ARCHITECTURES.get(machine, machine))
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        paths = (f"--distpath={root / 'dist'}", f"--workpath={root / 'work'}", f"--specpath={root}")
+        subprocess.run([sys.executable, "-m", "PyInstaller", *_OPTIONS, *paths, _ENTRY], check=True)
+        shutil.copy(_LICENSE, root / "dist")
+        destination.mkdir(parents=True, exist_ok=True)
+        return Path(shutil.make_archive(str(destination / name), "gztar", root / "dist"))
+
+
+def main() -> None:
+    """Builds the plugin, and prints the path of the archive."""
+    parser = argparse.ArgumentParser(prog="python -m kubectlplugin.build", description=__doc__)
+    parser.add_argument("destination", type=Path, help="the folder of the archive")
+    sys.stdout.write(f"{build(parser.parse_args().destination)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""The program of the stand-alone plugin."""
+
+from statefulroute.cli import main
+
+main()
