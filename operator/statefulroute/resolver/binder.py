@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from math import ceil
@@ -85,6 +85,7 @@ class Binder:
         self._expiry_clock = expiry_clock or clock
         self._on_result = on_result
         self._rate_limiter = RateLimiter(bindings_per_second, time.monotonic)
+        self._confirmations = RateLimiter(bindings_per_second, time.monotonic)
         self._reads = FairLimiter(FairSlots(_MAX_CONCURRENT_READS))
         self._stores: dict[str, LinkStore] = {}
         self._limiter = LinkLimiter(self._route_of, lambda route: len(cache.links.cache.in_partition(route.key)))
@@ -149,14 +150,15 @@ class Binder:
         """Binds a uid to the best pod, unless it is bound; returns its link.
 
         Concurrent calls share one request. If several resolvers bind a uid, the API server accepts one link, which all
-        of them return.
+        of them return. The link of a uid that is not to be bound is read: the cache may not have it yet.
 
         Args:
             key: the route.
             uid: the user.
             ttl_seconds: the TTL of the link; None is the binder's default.
             among: the pods to choose from; None is all.
-            may_wait: whether the request waits if the rate is exceeded; it does not count as refused then.
+            may_wait: whether the request waits if no pod is available, or the rate is exceeded. It does not count as
+                refused then, and its link is not read.
 
         Raises:
             ProblemError: the rate of new links of this route is exceeded.
@@ -165,11 +167,8 @@ class Binder:
             ClusterError: the API server responded with an error.
         """
         route = self._cache.route(key)
-        choose = partial(self._choose, route, among, may_wait=may_wait)
-        with self._counting_limits():
-            await self._store(key).compute_if_absent(
-                key.name, uid, choose, ttl_seconds=self.ttl_seconds(route, ttl_seconds)
-            )
+        choose = partial(self._choose, route, among)
+        await self._bind(key, uid, choose, self.ttl_seconds(route, ttl_seconds), may_wait=may_wait)
         link = self._cache.link(key, uid)
         if link is None:  # deleted since
             raise ProblemError(ProblemKind.CONTENDED, "the link was deleted as soon as it was made: try again")
@@ -181,10 +180,7 @@ class Binder:
         A new link has the TTL of the binder's default. The errors are those of `bind`.
         """
         route = self._cache.route(key)
-        with self._counting_limits():
-            return await self._store(key).compute_if_absent(
-                key.name, uid, partial(self._count_new, route, pod), ttl_seconds=self.ttl_seconds(route, None)
-            )
+        return await self._bind(key, uid, partial(self._count_new, route, pod), self.ttl_seconds(route, None))
 
     def take_token(self, key: RouteKey) -> float:
         """Takes a token for a new link of a route; returns 0, or the seconds until there is one."""
@@ -273,17 +269,48 @@ class Binder:
             self._on_result("limited")
             raise
 
-    async def _choose(self, route: Route, among: Container[PodKey] | None, *, may_wait: bool) -> PodKey:
+    async def _bind(
+        self,
+        key: RouteKey,
+        uid: str,
+        choose: Callable[[], Awaitable[PodKey]],
+        ttl_seconds: int | None,
+        *,
+        may_wait: bool = False,
+    ) -> PodKey:
+        """Binds a uid to a chosen pod, unless it is bound; returns the pod that it is bound to."""
+        with self._counting_limits():
+            try:
+                return await self._store(key).compute_if_absent(key.name, uid, choose, ttl_seconds=ttl_seconds)
+            except (PodNotAvailableError, LinkLimitReachedError, ProblemError) as refusal:
+                if may_wait and not isinstance(refusal, LinkLimitReachedError):
+                    raise
+                if (holder := await self._read_holder(key, uid)) is not None:
+                    return holder
+                if isinstance(refusal, ProblemError):
+                    self._on_result("refused")
+                raise
+
+    async def _read_holder(self, key: RouteKey, uid: str) -> PodKey | None:
+        """Reads the pod that the own link of a uid names; None if there is none, or too many are read.
+
+        The reads have the rate of new links: invented uids that are refused must not cost more.
+        """
+        if self._confirmations.take(key) > 0:
+            return None
+        async with self._slot(key):
+            link = await self._store(key).get(key.name, uid, fresh=True)
+        return None if link is None else link.pod
+
+    async def _choose(self, route: Route, among: Container[PodKey] | None) -> PodKey:
         available = self._cache.available_addresses(route)
         allowed = available.keys() if among is None else {pod for pod in available if pod in among}
         pod = self._placements.best_pod(route, self._clock().earliest, allowed)
-        return await self._count_new(route, pod, may_wait=may_wait)
+        return await self._count_new(route, pod)
 
-    async def _count_new(self, route: Route, pod: PodKey, *, may_wait: bool = False) -> PodKey:
+    async def _count_new(self, route: Route, pod: PodKey) -> PodKey:
         """Counts a user who is to be bound to a pod; returns the pod. Raises `ProblemError` if the rate is exceeded."""
         if (wait := self._rate_limiter.take(route.key)) > 0:
-            if not may_wait:
-                self._on_result("refused")
             raise ProblemError(
                 ProblemKind.TOO_MANY_BINDINGS,
                 f"too many new uids in StatefulRoute {route.name!r}: try again later",

@@ -130,7 +130,7 @@ class LookupHolder:
             except PodNotAvailableError:
                 route = self._cache.route(key)
                 if not _takes_users(route) or (among is not None and self._cache.available_addresses(route)):
-                    raise
+                    return await self._binder.bind(key, uid, ttl_seconds=ttl_seconds, among=among)
             except ProblemError as error:
                 if error.kind is not ProblemKind.TOO_MANY_BINDINGS:
                     raise

@@ -46,8 +46,10 @@ class StubBinder:
     error: StatefulRouteError | None = None
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def bind(self, _: RouteKey, uid: str, **__: Any) -> Link:
+    async def bind(self, key: RouteKey, uid: str, *, may_wait: bool = False, **_: Any) -> Link:
         self.tried.append(uid)
+        if uid == "linked elsewhere" and not may_wait:
+            return Link(route=key, name=f"{key.name}.{uid}", resource_version=1, generation=1, pod=0)
         raise PodNotAvailableError("no pod")
 
     def take_token(self, key: RouteKey) -> float:
@@ -193,3 +195,11 @@ async def test_error_of_a_creation_ends_the_requests_for_this_uid_only() -> None
     await fixture.provide(1)
     fixture.binder.put(GAME, "bob", 0)
     assert (await bob).pod == 0
+
+
+async def test_user_who_is_not_held_may_be_linked_by_another_process() -> None:
+    fixture = Fixture()
+    closed = replace(route(routingState=RoutingState.DENY_NEW_CALL), resource_version=2)
+    fixture.cache.routes.cache.put(closed)
+    assert (await (await fixture.hold("linked elsewhere"))).pod == 0
+    assert len(fixture.holder) == 0
