@@ -23,6 +23,7 @@ from statefulroute import (
     ArrivingUser,
     EventsLost,
     HandOverError,
+    LeaveReason,
     LeavingUser,
     ServerDriver,
     ServerEvent,
@@ -81,6 +82,8 @@ class Notebooks:
         self._driver = driver
         self._server = server
         self._notebooks: dict[str, Notebook] = {}
+        self._opening: set[str] = set()
+        """Those that may not be linked yet."""
         self._arriving: dict[str, tuple[Notebook, int]] = {}
         """Those that other pods have sent, and that are not linked to this pod yet, with their numbers."""
         self._left_at: dict[str, float] = {}
@@ -100,13 +103,17 @@ class Notebooks:
         """
         handle = secrets.token_hex(16)  # whoever knows it can use the notebook, so nobody may guess it
         self._notebooks[handle] = Notebook()
+        self._opening.add(handle)
         try:
             await self._driver.set_linked_pod(
                 self._server.namespace, handle, self._server.service, self._server.pod, ttl_seconds=IDLE_SECONDS
             )
         except BaseException:
             self._notebooks.pop(handle, None)
+            self._start(self._release(handle))  # the link may have been written all the same
             raise
+        finally:
+            self._opening.discard(handle)
         return handle
 
     async def close(self, handle: str) -> None:
@@ -201,6 +208,8 @@ class Notebooks:
         match event:
             case UserArrived(uid=uid):
                 self._arrive(uid)
+            case UserLeft(uid=uid, reason=LeaveReason.MISSED) if self._is_only_here(uid):
+                pass  # its link was renewed, for example; its arrival follows
             case UserLeft(uid=uid):
                 self._leave(uid)
             case UserStaying(uid=uid) if uid in self._notebooks:
@@ -223,6 +232,11 @@ class Notebooks:
         else:  # its pod was lost, or there never was such a notebook: no pod has its lines
             self._start(self._release(handle))
 
+    def _is_only_here(self, handle: str) -> bool:
+        """Returns whether no other pod can have a newer version of a notebook of this pod."""
+        notebook = self._notebooks.get(handle)
+        return notebook is not None and notebook.is_open.is_set() and handle not in self._arriving
+
     def _leave(self, handle: str) -> None:
         notebook = self._notebooks.pop(handle, None)
         if notebook is not None:
@@ -233,7 +247,7 @@ class Notebooks:
         """Compares the notebooks with the links of this pod, after events were lost."""
         for handle in [*self._arriving]:  # one of them may have been cancelled
             self._forget_arrival(handle)
-        for handle in self._notebooks.keys() - self._driver.users():
+        for handle in self._notebooks.keys() - self._opening - set(self._driver.users()):
             self._leave(handle)
         for handle in self._driver.users():
             self._arrive(handle)

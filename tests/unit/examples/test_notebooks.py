@@ -11,7 +11,16 @@ from typing import Any
 
 import pytest
 
-from statefulroute import Configuration, HandOverConfiguration, StatefulRouteError
+from statefulroute import (
+    Configuration,
+    DeadlineExceededError,
+    EventsLost,
+    HandOverConfiguration,
+    LeaveReason,
+    StatefulRouteError,
+    UserArrived,
+    UserLeft,
+)
 from statefulroute.testing import InMemoryCluster
 from support.waiting import wait_until
 
@@ -130,3 +139,61 @@ async def test_end_of_a_pod_removes_the_links_of_its_notebooks(cluster: InMemory
     await pods[0].release_all()
     assert cluster.links("notebooks") == {other: 1}
     assert [pods[0].get(handle) for handle in handles] == [None, None]
+
+
+async def test_notebook_whose_renewals_were_missed_keeps_its_lines(cluster: InMemoryCluster, pods: list[Any]) -> None:
+    handle = await pods[0].open()
+    pods[0].get(handle).lines.append("one")
+    for event in (UserLeft("notebooks", handle, LeaveReason.MISSED), UserArrived("notebooks", handle, None)):
+        pods[0]._handle(event)
+    await asyncio.sleep(0.05)
+    assert pods[0].get(handle).lines == ["one"]
+    assert cluster.links("notebooks") == {handle: 0}
+
+
+async def test_notebook_that_was_missed_elsewhere_has_the_lines_of_there(pods: list[Any]) -> None:
+    handle = await pods[0].open()
+    pods[0].get(handle).lines.append("one")
+    pods[0]._arriving[handle] = module.Notebook(["one", "two"]), 1
+    for event in (UserLeft("notebooks", handle, LeaveReason.MISSED), UserArrived("notebooks", handle, None)):
+        pods[0]._handle(event)
+    assert pods[0].get(handle).lines == ["one", "two"]
+
+
+async def test_lost_events_end_no_notebook_that_is_being_opened(cluster: InMemoryCluster, pods: list[Any]) -> None:
+    kept, ended = await pods[0].open(), "ended"
+    pods[0]._notebooks[ended] = module.Notebook()
+    opening = asyncio.create_task(pods[0].open())
+    await asyncio.sleep(0)
+    pods[0]._handle(EventsLost(1))
+    handle = await opening
+    assert pods[0].get(ended) is None
+    await asyncio.sleep(0.05)
+    assert pods[0].get(handle) is not None
+    assert cluster.links("notebooks") == {kept: 0, handle: 0}
+
+
+async def test_notebook_that_was_being_sent_when_changes_were_missed_is_over(
+    cluster: InMemoryCluster, pods: list[Any]
+) -> None:
+    handle = await pods[0].open()
+    pods[0].get(handle).is_open.clear()  # another pod may have it, and newer lines
+    for event in (UserLeft("notebooks", handle, LeaveReason.MISSED), UserArrived("notebooks", handle, None)):
+        pods[0]._handle(event)
+    await wait_until(lambda: not cluster.links("notebooks"), "its link is removed")
+
+
+async def test_link_whose_answer_was_lost_is_removed(
+    cluster: InMemoryCluster, pods: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_linked_pod = pods[0]._driver.set_linked_pod
+
+    async def write(*arguments: Any, **options: Any) -> None:
+        await set_linked_pod(*arguments, **options)
+        await asyncio.sleep(0.05)  # the pod sees the link
+        raise DeadlineExceededError("of this test")
+
+    monkeypatch.setattr(pods[0]._driver, "set_linked_pod", write)
+    with pytest.raises(DeadlineExceededError):
+        await pods[0].open()
+    await wait_until(lambda: not cluster.links("notebooks"), "no pod waits for a notebook that nobody has")
