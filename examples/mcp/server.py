@@ -11,7 +11,7 @@ Other requests, such as the first one of a client, go to any pod.
 import argparse
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from mcp.server import MCPServer
 from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.shared.inbound import decode_header_value
 from notebooks import Notebook, Notebooks
 from pydantic import BaseModel, Field
 from starlette.applications import Starlette
@@ -36,6 +37,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from statefulroute import Address, Configuration, HandOverConfiguration, ServerDriver, StatefulRouteError
 
 SESSION, PARAMETER = "mcp-session-id", "mcp-param-notebook"
+
+#: These concern a connection, and not the request that is passed on by another one.
+HOP_BY_HOP = frozenset({"connection", "content-length", "expect", "host", "keep-alive", "te", "transfer-encoding"})
+
+#: A call that is passed on may take any time, as if it had come to the right pod.
+PASS_ON_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5)
 
 #: An argument whose value clients of 2026-07-28 send as the header Mcp-Param-Notebook, too.
 Handle = Annotated[
@@ -64,6 +71,11 @@ class Contents(BaseModel):
     pod: str
 
 
+def handle_of(headers: Mapping[str, str]) -> str | None:
+    """Returns the handle that a request names, as the resolver reads it; None if it names none."""
+    return decode_header_value(headers.get(PARAMETER)) or headers.get(SESSION)
+
+
 # The tools.
 
 
@@ -82,29 +94,32 @@ def make_server(notebooks: Notebooks) -> MCPServer[Any]:
     @server.tool()
     async def open_notebook(context: Context[Any, Any]) -> Opened:
         """Opens a notebook without lines. The other tools need its handle."""
-        session = (context.headers or {}).get(SESSION)
-        return Opened(notebook=session or await notebooks.open(), pod=notebooks.pod)
+        session = (context.headers or {}).get(SESSION, "")
+        is_here = notebooks.get(session) is not None  # that of an older client
+        return Opened(notebook=session if is_here else await notebooks.open(), pod=notebooks.pod)
 
     @server.tool()
-    async def add_line(notebook: Handle, line: str) -> Written:
+    async def add_line(context: Context[Any, Any], notebook: Handle, line: str) -> Written:
         """Adds a line to a notebook."""
-        found = find(notebook)
+        found = find(context, notebook)
         found.lines.append(line)
         return Written(number=len(found.lines), pod=notebooks.pod)
 
     @server.tool()
-    async def read_notebook(notebook: Handle) -> Contents:
+    async def read_notebook(context: Context[Any, Any], notebook: Handle) -> Contents:
         """Returns the lines of a notebook."""
-        return Contents(lines=find(notebook).lines, pod=notebooks.pod)
+        return Contents(lines=find(context, notebook).lines, pod=notebooks.pod)
 
     @server.tool()
-    async def close_notebook(notebook: Handle) -> Contents:
+    async def close_notebook(context: Context[Any, Any], notebook: Handle) -> Contents:
         """Closes a notebook, and returns its lines. A pod that is to be removed waits for that."""
-        found = find(notebook)
+        found = find(context, notebook)
         await notebooks.close(notebook)
         return Contents(lines=found.lines, pod=notebooks.pod)
 
-    def find(handle: str) -> Notebook:
+    def find(context: Context[Any, Any], handle: str) -> Notebook:
+        if handle != handle_of(context.headers or {}):  # a hand-over waits only for requests that name the notebook
+            raise ToolError("This is not the notebook of the session, or of the header Mcp-Param-Notebook.")
         notebook = notebooks.get(handle)
         if notebook is None:
             raise ToolError("There is no such notebook: it was closed or not used for too long, or its pod was lost.")
@@ -133,7 +148,7 @@ class NotebookPods:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves a request, as ASGI has it."""
         headers = Headers(scope=scope)
-        handle = headers.get(PARAMETER) or headers.get(SESSION)
+        handle = handle_of(headers)
         if scope["method"] == "GET":
             await _response(405, "This server sends nothing that was not asked for.")(scope, receive, send)
         elif handle is None:
@@ -141,8 +156,10 @@ class NotebookPods:
         else:
             try:
                 await self._serve(handle, scope, receive, send)
-            except (StatefulRouteError, aiohttp.ClientError, TimeoutError):
-                await _response(503, "The notebook is on its way to another pod.")(scope, receive, send)
+            except (StatefulRouteError, aiohttp.ClientConnectorError, TimeoutError):
+                await _response(503, "The notebook moves, or cannot be closed: try again.")(scope, receive, send)
+            except aiohttp.ClientError:  # not 503, after which clients send a call again: this one may have been served
+                await _response(502, "The pod of the notebook has not answered.")(scope, receive, send)
 
     async def _serve(self, handle: str, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._notebooks.using(handle) as is_here:
@@ -162,10 +179,12 @@ class NotebookPods:
             await _response(404, "Session not found")(scope, receive, send)
 
     async def _pass_on(self, address: Address, request: Request, send: Send) -> None:
-        headers = {name: value for name, value in request.headers.items() if name not in {"host", "content-length"}}
+        headers = {name: value for name, value in request.headers.items() if name not in HOP_BY_HOP}
         url = f"http://{address.endpoint}{request.url.path}"
         body = await request.body()
-        async with self._http.request(request.method, url, data=body, headers=headers) as answer:
+        async with self._http.request(
+            request.method, url, data=body, headers=headers, timeout=PASS_ON_TIMEOUT
+        ) as answer:
             kept = {"content-type": answer.headers.get("content-type", "application/json")}
             response = Response(await answer.read(), answer.status, kept)
         await response(request.scope, request.receive, send)
@@ -229,7 +248,7 @@ class Server(uvicorn.Server):
 async def main(host: str, port: int, tokens: Path) -> None:
     """Serves until SIGTERM, and then until no notebook is linked to this pod, for as long as the pod may take."""
     settings = Configuration(hand_over=HandOverConfiguration(listen_host=host, tokens=tokens))
-    driver = ServerDriver.from_environment(configuration=settings, follow_users=True)
+    driver = ServerDriver.from_environment(configuration=settings, hash_uids=True, follow_users=True)
     notebooks = Notebooks(driver, await driver.init())
     async with driver, aiohttp.ClientSession() as http:
         server = Server(uvicorn.Config(make_app(notebooks, http), host=host, port=port, log_level="warning"))

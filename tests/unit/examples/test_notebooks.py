@@ -17,6 +17,8 @@ from statefulroute import (
     EventsLost,
     HandOverConfiguration,
     LeaveReason,
+    ServerDriver,
+    ServerEvent,
     StatefulRouteError,
     UserArrived,
     UserLeft,
@@ -39,6 +41,17 @@ def load_module() -> ModuleType:
 
 
 module = load_module()
+
+
+def handle_event(notebooks: Any, event: ServerEvent) -> None:
+    """Lets the notebooks of a pod take an event that a cluster in memory does not have."""
+    notebooks._handle(event)  # noqa: SLF001 - as the driver calls it
+
+
+def miss_changes(notebooks: Any, handle: str) -> None:
+    """Lets a pod miss several changes of the link of a notebook."""
+    for event in (UserLeft("notebooks", handle, LeaveReason.MISSED), UserArrived("notebooks", handle, None)):
+        handle_event(notebooks, event)
 
 
 @pytest.fixture
@@ -144,8 +157,7 @@ async def test_end_of_a_pod_removes_the_links_of_its_notebooks(cluster: InMemory
 async def test_notebook_whose_renewals_were_missed_keeps_its_lines(cluster: InMemoryCluster, pods: list[Any]) -> None:
     handle = await pods[0].open()
     pods[0].get(handle).lines.append("one")
-    for event in (UserLeft("notebooks", handle, LeaveReason.MISSED), UserArrived("notebooks", handle, None)):
-        pods[0]._handle(event)
+    miss_changes(pods[0], handle)
     await asyncio.sleep(0.05)
     assert pods[0].get(handle).lines == ["one"]
     assert cluster.links("notebooks") == {handle: 0}
@@ -154,18 +166,17 @@ async def test_notebook_whose_renewals_were_missed_keeps_its_lines(cluster: InMe
 async def test_notebook_that_was_missed_elsewhere_has_the_lines_of_there(pods: list[Any]) -> None:
     handle = await pods[0].open()
     pods[0].get(handle).lines.append("one")
-    pods[0]._arriving[handle] = module.Notebook(["one", "two"]), 1
-    for event in (UserLeft("notebooks", handle, LeaveReason.MISSED), UserArrived("notebooks", handle, None)):
-        pods[0]._handle(event)
+    pods[0]._arriving[handle] = module.Notebook(["one", "two"]), 1  # noqa: SLF001 - sent by another pod
+    miss_changes(pods[0], handle)
     assert pods[0].get(handle).lines == ["one", "two"]
 
 
 async def test_lost_events_end_no_notebook_that_is_being_opened(cluster: InMemoryCluster, pods: list[Any]) -> None:
     kept, ended = await pods[0].open(), "ended"
-    pods[0]._notebooks[ended] = module.Notebook()
+    pods[0]._notebooks[ended] = module.Notebook()  # noqa: SLF001 - its link is gone
     opening = asyncio.create_task(pods[0].open())
     await asyncio.sleep(0)
-    pods[0]._handle(EventsLost(1))
+    handle_event(pods[0], EventsLost(1))
     handle = await opening
     assert pods[0].get(ended) is None
     await asyncio.sleep(0.05)
@@ -178,22 +189,21 @@ async def test_notebook_that_was_being_sent_when_changes_were_missed_is_over(
 ) -> None:
     handle = await pods[0].open()
     pods[0].get(handle).is_open.clear()  # another pod may have it, and newer lines
-    for event in (UserLeft("notebooks", handle, LeaveReason.MISSED), UserArrived("notebooks", handle, None)):
-        pods[0]._handle(event)
+    miss_changes(pods[0], handle)
     await wait_until(lambda: not cluster.links("notebooks"), "its link is removed")
 
 
 async def test_link_whose_answer_was_lost_is_removed(
     cluster: InMemoryCluster, pods: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_linked_pod = pods[0]._driver.set_linked_pod
+    set_linked_pod = ServerDriver.set_linked_pod
 
-    async def write(*arguments: Any, **options: Any) -> None:
-        await set_linked_pod(*arguments, **options)
+    async def write(driver: ServerDriver, *arguments: Any, **options: Any) -> None:
+        await set_linked_pod(driver, *arguments, **options)
         await asyncio.sleep(0.05)  # the pod sees the link
         raise DeadlineExceededError("of this test")
 
-    monkeypatch.setattr(pods[0]._driver, "set_linked_pod", write)
+    monkeypatch.setattr(ServerDriver, "set_linked_pod", write)
     with pytest.raises(DeadlineExceededError):
         await pods[0].open()
     await wait_until(lambda: not cluster.links("notebooks"), "no pod waits for a notebook that nobody has")
