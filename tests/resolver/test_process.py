@@ -194,10 +194,11 @@ def test_invalid_option_exits_with_a_message(
     assert "Traceback" not in process.log_text
 
 
-def test_warns_of_options_by_which_no_session_begins(process: ResolverProcess) -> None:
+def test_warns_of_sessions_that_everyone_may_link_or_that_do_not_begin(process: ResolverProcess) -> None:
     process.with_options("--uid-from-response", "x", "--grpc-address", "127.0.0.1:0", "--unknown-uid", "refuse").start()
-    (warning,) = [line["event"] for line in process.lines if line["level"] == "warning"]
-    assert warning.startswith("no response names a uid: --unknown-uid is refuse")
+    open_to_all, no_session = [line["event"] for line in process.lines if line["level"] == "warning"]
+    assert open_to_all.startswith("every client may link uids to any pod: --uid-from-response is set")
+    assert no_session.startswith("no response names a uid: --unknown-uid is refuse")
 
 
 def test_http_address_in_use_exits_with_a_message(

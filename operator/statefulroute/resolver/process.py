@@ -38,6 +38,8 @@ async def run(settings: Settings) -> None:
     """
     if settings.link_changes and not settings.authenticates:
         log.warning("every client may unlink and move users: --link-changes is set, and no caller is authenticated")
+    if settings.uid_from_response is not None and not settings.authenticates:
+        log.warning("every client may link uids to any pod: --uid-from-response is set, and no caller is authenticated")
     if settings.uid_from_response is not None and settings.unlinked_uid is UnlinkedUidPolicy.REFUSE:
         log.warning("no response names a uid: --unknown-uid is refuse, so no request without a uid reaches a server")
     stop = asyncio.Event()

@@ -1,5 +1,6 @@
 """Links the uid that a response names to the pod that has sent the response."""
 
+import time
 from collections.abc import Callable
 from itertools import chain
 
@@ -7,6 +8,7 @@ import structlog
 
 from statefulroute.domain.errors import InvalidParameterError
 from statefulroute.domain.keys import RouteKey, link_name
+from statefulroute.domain.rate_limiter import RateLimiter
 from statefulroute.resolver.binder import Binder
 from statefulroute.resolver.cache import ResolverCache
 from statefulroute.resolver.endpoint_picker import Pick
@@ -16,6 +18,9 @@ from statefulroute.rest.problems import ProblemError, ProblemKind
 log = structlog.get_logger(__name__)
 
 _STATUS = ":status"
+
+#: How often a route is warned of: a server may name the same uid in each response.
+_WARNINGS_PER_SECOND = 1 / 60
 
 
 class ResponseLinker:
@@ -39,6 +44,7 @@ class ResponseLinker:
         self._binder = binder
         self._source = UidSource(UidLocation.HEADER, header.lower())
         self._on_result = on_result
+        self._warnings = RateLimiter(_WARNINGS_PER_SECOND, time.monotonic, burst=1)
 
     async def link(self, key: RouteKey, pick: Pick, served: str | None, response: SourceRequest) -> None:
         """Links the uid that a response names, if it names one and is a success.
@@ -64,8 +70,11 @@ class ResponseLinker:
             self._on_result("named")
             return
         self._on_result("conflicting")
-        name = link_name(key.name, uid)
-        log.warning("a response names a uid that is linked to another pod", link=name, namespace=key.namespace, pod=pod)
+        if self._warnings.take(key) == 0:
+            link = link_name(key.name, uid)
+            log.warning(
+                "a response names a uid that is linked to another pod", link=link, namespace=key.namespace, pod=pod
+            )
 
     def _uid(self, response: SourceRequest) -> str | None:
         try:

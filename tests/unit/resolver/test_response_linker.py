@@ -120,6 +120,14 @@ async def test_uid_of_another_pod_stays_there(setup: Setup) -> None:
     assert [(line["log_level"], line["link"], line["pod"]) for line in logs] == [("warning", "game.s-1", 0)]
 
 
+async def test_route_is_warned_of_once_in_a_while(setup: Setup) -> None:
+    setup.links.pods.update({"s-1": 1, "s-2": 1})
+    with capture_logs() as logs:
+        for session in ("s-1", "s-2", "s-1"):
+            await setup.respond(session)
+    assert (len(logs), setup.results) == (1, ["conflicting"] * 3)
+
+
 @pytest.mark.parametrize("sessions", [["s-1", "s-2"], ["a" * 190], ["a\x00b"], ["a\udcff"]])
 async def test_response_with_an_unusable_uid_is_refused(setup: Setup, sessions: Sequence[str]) -> None:
     with pytest.raises(ProblemError, match=r"^the header mcp-session-id of the server's") as refused:
