@@ -31,7 +31,8 @@ STOP_SECONDS = 30.0
 PROBE_SECONDS = 2.0
 
 #: A container listens on all of its addresses; the process here listens on a free port of loopback.
-_PUBLIC, _LOOPBACK = re.compile(r"=:\d+$"), "=127.0.0.1:0"
+#: Charts before 0.2.0 name the family.
+_PUBLIC, _LOOPBACK = re.compile(r"=(0\.0\.0\.0)?:\d+$"), "=127.0.0.1:0"
 
 #: The components that run until they are stopped.
 _SERVERS = {"operator", "resolver"}

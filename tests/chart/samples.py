@@ -176,6 +176,10 @@ def nested(row: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+#: The values of the chart's Services.
+SERVICES = ("service", "resolver.service", "resolver.metricsService")
+
+
 def is_allowed(row: Mapping[str, Any]) -> bool:
     """Returns whether the chart accepts these values together."""
     has_two_writers = row.get("leaderElection.enabled") is False and row.get("replicas") == 2
@@ -186,7 +190,13 @@ def is_allowed(row: Mapping[str, Any]) -> bool:
         for path, value in (row.get("choices", {}) | row).items()
         if path.startswith("resolver.") and path in DEFAULTS
     )
-    return not (has_two_writers or has_two_monitors or has_vain_values)
+    values = row.get("choices", {}) | row
+    has_one_stack_of_two = any(
+        len(values.get(f"{service}.ipFamilies", ())) > 1
+        and values.get(f"{service}.ipFamilyPolicy") not in {"PreferDualStack", "RequireDualStack"}
+        for service in SERVICES
+    )
+    return not (has_two_writers or has_two_monitors or has_vain_values or has_one_stack_of_two)
 
 
 def everything_on(namespace: str) -> dict[str, Any]:

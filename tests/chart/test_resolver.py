@@ -92,6 +92,18 @@ def test_autoscaled_deployment_has_no_replicas(helm4: Helm) -> None:
     assert target == {key: deployment[key] for key in ("apiVersion", "kind")} | {"name": deployment["metadata"]["name"]}
 
 
+def targets(helm: Helm, values: dict[str, Any]) -> dict[str, set[str]]:
+    """Returns the target ports of the resolver's Services, by the end of their names."""
+    text = helm.render(nested({"resolver.enabled": True} | values), "--namespace=play").expect_success().stdout
+    services = [
+        item for item in documents(text) if item["kind"] == "Service" and "resolver" in item["metadata"]["name"]
+    ]
+    return {
+        item["metadata"]["name"].removeprefix("statefulroute-"): {port["targetPort"] for port in item["spec"]["ports"]}
+        for item in services
+    }
+
+
 @pytest.mark.parametrize("picks", [True, False])
 def test_service_network_policy_and_monitors_use_ports_of_the_container(helm4: Helm, *, picks: bool) -> None:
     for monitor, endpoints in (("ServiceMonitor", "endpoints"), ("PodMonitor", "podMetricsEndpoints")):
@@ -99,7 +111,10 @@ def test_service_network_policy_and_monitors_use_ports_of_the_container(helm4: H
         items = rendered(helm4, {"resolver.picker.enabled": picks, switch: True})
         ports = {port["name"] for port in container(items)["ports"]}
         assert ports == {"http", "metrics"} | ({"grpc"} if picks else set())
-        assert {port["targetPort"] for port in items["Service", "resolver"]["spec"]["ports"]} == ports
+        assert targets(helm4, {"resolver.picker.enabled": picks}) == {
+            "resolver": ports - {"metrics"},
+            "resolver-metrics": {"metrics"},
+        }
         rules = items["NetworkPolicy", "resolver"]["spec"]["ingress"]
         assert {port["port"] for rule in rules for port in rule["ports"]} == ports
         assert [each["port"] for each in items[monitor, "resolver"]["spec"][endpoints]] == ["metrics"]

@@ -110,6 +110,13 @@ BY_THE_CHART = [
         "resolver.autoscaling.minReplicas (11) must not be more than resolver.autoscaling.maxReplicas (10).",
     ),
     (
+        {"service.ipFamilies": ["IPv4", "IPv6"]},
+        (
+            "service.ipFamilies has two families: name one, or set service.ipFamilyPolicy to PreferDualStack or "
+            "RequireDualStack."
+        ),
+    ),
+    (
         {"resolver.drainSeconds": 30},
         (
             "resolver.drainSeconds (30) must be less than resolver.terminationGracePeriodSeconds (30): the kubelet "
