@@ -10,7 +10,14 @@ from support.browser import accessibility_violations, running_browser
 from website.look import VIEWS, overflow, served, viewed
 
 #: Pages with wide tables, long code and pictures.
-WIDE_PAGES = ("", "guides/day-two/", "reference/fields/", "reference/resolver-api/", "benchmarks/")
+WIDE_PAGES = (
+    "",
+    "guides/day-two/",
+    "reference/fields/",
+    "reference/resolver-api/",
+    "reference/other-suites/",
+    "benchmarks/",
+)
 
 #: Pages with tables, code, pictures and lists of sections.
 TYPICAL_PAGES = ("", "get-started/", "guides/keep-state/", "guides/day-two/", "reference/fields/", "benchmarks/")
