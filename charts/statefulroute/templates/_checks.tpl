@@ -35,7 +35,7 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- fail "\n\nserviceMonitor.enabled and podMonitor.enabled are both true: every metric would be scraped twice; enable one of them." -}}
 {{- end -}}
 {{- range $name, $service := dict "service" .Values.service "resolver.service" .Values.resolver.service "resolver.metricsService" .Values.resolver.metricsService -}}
-{{- if and (gt (len $service.ipFamilies) 1) (not (hasSuffix "DualStack" $service.ipFamilyPolicy)) -}}
+{{- if and (gt (len (default list $service.ipFamilies)) 1) (not (hasSuffix "DualStack" (default "" $service.ipFamilyPolicy))) -}}
 {{- fail (printf "\n\n%s.ipFamilies has two families: name one, or set %s.ipFamilyPolicy to PreferDualStack or RequireDualStack." $name $name) -}}
 {{- end -}}
 {{- end -}}
