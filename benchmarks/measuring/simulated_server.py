@@ -14,6 +14,7 @@ from typing import Any
 
 from statefulroute.api.group import API_VERSION
 from statefulroute.cluster.errors import ConflictError
+from statefulroute.cluster.expiry_clock import ExpiryClock
 
 NAMESPACE, ROUTE = "bench", "game"
 TTL_SECONDS = 3600
@@ -36,12 +37,14 @@ class SimulatedServer:
         writes: how many writes of links the server has received.
         cpu_seconds: the CPU time of the simulation itself.
         listed_bytes: the size of all pages of links that were requested.
+        expiry_clock: the time by which links end.
     """
 
     def __init__(self, links: int, pods: int, expire_from: datetime | None = None) -> None:
         self.writes = 0
         self.cpu_seconds = 0.0
         self.listed_bytes = 0
+        self.expiry_clock = ExpiryClock()
         self._links, self._pods = links, pods
         self._expire_from = expire_from
         self._version = 1_000_000_000

@@ -22,7 +22,7 @@ NAMESPACE = re.compile(r"namespace: (play|sandboxes)\b")
 REFUSED = re.compile(r"^# Refused: (.+)$", re.MULTILINE)
 
 #: A Markdown link to a file of the repository: the file, and the heading in it.
-LINK = re.compile(r"\]\(([^)#:]*)(?:#([^):]*))?\)")
+LINK = re.compile(r'\]\(([^)#:\s]*)(?:#([^):\s]*))?(?: "[^"]*")?\)')
 
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 

@@ -1,6 +1,7 @@
 """Adds v1beta1 to the definitions for a while: the next version of the API, with the same schema."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
@@ -33,6 +34,7 @@ def next_version(installed: Kubectl) -> Iterator[None]:
         migrate_storage(installed, VERSION)
         _apply(installed, definitions)
         _await_served(installed, {VERSION})
+        shutil.rmtree(installed.cache, ignore_errors=True)  # kubectl would go on asking for the version that it prefers
 
 
 def serve(installed: Kubectl, versions: Mapping[str, bool]) -> None:
