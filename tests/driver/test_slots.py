@@ -182,10 +182,11 @@ async def test_pod_that_is_killed_in_between_leaves_the_states_that_it_has_sent(
         await asyncio.to_thread(ask, pods.service, "x-slot-0", 1)
         async with asyncio.timeout(20):
             await application.is_sent.wait()
-        await asyncio.to_thread(pods.service.client.delete, Pod, "game-0", pods.service.namespace)
-        assert await take(arrivals) == [SlotArrived("game", 0, 0)]
-        assert pods.received == states(0)
-        await wait_until(lambda: 0 not in old.slots(), "the driver of the killed pod would know")
+        with pods.service.pod_quota(2):  # so that the operator sees the pod missing
+            await asyncio.to_thread(pods.service.client.delete, Pod, "game-0", pods.service.namespace)
+            assert await take(arrivals) == [SlotArrived("game", 0, 0)]
+            assert pods.received == states(0)
+            await wait_until(lambda: 0 not in old.slots(), "the driver of the killed pod would know")
     await asyncio.to_thread(pods.service.await_pods, 3)
 
 
