@@ -94,7 +94,7 @@ class ObjectRecorder:
     def all_versions(self) -> dict[str, list[Version]]:
         """Returns every version of every object up to now by its name, oldest first."""
         self._catch_up()
-        return {name: list(versions) for name, versions in self._versions.items()}
+        return {name: list(versions) for name, versions in list(self._versions.items())}
 
     def latest(self) -> list[Version]:
         """Returns the last version of every existing object, without waiting for events in transit."""
