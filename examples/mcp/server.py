@@ -250,7 +250,9 @@ async def main(host: str, port: int, tokens: Path) -> None:
     settings = Configuration(hand_over=HandOverConfiguration(listen_host=host, tokens=tokens))
     driver = ServerDriver.from_environment(configuration=settings, hash_uids=True, follow_users=True)
     notebooks = Notebooks(driver, await driver.init())
-    async with driver, aiohttp.ClientSession() as http:
+    # A connection that is kept may be closed by the other pod just when a request is sent on it.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with driver, aiohttp.ClientSession(connector=connector) as http:
         server = Server(uvicorn.Config(make_app(notebooks, http), host=host, port=port, log_level="warning"))
         serving = asyncio.create_task(server.serve())
         await server.is_asked_to_stop.wait()
