@@ -1,16 +1,21 @@
-"""Loads the recipes of the examples as modules."""
+"""Loads the programs of the examples as modules."""
 
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
-_RECIPES = Path(__file__).parents[2] / "examples" / "recipes"
+_EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def load_recipe(name: str) -> ModuleType:
     """Returns the module of a recipe, by its file name without the suffix."""
-    spec = importlib.util.spec_from_file_location(name, _RECIPES / f"{name}.py")
+    return load_example(f"recipes/{name}.py", name)
+
+
+def load_example(file: str, name: str) -> ModuleType:
+    """Returns a program of the examples as a module of this name."""
+    spec = importlib.util.spec_from_file_location(name, _EXAMPLES / file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,14 +1,10 @@
 """The chat of the examples keeps its rooms when they are handed over: two servers, with a cluster in memory."""
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -18,23 +14,13 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from statefulroute import Configuration, HandOverConfiguration, ServerDriver
 from statefulroute.testing import InMemoryCluster
+from support.recipes import load_example
 from support.waiting import wait_until
 
 SETTINGS = Configuration(drain_seconds=0, hand_over=HandOverConfiguration())
-SERVER = Path(__file__).parents[3] / "examples" / "chat" / "server.py"
 
 
-def load_server() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("chat_server", SERVER)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-server = load_server()
+server = load_example("chat/server.py", "chat_server")
 
 
 @dataclass

@@ -1,12 +1,8 @@
 """The notebooks of the MCP server keep their lines when they are handed over, also those of requests in progress."""
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -24,23 +20,13 @@ from statefulroute import (
     UserLeft,
 )
 from statefulroute.testing import InMemoryCluster
+from support.recipes import load_example
 from support.waiting import wait_until
 
 SETTINGS = Configuration(deadline_seconds=1, drain_seconds=0, hand_over=HandOverConfiguration())
-MODULE = Path(__file__).parents[3] / "examples" / "mcp" / "notebooks.py"
 
 
-def load_module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("mcp_notebooks", MODULE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-module = load_module()
+module = load_example("mcp/notebooks.py", "mcp_notebooks")
 
 
 def handle_event(notebooks: Any, event: ServerEvent) -> None:

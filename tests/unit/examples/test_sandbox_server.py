@@ -1,12 +1,9 @@
 """The server of the sandbox example lets one user into its pod, with a cluster in memory; its tools have limits."""
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import aiohttp
@@ -16,23 +13,13 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from statefulroute import Configuration, EventsLost, LeaveReason, RoutingState, ServerDriver, UserArrived, UserLeft
 from statefulroute.testing import InMemoryCluster
+from support.recipes import load_example
 from support.waiting import wait_until
 
 SETTINGS = Configuration(drain_seconds=0)
-EXAMPLE = Path(__file__).parents[3] / "examples" / "sandbox"
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"sandbox_{name}", EXAMPLE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-server, tools = load("server"), load("tools")
+server, tools = (load_example(f"sandbox/{name}.py", f"sandbox_{name}") for name in ("server", "tools"))
 
 
 @dataclass
