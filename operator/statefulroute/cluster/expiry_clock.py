@@ -19,6 +19,7 @@ class ExpiryClock:
     def __init__(self, elapsed: Callable[[], float] = elapsed_seconds) -> None:
         self._elapsed = elapsed
         self._pause = ExpiryPause()
+        self._interval = self.following(utc_interval)
 
     def observe(self, status: int | None) -> None:
         """Takes the HTTP status of a response, or None if there was none.
@@ -42,7 +43,7 @@ class ExpiryClock:
 
     def interval(self) -> TimeInterval:
         """Returns the time of day by both clocks, the earliest of which is that by which links end."""
-        return self.following(utc_interval)()
+        return self._interval()
 
     def now(self) -> datetime:
         """Returns the time by which links end."""

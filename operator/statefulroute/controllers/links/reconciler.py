@@ -148,7 +148,8 @@ class LinkReconciler:
         while (link := self._links.get(*key)) is not None and not link.is_deleting:
             route = self._route_store.get(key.route)
             is_due = link.hand_over is not None and self._hand_overs.is_due(link, route)
-            target, expiry_now = self._slot_moves.target(key), self._expiry_clock()
+            target = self._slot_moves.target(key)
+            expiry_now = None if link.expire_time is None else self._expiry_clock()
             view = LinkView(link, route, self._clock(), is_due, target, expiry_now)
             if view.route is not None and not view.route.is_workload_known:
                 return ReconcileResult()  # all links of the route are reconciled once its workload was read
