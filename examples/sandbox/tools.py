@@ -36,31 +36,42 @@ class Tools:
         return web.Response(body=output, headers={"x-exit-code": str(code)})
 
     async def _execute(self, command: str) -> tuple[bytes, int]:
-        process = await asyncio.create_subprocess_exec(
-            "/bin/sh",
-            "-c",
-            command,
-            cwd=self._workspace,
-            start_new_session=True,  # so that it can be killed with everything that it has started
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        assert process.stdout is not None  # noqa: S101 - for type checkers
+        read_end, write_end = os.pipe()
+        with os.fdopen(write_end) as stdout:
+            reader, transport = await _read(read_end)
+            process = await asyncio.create_subprocess_exec(
+                "/bin/sh",
+                "-c",
+                command,
+                cwd=self._workspace,
+                start_new_session=True,  # so that it can be killed with what it has started
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=asyncio.subprocess.STDOUT,
+            )
         output = b""
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
-                while len(output) <= MAX_OUTPUT_BYTES and (part := await process.stdout.read(65536)):
+                while len(output) <= MAX_OUTPUT_BYTES and (part := await reader.read(65536)):
                     output += part
                 if len(output) <= MAX_OUTPUT_BYTES:
                     return output, await process.wait()
         except TimeoutError:
             pass
         finally:
+            transport.close()
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         return output[:MAX_OUTPUT_BYTES], KILLED
+
+
+async def _read(file: int) -> tuple[asyncio.StreamReader, asyncio.ReadTransport]:
+    """Reads a pipe of our own: `Process.wait` would wait until nothing has a pipe of the process open any more."""
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(file, "rb"))
+    return reader, transport
 
 
 def application(workspace: Path) -> web.Application:

@@ -55,7 +55,8 @@ def test_statuses_of_a_newer_version_move_no_link_and_are_replaced(
     names = newer_game.link_all([f"user-{number}" for number in range(6)])
     newer_game.await_all_bound(6)
     before = {link["metadata"]["name"]: link["spec"] for link in newer_game.links()}
-    own_operator.stop()
+    eventually(lambda: all(newer_game.events_of(name) for name in names), "the events are written")
+    own_operator.stop()  # which drops those that wait
     for name in names:
         newer = {"phase": NEWER, NEWER_FIELD: "x", "conditions": [condition(reason=NEWER), condition(type=NEWER)]}
         newer_game.client.patch_status(PodLink, name, newer_game.namespace, newer)

@@ -195,7 +195,8 @@ async def test_commands_have_limits(pod: Pod, monkeypatch: pytest.MonkeyPatch) -
     answer = await pod.client.post("/run", data="exit 3", headers={"x-user-id": "alice"})
     assert (answer.status, answer.headers["x-exit-code"]) == (200, "3")
     monkeypatch.setattr(tools, "MAX_OUTPUT_BYTES", 1000)
-    assert len((await pod.run("alice", "yes"))[1]) == 1000
+    for command in ("yes", "setsid yes"):  # the second leaves the group of processes that is killed
+        assert len((await pod.run("alice", command))[1]) == 1000
     monkeypatch.setattr(tools, "COMMAND_SECONDS", 0.1)
     answer = await pod.client.post("/run", data="echo before; sleep 600", headers={"x-user-id": "alice"})
     assert (await answer.text(), answer.headers["x-exit-code"]) == ("before\n", "124")
