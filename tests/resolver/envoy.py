@@ -14,6 +14,7 @@ from resolver.in_process import ANY_PORT, RunningResolver, run_resolver
 from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.grpc import ext_authz
+from statefulroute.resolver.grpc.calls import GatewayComponents
 from statefulroute.resolver.grpc.ext_proc import SERVICE, ExternalProcessor
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest, CheckResponse
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest, ProcessingResponse
@@ -122,8 +123,9 @@ async def run_envoy(
     sources = settings.pop("uid_sources", (UidSource.parse("header:x-user-id"),))
     async with run_resolver(kubeconfig, **settings) as resolver:
         authenticator = Authenticator(None if audience is None else TokenReviewer(resolver.client, audience))
-        common = (resolver.components.picker, sources, default_route, authenticator, resolver.components.metrics)
-        services = (ExternalProcessor(*common), ext_authz.Authorization(*common))
+        components = resolver.components
+        common = GatewayComponents(components.picker, sources, default_route, authenticator, components.metrics)
+        services = (ExternalProcessor(common), ext_authz.Authorization(common))
         async with (
             serve_grpc(ANY_PORT, services, picker_tls) as serving,
             grpc.aio.insecure_channel(serving.address) as channel,

@@ -100,12 +100,13 @@ async def _serve_grpc(
         yield _do_nothing
         return
     # gRPC is an optional dependency.
+    from statefulroute.resolver.grpc.calls import GatewayComponents  # noqa: PLC0415
     from statefulroute.resolver.grpc.ext_authz import Authorization  # noqa: PLC0415
     from statefulroute.resolver.grpc.ext_proc import ExternalProcessor  # noqa: PLC0415
     from statefulroute.resolver.grpc.linking_ext_proc import LinkingExternalProcessor  # noqa: PLC0415
     from statefulroute.resolver.grpc.server import serve_grpc  # noqa: PLC0415
 
-    common = (
+    common = GatewayComponents(
         components.picker,
         settings.uid_sources,
         settings.default_route,
@@ -113,8 +114,8 @@ async def _serve_grpc(
         components.metrics,
     )
     linker = components.linker
-    processor = ExternalProcessor(*common) if linker is None else LinkingExternalProcessor(*common, linker)
-    services = (Authorization(*common, settings.endpoint_header), processor)
+    processor = ExternalProcessor(common) if linker is None else LinkingExternalProcessor(common, linker)
+    services = (Authorization(common, settings.endpoint_header), processor)
     async with serve_grpc(settings.grpc_address, services, settings.tls) as serving_grpc:
         log.info("serving gRPC", addresses=[serving_grpc.address], tls=settings.tls is not None)
         yield serving_grpc.set_not_serving

@@ -9,7 +9,7 @@ import pytest
 from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.endpoint_picker import EndpointPicker, Pick
-from statefulroute.resolver.grpc.calls import Context
+from statefulroute.resolver.grpc.calls import Context, GatewayComponents
 from statefulroute.resolver.grpc.ext_proc import ExternalProcessor
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest
 from statefulroute.resolver.metrics import ResolverMetrics
@@ -54,12 +54,10 @@ async def heads(number: int) -> AsyncIterator[ProcessingRequest]:
 
 async def test_requests_of_one_stream_are_limited() -> None:
     picker = Picker()
+    authenticator = Authenticator(requests_per_second=3)
+    route = RouteKey("play", "game")
     processor = ExternalProcessor(
-        cast("EndpointPicker", picker),
-        (),
-        RouteKey("play", "game"),
-        Authenticator(requests_per_second=3),
-        ResolverMetrics(),
+        GatewayComponents(cast("EndpointPicker", picker), (), route, authenticator, ResolverMetrics())
     )
     with pytest.raises(AbortedError) as aborted:
         async for _ in processor.process(heads(100), cast("Context", cast("Any", Call()))):

@@ -13,6 +13,7 @@ from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.endpoint_picker import Pick
 from statefulroute.resolver.grpc import ext_proc
+from statefulroute.resolver.grpc.calls import GatewayComponents
 from statefulroute.resolver.grpc.ext_proc import SERVICE, ExternalProcessor
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest
 from statefulroute.resolver.grpc.server import serve_grpc
@@ -33,7 +34,8 @@ class Picker:
 async def address() -> AsyncIterator[str]:
     """The address of an endpoint picker."""
     picker: Any = Picker()
-    processor = ExternalProcessor(picker, (), RouteKey("play", "game"), Authenticator(), ResolverMetrics())
+    components = GatewayComponents(picker, (), RouteKey("play", "game"), Authenticator(), ResolverMetrics())
+    processor = ExternalProcessor(components)
     async with serve_grpc(BindAddress("127.0.0.1", 0), [processor]) as server:
         yield server.address
 

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from statefulroute.domain.keys import RouteKey
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.endpoint_picker import EndpointPicker, Pick
-from statefulroute.resolver.grpc.calls import Context
+from statefulroute.resolver.grpc.calls import Context, GatewayComponents
 from statefulroute.resolver.grpc.extproc_pb2 import (
     ProcessingMode,
     ProcessingRequest,
@@ -87,14 +87,9 @@ async def exchange(linker: Linker, *requests: ProcessingRequest) -> tuple[list[P
             yield request
 
     metrics = ResolverMetrics()
-    processor = LinkingExternalProcessor(
-        cast("EndpointPicker", Picker()),
-        (UidSource.parse("header:x-user-id"),),
-        GAME,
-        Authenticator(),
-        metrics,
-        cast("ResponseLinker", linker),
-    )
+    sources = (UidSource.parse("header:x-user-id"),)
+    components = GatewayComponents(cast("EndpointPicker", Picker()), sources, GAME, Authenticator(), metrics)
+    processor = LinkingExternalProcessor(components, cast("ResponseLinker", linker))
     context = cast("Context", cast("Any", Call()))
     responses = [ProcessingResponse.FromString(each) async for each in processor.process(stream(), context)]
     registry = CollectorRegistry()

@@ -3,6 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import unquote
 
@@ -65,15 +66,30 @@ class GrpcCaller:
         self.was_held = True
 
 
-class GatewayCalls(ABC, Generic[R]):
-    """The calls of one protocol of gateways, in which each request needs a pod.
+@dataclass(frozen=True, slots=True)
+class GatewayComponents:
+    """What the calls of all protocols need.
 
-    Args:
+    Attributes:
         picker: picks the pod.
         sources: the sources of the uid.
         default_route: the route of calls that name none; None refuses them.
         authenticator: admits callers.
         metrics: counts responses.
+    """
+
+    picker: EndpointPicker
+    sources: Sequence[UidSource]
+    default_route: RouteKey | None
+    authenticator: Authenticator
+    metrics: ResolverMetrics
+
+
+class GatewayCalls(ABC, Generic[R]):
+    """The calls of one protocol of gateways, in which each request needs a pod.
+
+    Args:
+        components: what the calls need.
 
     Attributes:
         operation: the name of the operation in metrics.
@@ -81,19 +97,12 @@ class GatewayCalls(ABC, Generic[R]):
 
     operation: ClassVar[str]
 
-    def __init__(
-        self,
-        picker: EndpointPicker,
-        sources: Sequence[UidSource],
-        default_route: RouteKey | None,
-        authenticator: Authenticator,
-        metrics: ResolverMetrics,
-    ) -> None:
-        self._picker = picker
-        self._sources = tuple(sources)
-        self._default_route = default_route
-        self._authenticator = authenticator
-        self._metrics = metrics
+    def __init__(self, components: GatewayComponents) -> None:
+        self._picker = components.picker
+        self._sources = tuple(components.sources)
+        self._default_route = components.default_route
+        self._authenticator = components.authenticator
+        self._metrics = components.metrics
 
     async def _admit(self, context: Context) -> GrpcCaller:
         """Admits a call and returns its caller, or aborts the call."""

@@ -1,19 +1,22 @@
 """Handles the calls of Envoy's ext_authz filter over gRPC."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import grpc
 
-from statefulroute.domain.keys import RouteKey
-from statefulroute.resolver.authenticator import Authenticator
-from statefulroute.resolver.endpoint_picker import EndpointPicker, Pick
-from statefulroute.resolver.grpc.calls import ROUTE_METADATA, Context, GatewayCalls, GrpcCaller, parse_route
+from statefulroute.resolver.endpoint_picker import Pick
+from statefulroute.resolver.grpc.calls import (
+    ROUTE_METADATA,
+    Context,
+    GatewayCalls,
+    GatewayComponents,
+    GrpcCaller,
+    parse_route,
+)
 from statefulroute.resolver.grpc.ext_authz_messages import CheckedHttpRequest, denied_response, ok_response
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest
-from statefulroute.resolver.metrics import ResolverMetrics
 from statefulroute.resolver.settings import ENDPOINT_HEADER
-from statefulroute.resolver.uid_sources import UidSource, find_uid
+from statefulroute.resolver.uid_sources import find_uid
 from statefulroute.rest.problems import ProblemError
 
 SERVICE = "envoy.service.auth.v3.Authorization"
@@ -23,27 +26,15 @@ class Authorization(GatewayCalls[CheckRequest]):
     """Picks the pod for each request that a gateway checks.
 
     Args:
-        picker: as for the base class.
-        sources: as for the base class.
-        default_route: as for the base class.
-        authenticator: as for the base class.
-        metrics: as for the base class.
+        components: what the calls need.
         endpoint_header: the request header for the endpoint, and its key in the dynamic metadata.
     """
 
     name = SERVICE
     operation = "check"
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one for each collaborator
-        self,
-        picker: EndpointPicker,
-        sources: Sequence[UidSource],
-        default_route: RouteKey | None,
-        authenticator: Authenticator,
-        metrics: ResolverMetrics,
-        endpoint_header: str = ENDPOINT_HEADER,
-    ) -> None:
-        super().__init__(picker, sources, default_route, authenticator, metrics)
+    def __init__(self, components: GatewayComponents, endpoint_header: str = ENDPOINT_HEADER) -> None:
+        super().__init__(components)
         self._endpoint_header = endpoint_header
 
     def methods(self) -> "dict[str, grpc.RpcMethodHandler[Any, Any]]":

@@ -1,11 +1,7 @@
 """Handles the calls of Envoy's ext_proc filter, and links the uids that responses name."""
 
-from collections.abc import Sequence
-
-from statefulroute.domain.keys import RouteKey
-from statefulroute.resolver.authenticator import Authenticator
-from statefulroute.resolver.endpoint_picker import EndpointPicker, Pick
-from statefulroute.resolver.grpc.calls import GrpcCaller
+from statefulroute.resolver.endpoint_picker import Pick
+from statefulroute.resolver.grpc.calls import GatewayComponents, GrpcCaller
 from statefulroute.resolver.grpc.ext_proc import ExternalProcessor
 from statefulroute.resolver.grpc.ext_proc_messages import (
     RESPONSE_HEADERS_WANTED,
@@ -15,9 +11,7 @@ from statefulroute.resolver.grpc.ext_proc_messages import (
     served_endpoint,
 )
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest, ProtocolConfiguration
-from statefulroute.resolver.metrics import ResolverMetrics
 from statefulroute.resolver.response_linker import ResponseLinker
-from statefulroute.resolver.uid_sources import UidSource
 
 _LINK = "link"
 
@@ -28,24 +22,12 @@ class LinkingExternalProcessor(ExternalProcessor):
     Such a stream stays open until the response begins. The headers of other responses are not requested.
 
     Args:
-        picker: as for the base class.
-        sources: as for the base class.
-        default_route: as for the base class.
-        authenticator: as for the base class.
-        metrics: as for the base class.
+        components: what the calls need.
         linker: links the uids.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - one for each collaborator
-        self,
-        picker: EndpointPicker,
-        sources: Sequence[UidSource],
-        default_route: RouteKey | None,
-        authenticator: Authenticator,
-        metrics: ResolverMetrics,
-        linker: ResponseLinker,
-    ) -> None:
-        super().__init__(picker, sources, default_route, authenticator, metrics)
+    def __init__(self, components: GatewayComponents, linker: ResponseLinker) -> None:
+        super().__init__(components)
         self._linker = linker
 
     async def _pick(self, request: ProcessingRequest, caller: GrpcCaller) -> Pick:
