@@ -94,6 +94,7 @@ SAMPLES: Mapping[str, Any] = {
     "nameOverride": "sticky",
     "fullnameOverride": "f" * 63,
     "commonLabels": {"team": "games", "app.kubernetes.io/part-of": "platform"},
+    "commonAnnotations": {"example.com/owner": "games", "example.com/inject": "true"},
     "image.repository": "registry.invalid/team/statefulroute",
     "image.tag": "1.2.3",
     "image.digest": f"sha256:{'0123456789abcdef' * 4}",

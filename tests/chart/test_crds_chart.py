@@ -97,10 +97,10 @@ def test_values_add_labels_and_annotations_but_replace_none(helm: Helm) -> None:
     values = {
         "keep": False,
         "commonLabels": {"team": "games", "app.kubernetes.io/name": "other"},
-        "annotations": {"argocd.argoproj.io/sync-wave": "-1"},
+        "commonAnnotations": {"argocd.argoproj.io/sync-wave": "-1"},
     }
     for item in rendered(helm, CRDS_CHART, values):
-        assert item["metadata"]["annotations"] == values["annotations"]
+        assert item["metadata"]["annotations"] == values["commonAnnotations"]
         assert item["metadata"]["labels"]["team"] == "games"
         assert item["metadata"]["labels"]["app.kubernetes.io/name"] == "statefulroute-crds"
     assert all("annotations" not in item["metadata"] for item in rendered(helm, CRDS_CHART, {"keep": False}))

@@ -113,6 +113,33 @@ def test_custom_labels_do_not_replace_the_selector_labels(helm4: Helm) -> None:
         assert {"team": "games", "sidecar": "no"}.items() <= labels.items()
 
 
+def test_every_object_and_pod_has_the_common_annotations(helm4: Helm) -> None:
+    common = {"example.com/owner": "games"}
+    values = everything_on("play") | {"commonAnnotations": common, "watchNamespaces": ["work"]}
+    items = rendered(helm4, values)
+    templates = [item["spec"]["template"] for item in items if item["kind"] in {"Deployment", "Job"}]
+    for item in [*items, *templates]:
+        assert item["metadata"]["annotations"].items() >= common.items(), item["metadata"]
+
+
+def test_common_annotations_replace_no_other_annotation(helm4: Helm) -> None:
+    common = {
+        "helm.sh/hook-weight": "7",
+        "helm.sh/resource-policy": "delete",
+        "kubectl.kubernetes.io/default-container": "proxy",
+        "example.com/inject": "true",
+    }
+
+    def annotations(values: dict[str, Any]) -> list[dict[str, str]]:
+        items = rendered(helm4, values)
+        templates = [item["spec"]["template"] for item in items if item["kind"] in {"Deployment", "Job"}]
+        return [item["metadata"].get("annotations", {}) for item in [*items, *templates]]
+
+    values = everything_on("play") | {"commonAnnotations": {}}
+    pairs = zip(annotations(values), annotations(values | {"commonAnnotations": common}), strict=True)
+    assert all(after == common | before for before, after in pairs)
+
+
 def test_every_namespaced_object_has_its_namespace(helm4: Helm) -> None:
     for_the_cluster = {
         "ClusterRole",

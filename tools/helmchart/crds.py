@@ -10,13 +10,8 @@ from statefulroute.api.crd import custom_resource_definition
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
 
-#: Uninstalling must not delete links and routes, which are deleted with their CRDs.
-_KEEP = """\
-  {{- if .Values.crds.keep }}
-  annotations:
-    helm.sh/resource-policy: keep
-  {{- end }}
-"""
+#: An argument of the metadata: uninstalling must not delete links and routes, which are deleted with their CRDs.
+_KEEP = ' "annotations" (.Values.crds.keep | ternary (dict "helm.sh/resource-policy" "keep") dict)'
 
 #: The resources of the value `workloadKinds`, at the end of the resources that the operator may annotate.
 _WORKLOAD_KINDS = """\
@@ -45,17 +40,13 @@ def crds_and_policies() -> Iterator[tuple[Path, str]]:
         yield Path("templates/admission") / f"{name}.yaml", text
 
 
-def _template(condition: str, objects: Sequence[dict[str, Any]], more_metadata: str = "") -> str:
-    documents = "---\n".join(_document(item, more_metadata) for item in objects)
+def _template(condition: str, objects: Sequence[dict[str, Any]], more_arguments: str = "") -> str:
+    documents = "---\n".join(_document(item, more_arguments) for item in objects)
     return f"{TEMPLATE_HEADER}{{{{- if .Values.{condition} }}}}\n{documents}{{{{- end }}}}\n"
 
 
-def _document(item: dict[str, Any], more_metadata: str) -> str:
+def _document(item: dict[str, Any], more_arguments: str) -> str:
     head = template_text({field: item[field] for field in ("apiVersion", "kind")})
-    return (
-        f"{head}metadata:\n"
-        f"  name: {item['metadata']['name']}\n"
-        f'  labels: {{{{- include "statefulroute.labels" (list . "api") | nindent 4 }}}}\n'
-        f"{more_metadata}"
-        f"{template_text({'spec': item['spec']})}"
-    )
+    arguments = f'"root" . "component" "api" "name" "{item["metadata"]["name"]}"{more_arguments}'
+    metadata = f'metadata:\n  {{{{- include "statefulroute.metadata" (dict {arguments}) | nindent 2 }}}}\n'
+    return f"{head}{metadata}{template_text({'spec': item['spec']})}"

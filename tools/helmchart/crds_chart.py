@@ -54,7 +54,7 @@ class CRDValues(ValueGroup):
         description="Whether uninstalling keeps the CRDs: with them, all links and routes would be deleted.",
     )
     common_labels: StringMap = Field({}, description="Additional labels of both CRDs.")
-    annotations: StringMap = Field({}, description="Additional annotations of both CRDs.")
+    common_annotations: StringMap = Field({}, description="Additional annotations of both CRDs.")
 
 
 def crds_chart(root: Path) -> Iterator[tuple[Path, str]]:

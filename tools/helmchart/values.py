@@ -170,6 +170,9 @@ class Values(ValueGroup):
     name_override: OptionalName = Field("", description="Replaces `statefulroute` in names and labels.")
     fullname_override: OptionalName = Field("", description="Replaces the prefix of all names.")
     common_labels: StringMap = Field({}, description="Labels of every object.")
+    common_annotations: StringMap = Field(
+        {}, description="Annotations of every object, also of pods; all other annotations take precedence."
+    )
     image: Image = Field(Image(), description="The image of all pods.")
     image_pull_secrets: list[PullSecret] = Field([], description="Pull Secrets of the image, as `- name: ...`.")
     image_credentials: ImageCredentials = Field(

@@ -12,7 +12,7 @@
 
 {{- define "statefulroute-crds.annotations" -}}
 {{- $keep := ternary (dict "helm.sh/resource-policy" "keep") dict .Values.keep -}}
-{{- with mergeOverwrite dict (default dict .Values.annotations) $keep -}}
+{{- with mergeOverwrite dict (default dict .Values.commonAnnotations) $keep -}}
 {{- toYaml . -}}
 {{- end -}}
 {{- end -}}

@@ -19,11 +19,7 @@ The template of a component's pods. Arguments:
 {{- $component := . -}}
 metadata:
   labels: {{- include "statefulroute.labels" (list .root .component .values.podLabels) | nindent 4 }}
-  annotations:
-    kubectl.kubernetes.io/default-container: {{ .component }}
-    {{- with .values.podAnnotations }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+  {{- include "statefulroute.annotations" (list .root (dict "kubectl.kubernetes.io/default-container" .component) .values.podAnnotations) | nindent 2 }}
 spec:
   {{- include "statefulroute.pod" .root | nindent 2 }}
   serviceAccountName: {{ .account }}
@@ -134,13 +130,13 @@ The ServiceAccount of a component. Arguments: the root, the component and its va
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "statefulroute.accountName" $ }}
-  namespace: {{ $root.Release.Namespace }}
-  labels: {{- include "statefulroute.labels" (list $root $component) | nindent 4 }}
-  {{- with .annotations }}
-  annotations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "statefulroute.metadata" (dict
+    "root" $root
+    "component" $component
+    "name" (include "statefulroute.accountName" $)
+    "namespace" $root.Release.Namespace
+    "annotations" .annotations
+  ) | nindent 2 }}
 # Only the chart's own pods ask for a token.
 automountServiceAccountToken: false
 {{- end -}}
@@ -163,9 +159,7 @@ The PodDisruptionBudget of a component. The same arguments.
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  name: {{ include "statefulroute.componentName" $component }}
-  namespace: {{ (first .).Release.Namespace }}
-  labels: {{- include "statefulroute.labels" $component | nindent 4 }}
+  {{- include "statefulroute.metadata" (dict "root" (first .) "component" (index . 1) "namespace" (first .).Release.Namespace) | nindent 2 }}
 spec:
   maxUnavailable: {{ (last .).podDisruptionBudget.maxUnavailable }}
   # A pod that is not ready does not count as available.
@@ -185,9 +179,12 @@ key of its endpoints, and the values of the kind.
 apiVersion: monitoring.coreos.com/v1
 kind: {{ index $ 3 }}
 metadata:
-  name: {{ include "statefulroute.componentName" $component }}
-  namespace: {{ .namespace | default $root.Release.Namespace }}
-  labels: {{- include "statefulroute.labels" (append $component .labels) | nindent 4 }}
+  {{- include "statefulroute.metadata" (dict
+    "root" $root
+    "component" (last $component)
+    "namespace" (.namespace | default $root.Release.Namespace)
+    "labels" .labels
+  ) | nindent 2 }}
 spec:
   namespaceSelector:
     matchNames:

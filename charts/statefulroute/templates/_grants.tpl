@@ -1,21 +1,16 @@
 {{/*
-A role and its binding to an account of the release's namespace. Arguments:
-  root       the root context
-  component  the component that they belong to
-  name       the name of both
-  namespace  their namespace; without it, both are cluster-wide
+A role and its binding to an account of the release's namespace. Arguments: those of `statefulroute.metadata` for both, and
   rules      the named rules of _rules.tpl
   moreRules  more of them, or nothing
   workloads  whether the account works with workloads, which may be of other kinds, annotates them, and plans disruptions
   account    the ServiceAccount's name
-  hook       the hook event, if they exist only for a hook
 */}}
 {{- define "statefulroute.grant" -}}
 {{- $kind := empty .namespace | ternary "ClusterRole" "Role" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ $kind }}
 metadata:
-  {{- include "statefulroute.grantMetadata" (list . "-2") | nindent 2 }}
+  {{- include "statefulroute.metadata" (merge (dict "weight" "-2") .) | nindent 2 }}
 rules:
   {{- include (printf "statefulroute.rules.%s" .rules) .root | nindent 2 }}
   {{- if .moreRules }}
@@ -39,7 +34,7 @@ rules:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ $kind }}Binding
 metadata:
-  {{- include "statefulroute.grantMetadata" (list . "-1") | nindent 2 }}
+  {{- include "statefulroute.metadata" (merge (dict "weight" "-1") .) | nindent 2 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: {{ $kind }}
@@ -101,29 +96,14 @@ The operator's account, as FlowSchemas name it.
     name: {{ include "statefulroute.serviceAccountName" . }}
 {{- end -}}
 
-{{- define "statefulroute.grantMetadata" -}}
-{{- $weight := last . -}}
-{{- with first . -}}
-name: {{ .name }}
-{{- with .namespace }}
-namespace: {{ . }}
-{{- end }}
-labels: {{- include "statefulroute.labels" (list .root .component (default dict .labels)) | nindent 2 }}
-{{- with .hook }}
-annotations: {{- include "statefulroute.hook" (list . $weight) | nindent 2 }}
-{{- end }}
-{{- end -}}
-{{- end -}}
-
 {{/*
-A role for applications and people, who bind it themselves. The same arguments, without account and hook, and:
-  labels  more labels, or nothing
+A role for applications and people, who bind it themselves. The same arguments, without the account.
 */}}
 {{- define "statefulroute.role" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: {{ empty .namespace | ternary "ClusterRole" "Role" }}
 metadata:
-  {{- include "statefulroute.grantMetadata" (list . "") | nindent 2 }}
+  {{- include "statefulroute.metadata" . | nindent 2 }}
 rules:
   {{- include (printf "statefulroute.rules.%s" .rules) .root | nindent 2 }}
 {{- end -}}

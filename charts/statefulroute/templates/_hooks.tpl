@@ -1,10 +1,12 @@
 {{/*
-The annotations of a hook. Arguments: the event and the weight; the lightest is created first.
+The annotations of an object of a hook; without a hook, nothing. The arguments of `statefulroute.metadata`.
 */}}
 {{- define "statefulroute.hook" -}}
-helm.sh/hook: {{ first . }}
-helm.sh/hook-weight: {{ last . | quote }}
+{{- if .hook -}}
+helm.sh/hook: {{ .hook }}
+helm.sh/hook-weight: {{ .weight | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
 {{- end -}}
 
 {{/*
@@ -26,10 +28,7 @@ That ServiceAccount. Arguments: the root, the component and the event.
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "statefulroute.componentName" (list $root (index . 1)) }}
-  namespace: {{ $root.Release.Namespace }}
-  labels: {{- include "statefulroute.labels" (list $root (index . 1)) | nindent 4 }}
-  annotations: {{- include "statefulroute.hook" (list (last .) "-3") | nindent 4 }}
+  {{- include "statefulroute.metadata" (dict "root" $root "component" (index . 1) "namespace" $root.Release.Namespace "hook" (last .) "weight" "-3") | nindent 2 }}
 automountServiceAccountToken: false
 {{- end }}
 {{- end -}}
@@ -46,10 +45,7 @@ The NetworkPolicy of a hook's pods, which accept no connections. The same argume
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
-  name: {{ include "statefulroute.componentName" $component }}
-  namespace: {{ $root.Release.Namespace }}
-  labels: {{- include "statefulroute.labels" $component | nindent 4 }}
-  annotations: {{- include "statefulroute.hook" (list (last $) "-3") | nindent 4 }}
+  {{- include "statefulroute.metadata" (dict "root" $root "component" (last $component) "namespace" $root.Release.Namespace "hook" (last $) "weight" "-3") | nindent 2 }}
 spec:
   podSelector:
     matchLabels: {{- include "statefulroute.selectorLabels" $component | nindent 6 }}

@@ -58,3 +58,40 @@ The labels of an object. Arguments: the root, the component, and optional labels
 {{- $more := gt (len .) 2 | ternary (last .) dict -}}
 {{- toYaml (mergeOverwrite dict (default dict $root.Values.commonLabels) (default dict $more) $own) -}}
 {{- end -}}
+
+{{/*
+The annotations of an object, or nothing. Arguments: the root, and groups of annotations, of which later ones take precedence.
+*/}}
+{{- define "statefulroute.annotations" -}}
+{{- $all := dict -}}
+{{- range prepend (rest .) (first .).Values.commonAnnotations -}}
+{{- $all = mergeOverwrite $all (default dict .) -}}
+{{- end -}}
+{{- with $all -}}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The metadata of an object. Arguments:
+  root         the root context
+  component    the component that it belongs to
+  name         its name; by default the component's
+  namespace    its namespace; without it, it is cluster-wide
+  labels       labels of its own, or nothing
+  annotations  annotations of its own, or nothing
+  hook         the hook event, if it exists only for a hook
+  weight       the weight of the hook; the lightest is created first
+*/}}
+{{- define "statefulroute.metadata" -}}
+{{- $component := list .root .component -}}
+name: {{ .name | default (include "statefulroute.componentName" $component) }}
+{{- with .namespace }}
+namespace: {{ . }}
+{{- end }}
+labels: {{- include "statefulroute.labels" (append $component .labels) | nindent 2 }}
+{{- with include "statefulroute.annotations" (list .root .annotations (include "statefulroute.hook" . | fromYaml)) }}
+{{ . }}
+{{- end }}
+{{- end -}}

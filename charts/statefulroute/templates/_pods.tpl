@@ -61,9 +61,8 @@ The labels and annotations of a pod that runs one command. Arguments: the root a
 {{- define "statefulroute.commandMetadata" -}}
 {{- with (first .).Values.hooks -}}
 labels: {{- include "statefulroute.labels" (append $ .podLabels) | nindent 2 }}
-{{- with .podAnnotations }}
-annotations:
-  {{- toYaml . | nindent 2 }}
+{{- with include "statefulroute.annotations" (list (first $) .podAnnotations) }}
+{{ . }}
 {{- end }}
 {{- end }}
 {{- end -}}
