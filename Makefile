@@ -292,6 +292,15 @@ test-mcp: setup ## Run 10,000 workflows of MCP clients while pods are added, rep
 	@$(BIN)/localcluster build
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/mcp -o log_cli=true -o log_cli_level=INFO
 
+.PHONY: test-sandboxes
+test-sandboxes: setup ## Run the sandbox example with 50 users who come and go at the same time (`make test`: 12)
+	@$(BIN)/localcluster build
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/sandbox -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: test-docs
+test-docs: setup ## Test the accessibility of the documentation site in each view (`make test`: each page in one)
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/website
+
 .PHONY: test-chart
 test-chart: setup ## Test the chart with every combination of the choices of its values (`make test`: every pair)
 	@$(BIN)/localcluster build

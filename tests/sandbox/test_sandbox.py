@@ -16,11 +16,12 @@ from sandbox.pods import EXAMPLE
 from sandbox.users import Answer, User
 from support.independent_client import PodLink
 from support.rbac import GROUP
+from support.scale import scaled
 from support.service import condition_of
 from support.waiting import eventually
 
 #: Users who come and go while pods are added and removed.
-USERS = 50
+USERS = scaled(12, 50)
 FREE_LINKS = 2
 
 log = logging.getLogger(__name__)
