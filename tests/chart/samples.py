@@ -7,6 +7,14 @@ from typing import Any
 from helmchart.fields import Value, values_of
 from helmchart.values import Values
 
+#: A container that Pod Security `restricted` accepts.
+_CONTAINER: dict[str, Any] = {
+    "name": "proxy",
+    "image": "registry.invalid/proxy:1",
+    "args": ["operator", "--watch-namespace=elsewhere"],
+    "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+}
+
 #: Samples of the values that the operator's pods and the resolver's pods share.
 _OF_PODS: dict[str, Any] = {
     "serviceAccount.name": "somebody",
@@ -15,6 +23,9 @@ _OF_PODS: dict[str, Any] = {
     "extraEnvFrom": [{"secretRef": {"name": "otel", "optional": True}}],
     "extraVolumes": [{"name": "authorities", "configMap": {"name": "authorities", "optional": True}}],
     "extraVolumeMounts": [{"name": "tmp", "mountPath": "/more", "subPath": "more"}],
+    "extraInitContainers": [_CONTAINER | {"name": "wait"}, _CONTAINER | {"name": "mesh", "restartPolicy": "Always"}],
+    "extraContainers": [_CONTAINER],
+    "strategy": {"rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
     "podLabels": {"sidecar": "no", "app.kubernetes.io/component": "hidden"},
     "podAnnotations": {"example.com/inject": "false"},
     "resources": {"requests": {"cpu": 1, "memory": "256Mi"}},
@@ -115,6 +126,27 @@ SAMPLES: Mapping[str, Any] = {
     "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [1]},
     "securityContext": {"runAsUser": 1000},
     "runtimeClassName": "gvisor",
+    "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["collector.invalid"]}],
+    "dnsPolicy": "Default",
+    "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},
+    "revisionHistoryLimit": 0,
+    "extraObjects": [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "{{ .Release.Name }}-authorities", "namespace": "{{ .Release.Namespace }}"},
+            "data": {"operator": "{{ .Values.image.repository }}"},
+        },
+        """\
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: {{ .Release.Name }}-settings
+  namespace: {{ .Release.Namespace }}
+  labels: {{- include "statefulroute.labels" (list . "settings") | nindent 4 }}
+""",
+        "{{ if false }}kind: ConfigMap{{ end }}",
+    ],
     "nodeSelector": {"kubernetes.io/os": "linux", "example.com/true": "true"},
     "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
     "terminationGracePeriodSeconds": 0,
@@ -185,6 +217,7 @@ def is_allowed(row: Mapping[str, Any]) -> bool:
     """Returns whether the chart accepts these values together."""
     has_two_writers = row.get("leaderElection.enabled") is False and row.get("replicas") == 2
     has_two_monitors = row.get("serviceMonitor.enabled") and row.get("podMonitor.enabled")
+    has_two_writers_in_turn = row.get("leaderElection.enabled") is False and row.get("strategy")
     # Without a resolver its values have no effect: such a row tests no pair.
     has_vain_values = row.get("resolver.enabled") is False and any(
         value != DEFAULTS[path]
@@ -197,7 +230,9 @@ def is_allowed(row: Mapping[str, Any]) -> bool:
         and values.get(f"{service}.ipFamilyPolicy") not in {"PreferDualStack", "RequireDualStack"}
         for service in SERVICES
     )
-    return not (has_two_writers or has_two_monitors or has_vain_values or has_one_stack_of_two)
+    return not (
+        has_two_writers or has_two_writers_in_turn or has_two_monitors or has_vain_values or has_one_stack_of_two
+    )
 
 
 def everything_on(namespace: str) -> dict[str, Any]:

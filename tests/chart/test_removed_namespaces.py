@@ -160,7 +160,10 @@ def test_upgrade_without_rights_in_a_former_namespace_is_possible_without_the_jo
     assert released(helm, tmp_path, ("a", "b"), values, forbidden=("b",)) == []
 
 
-@pytest.mark.parametrize("sidecar", [{"name": "proxy"}, {"name": "proxy", "args": ["run"]}], ids=["without", "with"])
-def test_arguments_of_an_injected_container_do_not_count(helm4: Helm, tmp_path: Path, sidecar: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [{}, {"args": ["run"]}, {"args": ["operator"]}], ids=["none", "others", "the same"]
+)
+def test_arguments_of_another_container_do_not_count(helm4: Helm, tmp_path: Path, arguments: dict[str, Any]) -> None:
     values = {"watchNamespaces": ["a"]}
+    sidecar = {"name": "proxy", **arguments}
     assert released(helm4, tmp_path, ("a", "b"), values, sidecars=(sidecar,)) == [["release", "--namespace=b"]]

@@ -83,7 +83,8 @@ def test_every_value_is_tested_with_more_than_its_default() -> None:
 @pytest.mark.parametrize("release", ["x", LONG_NAME, "a.b.c", f"{'a.' * 26}b"])
 @pytest.mark.parametrize("override", ["", "n" * 63])
 def test_no_name_or_label_is_too_long(helm4: Helm, release: str, override: str) -> None:
-    values = everything_on("play") | {"nameOverride": override, "fullnameOverride": "", "image": {"tag": "v" * 128}}
+    names = {"nameOverride": override, "fullnameOverride": "", "image": {"tag": "v" * 128}}
+    values = everything_on("play") | names | {"extraObjects": []}
     for item in rendered(helm4, values, release=release):
         metadata = item["metadata"]
         assert len(metadata["name"]) <= 63, metadata["name"]
@@ -98,7 +99,8 @@ def test_names_are_distinct_for_a_long_release_name(helm4: Helm) -> None:
 
 @pytest.mark.parametrize("what", ["default", "everything"])
 def test_every_object_has_the_standard_labels(helm4: Helm, what: str) -> None:
-    for item in rendered(helm4, everything_on("play") if what == "everything" else {}):
+    values = everything_on("play") | {"extraObjects": []} if what == "everything" else {}
+    for item in rendered(helm4, values):
         assert item["metadata"]["labels"].keys() >= STANDARD_LABELS, item["metadata"]
 
 
@@ -115,7 +117,7 @@ def test_custom_labels_do_not_replace_the_selector_labels(helm4: Helm) -> None:
 
 def test_every_object_and_pod_has_the_common_annotations(helm4: Helm) -> None:
     common = {"example.com/owner": "games"}
-    values = everything_on("play") | {"commonAnnotations": common, "watchNamespaces": ["work"]}
+    values = everything_on("play") | {"commonAnnotations": common, "watchNamespaces": ["work"], "extraObjects": []}
     items = rendered(helm4, values)
     templates = [item["spec"]["template"] for item in items if item["kind"] in {"Deployment", "Job"}]
     for item in [*items, *templates]:
@@ -135,7 +137,7 @@ def test_common_annotations_replace_no_other_annotation(helm4: Helm) -> None:
         templates = [item["spec"]["template"] for item in items if item["kind"] in {"Deployment", "Job"}]
         return [item["metadata"].get("annotations", {}) for item in [*items, *templates]]
 
-    values = everything_on("play") | {"commonAnnotations": {}}
+    values = everything_on("play") | {"commonAnnotations": {}, "extraObjects": []}
     pairs = zip(annotations(values), annotations(values | {"commonAnnotations": common}), strict=True)
     assert all(after == common | before for before, after in pairs)
 
@@ -157,7 +159,8 @@ def test_every_namespaced_object_has_its_namespace(helm4: Helm) -> None:
 def test_command_accepts_every_command_line_of_the_chart(helm4: Helm, what: str) -> None:
     items = rendered(helm4, everything_on("play") if what == "everything" else {})
     command = typer.main.get_command(app)
-    lines = [container["args"] for container in containers(items) if "command" not in container]
+    ours = [each for each in containers(items) if each["image"] != SAMPLES["extraContainers"][0]["image"]]
+    lines = [container["args"] for container in ours if "command" not in container]
     resolver = {"resolver"} if what == "everything" else set()
     assert {line[0] for line in lines} == {"operator", "release", "link", "unlink"} | resolver
     for line in lines:
@@ -350,6 +353,43 @@ def test_values_of_the_node_apply_to_every_pod(helm4: Helm) -> None:
     assert len(specs) == 4
     assert all((spec["hostUsers"], spec["runtimeClassName"]) == (False, "gvisor") for spec in specs)
     assert not [spec for spec in pod_specs(rendered(helm4)) if "hostUsers" in spec or "runtimeClassName" in spec]
+
+
+def test_network_settings_apply_to_every_pod(helm4: Helm) -> None:
+    settings = {name: SAMPLES[name] for name in ("hostAliases", "dnsPolicy", "dnsConfig")}
+    specs = pod_specs(rendered(helm4, settings | {"resolver": {"enabled": True}, "watchNamespaces": ["work"]}))
+    assert len(specs) == 5
+    assert all(spec.items() >= settings.items() for spec in specs)
+    assert not [spec for spec in pod_specs(rendered(helm4)) if spec.keys() & settings.keys()]
+
+
+@pytest.mark.parametrize("component", ["operator", "resolver"])
+def test_containers_of_the_user_are_beside_the_components_own(helm4: Helm, component: str) -> None:
+    added = {name: SAMPLES[name] for name in ("extraInitContainers", "extraContainers", "strategy")}
+    values: dict[str, Any] = {"operator": added, "resolver": {"resolver": added}}[component]
+    items = rendered(helm4, values | {"resolver": {"enabled": True} | values.get("resolver", {})})
+    deployments = {item["metadata"]["name"]: item["spec"] for item in items if item["kind"] == "Deployment"}
+    assert len(deployments) == 2
+    for name, spec in deployments.items():
+        own, *others = spec["template"]["spec"]["containers"]
+        assert name == f"statefulroute-{own['name']}"
+        if own["name"] == component:
+            assert others == added["extraContainers"]
+            assert spec["template"]["spec"]["initContainers"] == added["extraInitContainers"]
+            assert spec["strategy"] == added["strategy"]
+        else:
+            assert not others
+            assert "initContainers" not in spec["template"]["spec"]
+            assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_objects_of_the_user_are_rendered_as_templates(helm4: Helm) -> None:
+    items = rendered(helm4, {"extraObjects": SAMPLES["extraObjects"], "commonAnnotations": {"a": "b"}})
+    added = {item["metadata"]["name"]: item for item in items if item["kind"] == "ConfigMap"}
+    assert added.keys() == {"statefulroute-authorities", "statefulroute-settings"}
+    assert added["statefulroute-authorities"]["data"] == {"operator": "statefulroute"}
+    assert added["statefulroute-settings"]["metadata"]["labels"].keys() >= STANDARD_LABELS
+    assert all("annotations" not in item["metadata"] for item in added.values())
 
 
 def test_digest_takes_precedence_over_tag(helm4: Helm) -> None:

@@ -22,8 +22,8 @@ def rendered(helm: Helm, values: dict[str, Any]) -> dict[tuple[str, str], dict[s
 
 
 def container(items: dict[tuple[str, str], dict[str, Any]]) -> dict[str, Any]:
-    (found,) = items["Deployment", "resolver"]["spec"]["template"]["spec"]["containers"]
-    return dict(found)
+    own, *_ = items["Deployment", "resolver"]["spec"]["template"]["spec"]["containers"]
+    return dict(own)
 
 
 def resolver_options(helm: Helm, values: dict[str, Any]) -> dict[str, Any]:

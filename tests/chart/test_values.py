@@ -27,6 +27,15 @@ BY_THE_SCHEMA = [
     ({"resolver.unknownUid": "drop"}, "at '/resolver/unknownUid': value must be one of 'bind', 'any', 'refuse'"),
     ({"resolver.uidFrom": []}, "at '/resolver/uidFrom': minItems: got 0, want 1"),
     ({"resolver.drainSeconds": None}, "at '/resolver': missing property 'drainSeconds'"),
+    ({"commonAnnotations.a": True}, "at '/commonAnnotations/a': got boolean, want string"),
+    ({"extraContainers": {"name": "proxy"}}, "at '/extraContainers': got object, want array"),
+    ({"resolver.extraInitContainers": ["proxy"]}, "at '/resolver/extraInitContainers/0': got string, want object"),
+    ({"hostAliases": {"collector": "10.0.0.1"}}, "at '/hostAliases': got object, want array"),
+    ({"dnsConfig": "ndots"}, "at '/dnsConfig': got string, want object"),
+    ({"strategy": "Recreate"}, "at '/strategy': got string, want object"),
+    ({"revisionHistoryLimit": -1}, "at '/revisionHistoryLimit': minimum: got -1, want 0"),
+    ({"extraObjects": {"kind": "Secret"}}, "at '/extraObjects': got object, want array"),
+    ({"extraObjects": [1]}, "at '/extraObjects/0': got number, want string or object"),
 ]
 
 LABEL = "write at most 63 of a-z, 0-9 and -, with a letter or digit at both ends"
@@ -51,6 +60,29 @@ BY_THE_CHART = [
             "replicas is 2 and leaderElection.enabled is false: without a leader all replicas would write; set "
             "replicas to 1, or enable leader election."
         ),
+    ),
+    (
+        {"leaderElection.enabled": False, "replicas": 1, "strategy": {"rollingUpdate": {"maxSurge": 1}}},
+        (
+            "strategy is set and leaderElection.enabled is false: two operators at the same time would both write; set "
+            "strategy.type to Recreate, or enable leader election."
+        ),
+    ),
+    ({"dnsPolicy": "None"}, "dnsPolicy is None: set dnsConfig.nameservers, too."),
+    (
+        {"dnsPolicy": "ClusterFirstWithHostNet"},
+        'dnsPolicy is "ClusterFirstWithHostNet": write ClusterFirst, Default or None, or nothing.',
+    ),
+    (
+        {"extraObjects": [{"kind": "Secret", "metadata": {"name": "x"}}]},
+        (
+            r'an item of extraObjects is "kind: Secret\nmetadata:\n  name: x": write an object with apiVersion, kind '
+            "and metadata."
+        ),
+    ),
+    (
+        {"extraObjects": ["{{ .Release.Name }}"]},
+        'an item of extraObjects is "statefulroute": write an object with apiVersion, kind and metadata.',
     ),
     (
         {"leaderElection.leaseDurationSeconds": 10},

@@ -16,6 +16,29 @@ USER = 65532
 PORT = 8080
 
 
+#: Values that the operator's pods and the resolver's pods have.
+EnvironmentVariables = Annotated[
+    list[Object], Field(description="Additional environment variables, in the format of a container.")
+]
+EnvironmentSources = Annotated[
+    list[Object],
+    Field(description="Secrets and ConfigMaps with environment variables, in the format of a container."),
+]
+Volumes = Annotated[list[Object], Field(description="Additional volumes, in the format of a pod.")]
+VolumeMounts = Annotated[
+    list[Object],
+    Field(description="Additional mounts of volumes, in the format of a container; `/tmp` is mounted."),
+]
+InitContainers = Annotated[
+    list[Object],
+    Field(
+        description="Containers that end before the others start, in the format of a pod; with "
+        "`restartPolicy: Always` they go on as sidecars."
+    ),
+]
+Containers = Annotated[list[Object], Field(description="Containers beside the chart's own, in the format of a pod.")]
+
+
 def resources() -> Object:
     """Resources of the operator's container, with room for the 170 MiB that 100,000 links take."""
     return {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}

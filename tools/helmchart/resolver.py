@@ -5,7 +5,19 @@ from typing import Annotated
 from pydantic import Field
 
 from helmchart.model import Object, Seconds, StringMap, ValueGroup, text_pattern
-from helmchart.pods import PodDisruptionBudget, Probe, ServiceAccount, ServiceNetwork, resources
+from helmchart.pods import (
+    Containers,
+    EnvironmentSources,
+    EnvironmentVariables,
+    InitContainers,
+    PodDisruptionBudget,
+    Probe,
+    ServiceAccount,
+    ServiceNetwork,
+    VolumeMounts,
+    Volumes,
+    resources,
+)
 from statefulroute.resolver.settings import ENDPOINT_HEADER
 from statefulroute.resolver.uid_sources import MCP_PARAM_NAME
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
@@ -206,14 +218,12 @@ class Resolver(ValueGroup):
     metrics_service: MetricsService = Field(MetricsService(), description="The Service of its metrics.")
     service_account: ServiceAccount = Field(ServiceAccount(), description="The ServiceAccount of its pods.")
     extra_args: list[str] = Field([], description="Additional options of `statefulroute resolver`.")
-    extra_env: list[Object] = Field([], description="Additional environment variables, in the format of a container.")
-    extra_env_from: list[Object] = Field(
-        [], description="Secrets and ConfigMaps with environment variables, in the format of a container."
-    )
-    extra_volumes: list[Object] = Field([], description="Additional volumes, in the format of a pod.")
-    extra_volume_mounts: list[Object] = Field(
-        [], description="Additional mounts of volumes, in the format of a container; `/tmp` is mounted."
-    )
+    extra_env: EnvironmentVariables = Field([])
+    extra_env_from: EnvironmentSources = Field([])
+    extra_volumes: Volumes = Field([])
+    extra_volume_mounts: VolumeMounts = Field([])
+    extra_init_containers: InitContainers = Field([])
+    extra_containers: Containers = Field([])
     pod_labels: StringMap = Field({}, description="Additional labels of its pods.")
     pod_annotations: StringMap = Field({}, description="Annotations of its pods.")
     resources: Object = Field(
@@ -223,6 +233,10 @@ class Resolver(ValueGroup):
     affinity: Object = Field({}, description="The affinity of its pods.")
     topology_spread_constraints: list[Object] = Field(
         [], description="The spread of its pods; by default over nodes and zones, as far as possible."
+    )
+    strategy: Object = Field(
+        {},
+        description="The update strategy of its Deployment; by default a pod is replaced when its successor is ready.",
     )
     termination_grace_period_seconds: Seconds = Field(30, description="How long it may take to stop.")
     liveness_probe: Probe = Field(Probe(), description="Whether its event loop and watches work (`/healthz`).")

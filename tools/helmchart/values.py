@@ -7,11 +7,17 @@ from pydantic import Field
 from helmchart.model import Name, Object, OptionalName, PullPolicy, Seconds, StringMap, ValueGroup, text_pattern
 from helmchart.observability import GrafanaDashboard, PodMonitor, PrometheusRule, ServiceMonitor, Tracing
 from helmchart.pods import (
+    Containers,
+    EnvironmentSources,
+    EnvironmentVariables,
+    InitContainers,
     NetworkPolicy,
     PodDisruptionBudget,
     Probe,
     Service,
     ServiceAccount,
+    VolumeMounts,
+    Volumes,
     command_resources,
     container_security,
     pod_security,
@@ -235,14 +241,12 @@ class Values(ValueGroup):
     )
     tracing: Tracing = Field(Tracing(), description="Traces by OpenTelemetry.")
     extra_args: list[str] = Field([], description="Additional options of `statefulroute operator`.")
-    extra_env: list[Object] = Field([], description="Additional environment variables, in the format of a container.")
-    extra_env_from: list[Object] = Field(
-        [], description="Secrets and ConfigMaps with environment variables, in the format of a container."
-    )
-    extra_volumes: list[Object] = Field([], description="Additional volumes, in the format of a pod.")
-    extra_volume_mounts: list[Object] = Field(
-        [], description="Additional mounts of volumes, in the format of a container; `/tmp` is mounted."
-    )
+    extra_env: EnvironmentVariables = Field([])
+    extra_env_from: EnvironmentSources = Field([])
+    extra_volumes: Volumes = Field([])
+    extra_volume_mounts: VolumeMounts = Field([])
+    extra_init_containers: InitContainers = Field([])
+    extra_containers: Containers = Field([])
     pod_labels: StringMap = Field({}, description="Additional labels of the operator's pods.")
     pod_annotations: StringMap = Field({}, description="Annotations of the operator's pods.")
     resources: Object = Field(
@@ -261,12 +265,27 @@ class Values(ValueGroup):
         "must support it.",
     )
     runtime_class_name: str = Field("", description="The RuntimeClass of all pods.")
+    host_aliases: list[Object] = Field([], description="Additional entries of `/etc/hosts` in all pods.")
+    dns_policy: str = Field(
+        "",
+        description="The DNS policy of all pods: `ClusterFirst`, `Default` or `None`; empty is `ClusterFirst`.",
+        **text_pattern("(ClusterFirst|Default|None)?", "ClusterFirst, Default or None, or nothing"),
+    )
+    dns_config: Object = Field({}, description="The DNS configuration of all pods.")
     node_selector: StringMap = Field({}, description="Labels of the nodes that pods may run on.")
     tolerations: list[Object] = Field([], description="Tolerations of all pods.")
     affinity: Object = Field({}, description="The affinity of the operator's pods.")
     topology_spread_constraints: list[Object] = Field(
         [],
         description="The spread of the operator's pods; by default over nodes and zones, as far as possible.",
+    )
+    strategy: Object = Field(
+        {},
+        description="The update strategy of the operator's Deployment; by default a pod is replaced when its successor "
+        "is ready, or without leader election, stops before it starts.",
+    )
+    revision_history_limit: Annotated[int, Field(ge=0, le=1000)] = Field(
+        5, description="How many former ReplicaSets the Deployments of operator and resolver keep."
     )
     termination_grace_period_seconds: Annotated[int, Field(ge=0, le=86400)] = Field(
         30, description="How long the operator may take to stop; it releases its Lease."
@@ -298,3 +317,8 @@ class Values(ValueGroup):
     )
     hooks: Hooks = Field(Hooks(), description="The pods of hooks and of `helm test`.")
     test: Test = Field(Test(), description="The Pod of `helm test`.")
+    extra_objects: list[Object | str] = Field(
+        [],
+        description="Objects of your own that the release contains, too, each as an object or as text; both are "
+        "rendered as templates of the chart.",
+    )

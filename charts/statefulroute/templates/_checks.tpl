@@ -18,6 +18,10 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- if and (not .enabled) (gt (int $.Values.replicas) 1) -}}
 {{- fail (printf "\n\nreplicas is %d and leaderElection.enabled is false: without a leader all replicas would write; set replicas to 1, or enable leader election." (int $.Values.replicas)) -}}
 {{- end -}}
+{{- $strategy := $.Values.strategy | default (dict "type" "Recreate") -}}
+{{- if and (not .enabled) (ne (default "RollingUpdate" $strategy.type) "Recreate") -}}
+{{- fail "\n\nstrategy is set and leaderElection.enabled is false: two operators at the same time would both write; set strategy.type to Recreate, or enable leader election." -}}
+{{- end -}}
 {{- if le (int .leaseDurationSeconds) (int .renewDeadlineSeconds) -}}
 {{- fail (printf "\n\nleaderElection.leaseDurationSeconds (%d) must be more than leaderElection.renewDeadlineSeconds (%d): the leader must stop before the next one may start." (int .leaseDurationSeconds) (int .renewDeadlineSeconds)) -}}
 {{- end -}}
@@ -30,6 +34,9 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- end -}}
 {{- if le (int .Values.releaseOnUninstall.deadlineSeconds) (int .Values.releaseOnUninstall.timeoutSeconds) -}}
 {{- fail (printf "\n\nreleaseOnUninstall.deadlineSeconds (%d) must be more than releaseOnUninstall.timeoutSeconds (%d): the Job waits that long for the operator to stop." (int .Values.releaseOnUninstall.deadlineSeconds) (int .Values.releaseOnUninstall.timeoutSeconds)) -}}
+{{- end -}}
+{{- if and (eq (default "" .Values.dnsPolicy) "None") (not (default dict .Values.dnsConfig).nameservers) -}}
+{{- fail "\n\ndnsPolicy is None: set dnsConfig.nameservers, too." -}}
 {{- end -}}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
 {{- fail "\n\nserviceMonitor.enabled and podMonitor.enabled are both true: every metric would be scraped twice; enable one of them." -}}

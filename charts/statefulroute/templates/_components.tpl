@@ -4,6 +4,40 @@ monitors.
 */}}
 
 {{/*
+The Deployment of a component. Arguments: those of the template of its pods, and
+  replicas   the number of its pods; nil if it is autoscaled
+  recreates  whether all pods end before others start, unless the values say otherwise
+*/}}
+{{- define "statefulroute.deployment" -}}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  {{- include "statefulroute.metadata" (dict "root" .root "component" .component "namespace" .root.Release.Namespace) | nindent 2 }}
+spec:
+  {{- if not (kindIs "invalid" .replicas) }}
+  replicas: {{ .replicas }}
+  {{- end }}
+  revisionHistoryLimit: {{ .root.Values.revisionHistoryLimit }}
+  strategy:
+    {{- with .values.strategy }}
+    {{- toYaml . | nindent 4 }}
+    {{- else }}
+    {{- if .recreates }}
+    type: Recreate
+    {{- else }}
+    type: RollingUpdate
+    rollingUpdate:
+      maxSurge: 1
+      maxUnavailable: 0
+    {{- end }}
+    {{- end }}
+  selector:
+    matchLabels: {{- include "statefulroute.selectorLabels" (list .root .component) | nindent 6 }}
+  template:
+    {{- include "statefulroute.podTemplate" . | nindent 4 }}
+{{- end -}}
+
+{{/*
 The template of a component's pods. Arguments:
   root         the root context
   component    the component
@@ -46,6 +80,10 @@ spec:
         - pod-template-hash
     {{- end }}
     {{- end }}
+  {{- with .values.extraInitContainers }}
+  initContainers:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   containers:
     - name: {{ .component }}
       {{- include "statefulroute.container" .root | nindent 6 }}
@@ -90,6 +128,9 @@ spec:
         {{- with .values.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
+    {{- with .values.extraContainers }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   volumes:
     - name: tmp
       emptyDir:

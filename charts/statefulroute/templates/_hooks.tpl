@@ -96,7 +96,7 @@ false, nothing is read from the cluster: a user who may not read a former namesp
 {{- if and .Release.IsUpgrade .Values.releaseOnUninstall.enabled $served -}}
 {{- with lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
 {{- range .spec.template.spec.containers -}}
-{{- if has "operator" (.args | default list) -}}
+{{- if eq .name "operator" -}}
 {{- $installed := .args | include "statefulroute.servedNamespaces" | fromJsonArray -}}
 {{- if not $installed -}}
 {{- $removed = list "*" -}}

@@ -11,6 +11,7 @@
 {{- include "statefulroute.checkPattern" (list "leaderElection.leaseName" $.Values.leaderElection.leaseName `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "flowSchemas.priorityLevel" $.Values.flowSchemas.priorityLevel `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends") -}}
 {{- include "statefulroute.checkPattern" (list "tracing.endpoint" $.Values.tracing.endpoint `(https?://[^/].*)?` "a URL like http://collector:4318, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "dnsPolicy" $.Values.dnsPolicy `(ClusterFirst|Default|None)?` "ClusterFirst, Default or None, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "service.ipFamilyPolicy" $.Values.service.ipFamilyPolicy `(SingleStack|PreferDualStack|RequireDualStack)?` "SingleStack, PreferDualStack or RequireDualStack, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "service.trafficDistribution" $.Values.service.trafficDistribution `(PreferSameZone|PreferSameNode|PreferClose)?` "PreferSameZone, PreferSameNode or PreferClose, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "podDisruptionBudget.maxUnavailable" $.Values.podDisruptionBudget.maxUnavailable `[0-9]{1,5}|(100|[1-9]?[0-9])%` "a number like 1, or a percentage like 50%") -}}
