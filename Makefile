@@ -30,8 +30,8 @@ LONG ?=
 SEED ?= 1
 KEEP ?= build/chaos
 
-# `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute IMAGE_DIGEST=sha256:...`: the output folder (also of `make package`
-# and `make release-files`), the image's repository, and its digest.
+# `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute IMAGE_DIGEST=sha256:...`: the output folder (also of `make package`,
+# `make release-files` and `make bundle`), the image's repository, and its digest.
 DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
 IMAGE_DIGEST ?=
@@ -128,6 +128,10 @@ chart: setup ## Package the Helm charts of the operator and of its CRDs (DESTINA
 .PHONY: release-files
 release-files: setup ## Write install.yaml, crds.yaml and the notes of a release (DESTINATION=dist IMAGE=registry/repository:tag)
 	@$(BIN)/python -m helmchart.release_files $(DESTINATION) --image $(IMAGE)
+
+.PHONY: bundle
+bundle: setup ## Write and validate the bundle for the Operator Lifecycle Manager (DESTINATION=dist IMAGE=registry/repository:tag)
+	@$(BIN)/python -m helmchart.bundle $(DESTINATION) --image $(IMAGE)
 
 .PHONY: package
 package: setup ## Build the Python wheel and source archive (DESTINATION=dist)

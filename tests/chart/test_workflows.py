@@ -19,6 +19,7 @@ PERMISSIONS = {
     "docs.publish": {"pages": "write", "id-token": "write"},
     "release.image": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.chart": {"contents": "read", "id-token": "write", "attestations": "write"},
+    "release.bundle": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.package": {"contents": "read", "id-token": "write"},
     "release.plugin": {"contents": "read"},
     "release.release": {"contents": "write", "id-token": "write", "attestations": "write"},
@@ -84,3 +85,14 @@ def test_each_chart_is_pushed_signed_and_attested(root: Path, workflows: dict[st
     assert {subject["subject-name"].rpartition("/")[2]: subject["subject-digest"] for subject in subjects} == {
         chart: f"${{{{ steps.push.outputs.{chart} }}}}" for chart in charts
     }
+
+
+def test_bundle_is_pushed_signed_and_attested_by_the_digest_of_its_image(workflows: dict[str, dict[str, Any]]) -> None:
+    job = workflows["release"]["jobs"]["bundle"]
+    steps = {step.get("name", step.get("uses", "").partition("@")[0]): step for step in job["steps"]}
+    pushed = "${{ steps.push.outputs.digest }}"
+    assert steps["Push the image of the bundle"]["id"] == "push"
+    assert steps["Sign the image of the bundle"]["env"] == {"DIGEST": pushed}
+    assert steps["actions/attest-build-provenance"]["with"]["subject-digest"] == pushed
+    assert "--recursive" not in steps["Sign the image of the bundle"]["run"]  # one manifest, not an index
+    assert "dist/*.yaml dist/*.tgz dist/*.tar.gz" in workflows["release"]["jobs"]["release"]["steps"][-1]["run"]

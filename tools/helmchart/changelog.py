@@ -4,7 +4,7 @@ import re
 
 from localcluster.errors import LocalClusterError
 
-_HEADING = re.compile(r"^## (\S+) \(.*\)$", re.MULTILINE)
+_HEADING = re.compile(r"^## (\S+) \((.*)\)$", re.MULTILINE)
 
 _SECTION = re.compile(r"^### (?P<kind>\w+)\n\n(?P<entries>.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
 
@@ -15,11 +15,14 @@ def notes(changelog: str, version: str) -> str:
     Raises:
         LocalClusterError: the changelog has no section for it.
     """
-    found = next((heading for heading in _HEADING.finditer(changelog) if heading[1] == version), None)
-    if found is None:
-        raise LocalClusterError(f"CHANGELOG.md has no section for {version}: run `.venv/bin/towncrier build`.")
+    found = _heading(changelog, version)
     following = _HEADING.search(changelog, found.end())
     return changelog[found.end() : following.start() if following else None].strip() + "\n"
+
+
+def release_date(changelog: str, version: str) -> str:
+    """Returns the date of a version, as YYYY-MM-DD. Raises the same error as `notes`."""
+    return _heading(changelog, version)[2]
 
 
 def changes(notes_of_release: str) -> list[dict[str, str]]:
@@ -29,3 +32,10 @@ def changes(notes_of_release: str) -> list[dict[str, str]]:
         for section in _SECTION.finditer(notes_of_release)
         for entry in re.split(r"^- ", section["entries"], flags=re.MULTILINE)[1:]
     ]
+
+
+def _heading(changelog: str, version: str) -> re.Match[str]:
+    found = next((heading for heading in _HEADING.finditer(changelog) if heading[1] == version), None)
+    if found is None:
+        raise LocalClusterError(f"CHANGELOG.md has no section for {version}: run `.venv/bin/towncrier build`.")
+    return found

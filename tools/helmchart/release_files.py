@@ -29,14 +29,25 @@ def with_image(manifests: str, version: str, image: str) -> str:
     return manifests.replace(local, f"image: {image}\n")
 
 
-def write_files(root: Path, destination: Path, image: str) -> None:
-    """Writes the files of the release of this version."""
-    version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+def install_manifests(root: Path, version: str, image: str) -> str:
+    """Returns the manifests of the operator without Helm.
+
+    Args:
+        root: The repository's root.
+        version: The version of the project.
+        image: The image of the operator.
+    """
     manifests = subprocess.run(
         [next(iter(candidates())), "kustomize", root / BASE], capture_output=True, text=True, check=True
     ).stdout
+    return with_image(manifests, version, image)
+
+
+def write_files(root: Path, destination: Path, image: str) -> None:
+    """Writes the files of the release of this version."""
+    version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     files = {
-        "install.yaml": with_image(manifests, version, image),
+        "install.yaml": install_manifests(root, version, image),
         "crds.yaml": (root / BASE / "definitions.yaml").read_text(encoding="utf-8"),
         "release-notes.md": notes((root / "CHANGELOG.md").read_text(encoding="utf-8"), version),
     }
