@@ -11,7 +11,9 @@ from google.protobuf.json_format import MessageToDict
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from resolver.in_process import ANY_PORT, RunningResolver, run_resolver
+from statefulroute.cluster.token_reviewer import TokenReviewer
 from statefulroute.domain.keys import RouteKey
+from statefulroute.monitoring.settings import TlsFiles
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.grpc import ext_authz
 from statefulroute.resolver.grpc.calls import GatewayComponents
@@ -19,8 +21,7 @@ from statefulroute.resolver.grpc.ext_proc import SERVICE, ExternalProcessor
 from statefulroute.resolver.grpc.extauthz_pb2 import CheckRequest, CheckResponse
 from statefulroute.resolver.grpc.extproc_pb2 import ProcessingRequest, ProcessingResponse
 from statefulroute.resolver.grpc.server import GrpcServer, serve_grpc
-from statefulroute.resolver.settings import TlsFiles
-from statefulroute.resolver.token_reviewer import TokenReviewer
+from statefulroute.resolver.token_authenticator import TokenAuthenticator
 from statefulroute.resolver.uid_sources import UidSource
 
 HEADER = "x-gateway-destination-endpoint"
@@ -122,7 +123,8 @@ async def run_envoy(
     """Runs a resolver with a gRPC server, and yields a client of it."""
     sources = settings.pop("uid_sources", (UidSource.parse("header:x-user-id"),))
     async with run_resolver(kubeconfig, **settings) as resolver:
-        authenticator = Authenticator(None if audience is None else TokenReviewer(resolver.client, audience))
+        reviewer = None if audience is None else TokenAuthenticator(TokenReviewer(resolver.client, audience))
+        authenticator = Authenticator(reviewer)
         components = resolver.components
         common = GatewayComponents(components.picker, sources, default_route, authenticator, components.metrics)
         services = (ExternalProcessor(common), ext_authz.Authorization(common))

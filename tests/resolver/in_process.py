@@ -18,10 +18,10 @@ from yarl import URL
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.monitoring.bind_address import BindAddress
+from statefulroute.monitoring.tls import reloading_tls_context
 from statefulroute.resolver.assembly import ResolverComponents, assemble
 from statefulroute.resolver.process import serve_lookups
 from statefulroute.resolver.settings import Settings
-from statefulroute.resolver.tls import reloading_tls_context
 from statefulroute.resolver.uid_sources import UidSource
 from support.clients import closing_connections
 from support.waiting import wait_until

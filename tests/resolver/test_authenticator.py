@@ -20,8 +20,8 @@ from resolver.in_process import HTTPClient, run_resolver, run_resolver_in_thread
 from resolver.stub_service import StubService, in_thread, uids
 from statefulroute.cluster.client import Client
 from statefulroute.domain.keys import RouteKey
-from statefulroute.resolver.settings import TlsFiles
-from statefulroute.resolver.tls import UnusableCertificateError, load_tls_context
+from statefulroute.monitoring.settings import TlsFiles
+from statefulroute.monitoring.tls import UnusableCertificateError, load_tls_context
 from support.api_user import APIUser
 from support.kubectl import Kubectl
 from support.waiting import eventually
@@ -181,7 +181,7 @@ async def test_only_client_certificates_of_the_authority_are_accepted(
 
 
 def test_invalid_certificate_files_raise(certificates: Path) -> None:
-    with pytest.raises(UnusableCertificateError, match="--tls-certificate, --tls-key and --client-ca must name files"):
+    with pytest.raises(UnusableCertificateError, match=r"server\.key, .*nowhere must be files in PEM"):
         load_tls_context(TlsFiles(certificates / "server.key", certificates / "nowhere"))
 
 

@@ -39,6 +39,13 @@ def release_role(kubectl: Kubectl, name: str) -> Iterator[str]:
 
 
 @contextmanager
+def cluster_role(kubectl: Kubectl, file: str, name: str) -> Iterator[str]:
+    """Applies the ClusterRole of deploy/rbac/<file>.yaml under another name meanwhile, and yields its `kind/name`."""
+    with _renamed(kubectl, _shipped(file, "ClusterRole"), name) as role:
+        yield role
+
+
+@contextmanager
 def _renamed(kubectl: Kubectl, role: dict[str, Any], name: str) -> Iterator[str]:
     kubectl.create({**role, "metadata": {"name": name}})
     yield f"ClusterRole/{name}"

@@ -39,6 +39,8 @@ def generated_files() -> Iterator[tuple[Path, str]]:
     yield Path("deploy/rbac/resolver-link-changes.yaml"), _text(rbac.resolver_link_changes_cluster_role())
     yield Path("deploy/rbac/resolver-link-changes-in-namespace.yaml"), _text(rbac.resolver_link_changes_role())
     yield Path("deploy/rbac/resolver-tokens.yaml"), _text(rbac.resolver_tokens_cluster_role())
+    yield Path("deploy/rbac/metrics-reviews.yaml"), _text(rbac.metrics_reviews_cluster_role())
+    yield Path("deploy/rbac/metrics-reader.yaml"), _text(rbac.metrics_reader_cluster_role())
 
 
 def _text(*documents: dict[str, Any]) -> str:

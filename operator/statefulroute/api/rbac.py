@@ -285,6 +285,22 @@ def resolver_tokens_cluster_role() -> dict[str, Any]:
     )
 
 
+def metrics_reviews_cluster_role() -> dict[str, Any]:
+    """Returns the additional ClusterRole of an operator or a resolver with `--metrics-authentication`."""
+    return _cluster_role(
+        "statefulroute-metrics-reviews",
+        [
+            _policy_rule("authentication.k8s.io", ["tokenreviews"], ["create"]),
+            _policy_rule("authorization.k8s.io", ["subjectaccessreviews"], ["create"]),
+        ],
+    )
+
+
+def metrics_reader_cluster_role() -> dict[str, Any]:
+    """Returns the ClusterRole of clients that read the metrics of such an operator or resolver, such as Prometheus."""
+    return _cluster_role("statefulroute-metrics-reader", [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}])
+
+
 def resolver_link_changes_cluster_role() -> dict[str, Any]:
     """Returns the additional ClusterRole of a resolver whose callers may unlink users, in the whole cluster."""
     return _cluster_role("statefulroute-resolver-link-changes", _resolver_link_changes_rules())

@@ -27,6 +27,23 @@ BindAddressOption = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Where to serve /healthz, /readyz and /metrics; not served by default."),
 ]
+MetricsAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT", help="Where to serve /metrics over TLS, instead of at --bind-address; not by default."
+    ),
+]
+MetricsTlsCertificateOption = Annotated[
+    Path | None, typer.Option(help="The certificate of --metrics-address, in PEM; it is reloaded when it changes.")
+]
+MetricsTlsKeyOption = Annotated[Path | None, typer.Option(help="The key of the certificate, in PEM.")]
+MetricsAuthenticationOption = Annotated[
+    bool,
+    typer.Option(
+        "--metrics-authentication",
+        help="Serve /metrics only to clients with a bearer token whose user may get the path /metrics, by RBAC.",
+    ),
+]
 LogLevelOption = Annotated[LogLevel, typer.Option(help="The lowest level that is logged.")]
 LogFormatOption = Annotated[
     LogFormat | None, typer.Option(help="The format of log lines; by default text on a terminal, else json.")

@@ -18,6 +18,7 @@ from statefulroute.controllers.settings import Settings
 from statefulroute.controllers.stop_signal import StopSignal
 from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.health import Health
+from statefulroute.monitoring.secure_metrics import serve_secure_metrics
 from statefulroute.monitoring.server import serve_probes_and_metrics
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,8 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
     Raises:
         NotConnectedError: no cluster is configured.
         TracingUnavailableError: traces are enabled and cannot be exported.
-        BindError: the address for probes and metrics cannot be bound.
+        BindError: an address for probes or metrics cannot be bound.
+        UnusableCertificateError: the TLS files of the metrics are invalid.
         LeaseNamespaceNotFoundError: the namespace of the Lease does not exist.
     """
     stop = StopSignal()
@@ -54,7 +56,11 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
     ):
         components = assemble(settings, leadership, client, load_client, trace_hooks)
         health, collectors = Health(components.informers.reflectors), (*components.collectors, requests)
-        async with serve_probes_and_metrics(settings.bind_address, health, collectors), components.informers.run():
+        async with (
+            serve_secure_metrics(settings.metrics, collectors, connection, requests),
+            serve_probes_and_metrics(settings.bind_address, health, None if settings.metrics else collectors),
+            components.informers.run(),
+        ):
             if not await stop.comes_before(components.informers.wait_synced()):
                 links = len(components.informers.links.cache)
                 log.info("the caches are synced", server=connection.server, links=links)

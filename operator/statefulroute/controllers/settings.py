@@ -6,6 +6,7 @@ from pathlib import Path
 from statefulroute.controllers.leadership import LeaderElectionSettings
 from statefulroute.domain.redaction import UidRedactor
 from statefulroute.monitoring.bind_address import BindAddress
+from statefulroute.monitoring.settings import MetricsEndpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Settings:
         namespaces: the namespaces that the operator works in; none is the whole cluster.
         leader_election: the settings of leader election; None if this operator runs alone.
         bind_address: where the operator serves probes and metrics; None is nowhere.
+        metrics: where it serves metrics over TLS instead; None serves them with the probes.
         uid_redactor: replaces the uids of links in logs and traces; None leaves them.
     """
 
@@ -37,4 +39,5 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     leader_election: LeaderElectionSettings | None = None
     bind_address: BindAddress | None = None
+    metrics: MetricsEndpoint | None = None
     uid_redactor: UidRedactor | None = None

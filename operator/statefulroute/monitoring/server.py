@@ -30,14 +30,14 @@ class BindError(Exception):
 
 @asynccontextmanager
 async def serve_probes_and_metrics(
-    address: BindAddress | None, health: Health, collectors: Iterable[Collector] = ()
+    address: BindAddress | None, health: Health, collectors: Iterable[Collector] | None = ()
 ) -> AsyncIterator[None]:
     """Serves probes and metrics while the context is open.
 
     Args:
         address: the address to listen on; None disables the server.
         health: the checks of the probes.
-        collectors: the metrics.
+        collectors: the metrics; None serves no metrics.
 
     Raises:
         BindError: the process cannot listen on the address.
@@ -48,7 +48,8 @@ async def serve_probes_and_metrics(
     application = web.Application()
     application.router.add_get("/healthz", _health_handler("healthz", health.check_liveness))
     application.router.add_get("/readyz", _health_handler("readyz", health.check_readiness))
-    application.router.add_get("/metrics", _metrics_handler(Exposition(collectors)))
+    if collectors is not None:
+        application.router.add_get("/metrics", _metrics_handler(Exposition(collectors)))
     async with serve_http(application, address) as addresses:
         log.info("serving probes and metrics", addresses=addresses)
         yield

@@ -6,6 +6,7 @@ from prometheus_client.registry import Collector
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import process_clock
+from statefulroute.cluster.token_reviewer import TokenReviewer
 from statefulroute.monitoring.build import BuildMetrics
 from statefulroute.monitoring.caches import CacheMetrics
 from statefulroute.monitoring.clock import ClockMetrics
@@ -24,7 +25,7 @@ from statefulroute.resolver.metrics import ResolverMetrics
 from statefulroute.resolver.move_broadcaster import MoveBroadcaster
 from statefulroute.resolver.response_linker import ResponseLinker
 from statefulroute.resolver.settings import Settings
-from statefulroute.resolver.token_reviewer import TokenReviewer
+from statefulroute.resolver.token_authenticator import TokenAuthenticator
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,7 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
     picker = EndpointPicker(cache, binder, settings.unlinked_uid, holder, confirms_absence=linker is not None)
     moves = MoveBroadcaster(cache.links.cache)
     metrics.track_streams(lambda: len(moves))
-    audience = settings.token_audience
-    token_reviewer = None if audience is None else TokenReviewer(client, audience, settings.allowed_users)
-    authenticator = Authenticator(token_reviewer, settings.requests_per_second)
+    authenticator = Authenticator(_token_authenticator(settings, client), settings.requests_per_second)
     changes = LinkChanges(
         cache,
         binder,
@@ -110,6 +109,12 @@ def assemble(settings: Settings, client: Client) -> ResolverComponents:
         ClockMetrics(process_clock),
     )
     return ResolverComponents(cache, binder, holder, picker, linker, authenticator, dispatcher, metrics, collectors)
+
+
+def _token_authenticator(settings: Settings, client: Client) -> TokenAuthenticator | None:
+    if settings.token_audience is None:
+        return None
+    return TokenAuthenticator(TokenReviewer(client, settings.token_audience), settings.allowed_users)
 
 
 def _holder(settings: Settings, cache: ResolverCache, binder: Binder, metrics: ResolverMetrics) -> LookupHolder | None:

@@ -4,7 +4,7 @@ import time
 from math import ceil
 
 from statefulroute.domain.rate_limiter import RateLimiter
-from statefulroute.resolver.token_reviewer import TokenReviewer
+from statefulroute.resolver.token_authenticator import TokenAuthenticator
 from statefulroute.rest.problems import ProblemError, ProblemKind
 
 
@@ -12,14 +12,14 @@ class Authenticator:
     """Authenticates callers and limits their rates.
 
     Args:
-        token_reviewer: authenticates callers by their tokens; None identifies them by certificate or address.
+        tokens: authenticates callers by their tokens; None identifies them by certificate or address.
         requests_per_second: the maximal rate of one caller; None is unlimited.
     """
 
-    def __init__(self, token_reviewer: TokenReviewer | None = None, requests_per_second: float | None = None) -> None:
-        self._token_reviewer = token_reviewer
+    def __init__(self, tokens: TokenAuthenticator | None = None, requests_per_second: float | None = None) -> None:
+        self._tokens = tokens
         self._rate_limiter = RateLimiter(requests_per_second, time.monotonic) if requests_per_second else None
-        self.is_open = token_reviewer is None and self._rate_limiter is None
+        self.is_open = tokens is None and self._rate_limiter is None
         """Whether every request is admitted, without a check."""
 
     async def admit(self, authorization: str | None, peer: str) -> str:
@@ -32,7 +32,7 @@ class Authenticator:
         Raises:
             ProblemError: the caller is not authenticated or not allowed, or exceeds its rate.
         """
-        name = peer if self._token_reviewer is None else await self._token_reviewer.authenticate(authorization, peer)
+        name = peer if self._tokens is None else await self._tokens.authenticate(authorization, peer)
         if self._rate_limiter is not None and (wait := self._rate_limiter.take(name)) > 0:
             raise _too_many_requests(name, wait)
         return name

@@ -12,11 +12,12 @@ from statefulroute.cluster.connection import connect
 from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.listener import RenewableTlsContext
+from statefulroute.monitoring.secure_metrics import serve_secure_metrics
 from statefulroute.monitoring.server import RequestHandler, serve_http, serve_probes_and_metrics
+from statefulroute.monitoring.tls import reloading_tls_context
 from statefulroute.resolver.assembly import ResolverComponents, assemble
 from statefulroute.resolver.http.dispatcher import MAX_BODY_BYTES
 from statefulroute.resolver.settings import Settings
-from statefulroute.resolver.tls import reloading_tls_context
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 log = structlog.get_logger(__name__)
@@ -54,7 +55,11 @@ async def run(settings: Settings) -> None:
         components = assemble(settings, client)
         health = Health(components.cache.reflectors)
         collectors = (*components.collectors, requests)
-        async with serve_probes_and_metrics(settings.bind_address, health, collectors), components.cache.run():
+        async with (
+            serve_secure_metrics(settings.metrics, collectors, connection, requests),
+            serve_probes_and_metrics(settings.bind_address, health, None if settings.metrics else collectors),
+            components.cache.run(),
+        ):
             stopping = asyncio.create_task(stop.wait())
             synced = asyncio.create_task(components.cache.wait_synced())
             # Serve no requests from partial caches: users missing in them would be bound again.

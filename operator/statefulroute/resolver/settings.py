@@ -5,6 +5,7 @@ from pathlib import Path
 
 from statefulroute.domain.keys import RouteKey
 from statefulroute.monitoring.bind_address import BindAddress
+from statefulroute.monitoring.settings import MetricsEndpoint, TlsFiles
 from statefulroute.resolver.uid_sources import UidSource
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
@@ -13,21 +14,6 @@ ENDPOINT_HEADER = "x-gateway-destination-endpoint"
 
 #: The header for the name of the picked pod, for gateways that pick a pod by matching a header.
 POD_HEADER = "x-statefulroute-pod"
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """The TLS files, in PEM.
-
-    Attributes:
-        certificate: the resolver's certificate chain.
-        key: the private key.
-        client_ca: the CA certificates for client certificates; None requires no client certificate.
-    """
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +27,7 @@ class Settings:
         http_address: the address of the HTTP server for look-ups and ext_authz.
         grpc_address: the address of the gRPC server for ext_authz and ext_proc; None disables it.
         bind_address: the address of the server for probes and metrics; None disables it.
+        metrics: where metrics are served over TLS instead; None serves them there.
         unlinked_uid: the policy for a gateway's request whose uid is not linked.
         uid_sources: the sources of the uid in a gateway's request, in the order of their use.
         uid_from_response: the header of responses over ext_proc with the uid of a session that the server has begun;
@@ -67,6 +54,7 @@ class Settings:
     namespaces: tuple[str, ...] = ()
     grpc_address: BindAddress | None = None
     bind_address: BindAddress | None = None
+    metrics: MetricsEndpoint | None = None
     unlinked_uid: UnlinkedUidPolicy = UnlinkedUidPolicy.BIND
     uid_sources: tuple[UidSource, ...] = ()
     uid_from_response: str | None = None

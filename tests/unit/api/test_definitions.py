@@ -229,6 +229,7 @@ ROLES = {
     "resolver": rbac.resolver_cluster_role(),
     "resolver in a namespace": rbac.resolver_role(),
     "resolver with tokens": rbac.resolver_tokens_cluster_role(),
+    "reviews for metrics": rbac.metrics_reviews_cluster_role(),
 }
 
 
@@ -304,5 +305,9 @@ def test_resolver_role_grants_create_and_patch_but_not_delete_of_links() -> None
     assert ROLES["resolver"]["rules"] == ROLES["resolver in a namespace"]["rules"]
 
 
-def test_only_the_token_role_of_the_resolver_grants_token_reviews() -> None:
-    assert [component for component in ROLES if verbs(component, "tokenreviews")] == ["resolver with tokens"]
+def test_reviews_are_granted_only_by_roles_for_them() -> None:
+    def granting(resource: str) -> list[str]:
+        return [component for component in ROLES if verbs(component, resource)]
+
+    assert granting("tokenreviews") == ["resolver with tokens", "reviews for metrics"]
+    assert granting("subjectaccessreviews") == ["reviews for metrics"]

@@ -123,3 +123,14 @@ async def test_an_address_of_another_machine_is_reported_with_a_fix(address: Bin
     assert str(raised.value).startswith(f"cannot listen at {address}: ")
     assert str(raised.value).endswith("; choose another address with --bind-address")
     assert "\n" not in str(raised.value)
+
+
+async def test_metrics_are_not_served_beside_probes_if_they_are_elsewhere() -> None:
+    for collectors, code in (((), 200), (None, 404)):
+        with capture_logs() as lines:
+            async with (
+                serve_probes_and_metrics(BindAddress("127.0.0.1", 0), Health(()), collectors),
+                ClientSession() as session,
+                session.get(f"http://{lines[0]['addresses'][0]}/metrics") as response,
+            ):
+                assert response.status == code

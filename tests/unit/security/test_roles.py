@@ -20,6 +20,8 @@ ROLES: tuple[Callable[[], dict[str, Any]], ...] = (
     rbac.resolver_cluster_role,
     rbac.resolver_role,
     rbac.resolver_tokens_cluster_role,
+    rbac.metrics_reviews_cluster_role,
+    rbac.metrics_reader_cluster_role,
     rbac.resolver_link_changes_cluster_role,
     rbac.resolver_link_changes_role,
 )
@@ -32,12 +34,13 @@ ESCALATING_GROUPS = {"rbac.authorization.k8s.io", "admissionregistration.k8s.io"
 @pytest.mark.parametrize("role", [*ROLES, lambda: rbac.stop_role("statefulroute-operator")])
 def test_no_role_grants_wildcards_or_privilege_escalation(role: Callable[[], dict[str, Any]]) -> None:
     for rule in role()["rules"]:
-        values = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+        groups, resources = rule.get("apiGroups", []), rule.get("resources", [])
+        values = {*groups, *resources, *rule["verbs"], *rule.get("nonResourceURLs", [])}
         if role is not rbac.edit_cluster_role:  # people who edit a namespace may empty it
             assert "deletecollection" not in values
         assert values & {"*", "escalate", "bind", "impersonate"} == set()
-        assert ESCALATING.isdisjoint(rule["resources"])
-        assert ESCALATING_GROUPS.isdisjoint(rule["apiGroups"])
+        assert ESCALATING.isdisjoint(resources)
+        assert ESCALATING_GROUPS.isdisjoint(groups)
 
 
 def test_all_roles_are_listed() -> None:

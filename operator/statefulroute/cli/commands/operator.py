@@ -7,6 +7,7 @@ import typer
 
 from statefulroute.api.rbac import DEFAULT_LEASE_NAME, DEFAULT_LEASE_NAMESPACE
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
+from statefulroute.cli.metrics_endpoint import metrics_endpoint
 from statefulroute.cli.options import (
     BindAddressOption,
     Context,
@@ -14,6 +15,10 @@ from statefulroute.cli.options import (
     Kubeconfig,
     LogFormatOption,
     LogLevelOption,
+    MetricsAddressOption,
+    MetricsAuthenticationOption,
+    MetricsTlsCertificateOption,
+    MetricsTlsKeyOption,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +65,10 @@ def operator(  # noqa: PLR0913 - an option each
     ] = True,
     keep_managed_fields: KeepManagedFields = False,
     bind_address: BindAddressOption = None,
+    metrics_address: MetricsAddressOption = None,
+    metrics_tls_certificate: MetricsTlsCertificateOption = None,
+    metrics_tls_key: MetricsTlsKeyOption = None,
+    metrics_authentication: MetricsAuthenticationOption = False,
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
     ] = True,
@@ -96,6 +105,9 @@ def operator(  # noqa: PLR0913 - an option each
     try:
         times = LeaseTimes(lease_duration_seconds, renew_deadline_seconds, retry_period_seconds)
         address = None if bind_address is None else BindAddress.parse(bind_address)
+        metrics = metrics_endpoint(
+            metrics_address, metrics_tls_certificate, metrics_tls_key, authenticates=metrics_authentication
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     settings = Settings(
@@ -109,6 +121,7 @@ def operator(  # noqa: PLR0913 - an option each
         namespaces=tuple(dict.fromkeys(watch_namespace or ())),
         leader_election=LeaderElectionSettings(lease_name, lease_namespace, times) if leader_elect else None,
         bind_address=address,
+        metrics=metrics,
         uid_redactor=uid_redactor() if hash_uids else None,
     )
     run_operator(settings, log_level, log_format)
@@ -124,9 +137,16 @@ def run_operator(settings: "Settings", level: LogLevel, log_format: LogFormat | 
     from statefulroute.controllers.monitoring.tracing import TracingUnavailableError  # noqa: PLC0415
     from statefulroute.controllers.operator import run  # noqa: PLC0415
     from statefulroute.monitoring.server import BindError  # noqa: PLC0415
+    from statefulroute.monitoring.tls import UnusableCertificateError  # noqa: PLC0415
 
     set_up_logging(level, log_format, hash_uids=settings.uid_redactor is not None)
-    expected_errors = (NotConnectedError, BindError, TracingUnavailableError, LeaseNamespaceNotFoundError)
+    expected_errors = (
+        NotConnectedError,
+        BindError,
+        UnusableCertificateError,
+        TracingUnavailableError,
+        LeaseNamespaceNotFoundError,
+    )
     run_process(lambda: run(settings, _kill), expected_errors, structlog.get_logger(__name__))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from statefulroute.cli.logs import LogFormat, LogLevel, set_up_logging
+from statefulroute.cli.metrics_endpoint import metrics_endpoint
 from statefulroute.cli.options import (
     BindAddressOption,
     Context,
@@ -14,6 +15,10 @@ from statefulroute.cli.options import (
     Kubeconfig,
     LogFormatOption,
     LogLevelOption,
+    MetricsAddressOption,
+    MetricsAuthenticationOption,
+    MetricsTlsCertificateOption,
+    MetricsTlsKeyOption,
 )
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
@@ -58,6 +63,10 @@ def resolver(  # noqa: PLR0913 - an option each
         typer.Option(metavar="NAMESPACE/NAME", help="The StatefulRoute of gRPC calls that name none."),
     ] = None,
     bind_address: BindAddressOption = None,
+    metrics_address: MetricsAddressOption = None,
+    metrics_tls_certificate: MetricsTlsCertificateOption = None,
+    metrics_tls_key: MetricsTlsKeyOption = None,
+    metrics_authentication: MetricsAuthenticationOption = False,
     unknown_uid: Annotated[
         UnlinkedUidPolicy,
         typer.Option(
@@ -149,7 +158,8 @@ def resolver(  # noqa: PLR0913 - an option each
 ) -> None:
     """Run the resolver: look up users' pods for gateways, and bind new users, until SIGTERM."""
     from statefulroute.monitoring.bind_address import BindAddress  # noqa: PLC0415
-    from statefulroute.resolver.settings import ENDPOINT_HEADER, Settings, TlsFiles  # noqa: PLC0415
+    from statefulroute.monitoring.settings import TlsFiles  # noqa: PLC0415
+    from statefulroute.resolver.settings import ENDPOINT_HEADER, Settings  # noqa: PLC0415
     from statefulroute.resolver.uid_sources import UidSource  # noqa: PLC0415
 
     if (tls_certificate is None) is not (tls_key is None):
@@ -170,6 +180,9 @@ def resolver(  # noqa: PLR0913 - an option each
             grpc_address=None if grpc_address is None else BindAddress.parse(grpc_address),
             default_route=None if default_route is None else _parse_route(default_route),
             bind_address=None if bind_address is None else BindAddress.parse(bind_address),
+            metrics=metrics_endpoint(
+                metrics_address, metrics_tls_certificate, metrics_tls_key, authenticates=metrics_authentication
+            ),
             unlinked_uid=unknown_uid,
             uid_sources=sources,
             uid_from_response=uid_from_response,
@@ -209,8 +222,8 @@ def run_resolver(settings: "Settings", level: LogLevel, log_format: LogFormat | 
     from statefulroute.cli.process import run_process  # noqa: PLC0415
     from statefulroute.cluster.errors import NotConnectedError  # noqa: PLC0415
     from statefulroute.monitoring.server import BindError  # noqa: PLC0415
+    from statefulroute.monitoring.tls import UnusableCertificateError  # noqa: PLC0415
     from statefulroute.resolver.process import run  # noqa: PLC0415
-    from statefulroute.resolver.tls import UnusableCertificateError  # noqa: PLC0415
 
     set_up_logging(level, log_format, hash_uids=hash_uids)
     expected_errors = (NotConnectedError, BindError, UnusableCertificateError)

@@ -10,8 +10,8 @@ from grpc_health.v1.health import aio as health
 
 from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.monitoring.server import BindError
-from statefulroute.resolver.settings import TlsFiles
-from statefulroute.resolver.tls import UnusableCertificateError, load_tls_context, modification_times
+from statefulroute.monitoring.settings import TlsFiles
+from statefulroute.monitoring.tls import UnusableCertificateError, load_tls_context, modification_times
 
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 

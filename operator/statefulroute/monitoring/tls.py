@@ -1,4 +1,4 @@
-"""Loads the TLS certificates of the resolver, and reloads them when their files change."""
+"""Loads the TLS certificates of a server, and reloads them when their files change."""
 
 import asyncio
 import ssl
@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from statefulroute.monitoring.listener import RenewableTlsContext
-from statefulroute.resolver.settings import TlsFiles
+from statefulroute.monitoring.settings import TlsFiles
 
 log = structlog.get_logger(__name__)
 
 #: The interval between checks for new certificates, which are renewed long before the old ones expire.
-_POLL_SECONDS = 30.0
+RELOAD_SECONDS = 30.0
 
 #: The modification times of the files, in nanoseconds.
 ModificationTimes = tuple[int, ...]
@@ -29,8 +29,7 @@ def modification_times(files: TlsFiles) -> ModificationTimes:
     Raises:
         OSError: a file does not exist.
     """
-    paths = (files.certificate, files.key, *([] if files.client_ca is None else [files.client_ca]))
-    return tuple(path.stat().st_mtime_ns for path in paths)
+    return tuple(path.stat().st_mtime_ns for path in files.paths)
 
 
 def load_tls_context(files: TlsFiles) -> ssl.SSLContext:
@@ -48,15 +47,14 @@ def load_tls_context(files: TlsFiles) -> ssl.SSLContext:
         _load(context, files)
     except OSError as error:  # an ssl.SSLError of an invalid file is an OSError
         raise UnusableCertificateError(
-            f"the TLS files cannot be loaded ({error}): --tls-certificate, --tls-key and --client-ca must name "
-            "files in PEM"
+            f"the TLS files cannot be loaded ({error}): {', '.join(map(str, files.paths))} must be files in PEM"
         ) from error
     return context
 
 
 @asynccontextmanager
 async def reloading_tls_context(
-    files: TlsFiles | None, poll_seconds: float = _POLL_SECONDS
+    files: TlsFiles | None, poll_seconds: float = RELOAD_SECONDS
 ) -> AsyncIterator[RenewableTlsContext | None]:
     """Yields a TLS context, and replaces it when its files change.
 
