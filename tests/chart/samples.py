@@ -93,13 +93,36 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "metricsService.annotations": {"prometheus.io/scrape": "true"},
     "extraArgs": ["--bindings-per-second=7"],
     "terminationGracePeriodSeconds": 11,
-    "networkPolicy.ingressFrom": [{"podSelector": {"matchLabels": {"app": "gateway"}}}],
-    "networkPolicy.metricsFrom": [{"namespaceSelector": {"matchLabels": {"monitoring": "true"}}}],
-    "networkPolicy.egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
+}
+
+#: Samples of the clients and destinations of a network policy, by its kind.
+_CLIENTS: dict[str, Any] = {
+    "NetworkPolicy": [{"namespaceSelector": {"matchLabels": {"monitoring": "true"}}}],
+    "CiliumNetworkPolicy": [
+        {"fromEndpoints": [{"matchLabels": {"k8s:io.kubernetes.pod.namespace": "monitoring"}}]},
+        {"fromCIDRSet": [{"cidr": "10.0.0.0/8", "except": ["10.9.0.0/16"]}]},
+        {"fromEntities": ["host"]},
+    ],
+}
+_DESTINATIONS: dict[str, Any] = {
+    "NetworkPolicy": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
+    "CiliumNetworkPolicy": [
+        {"toEntities": ["kube-apiserver"]},
+        {"toFQDNs": [{"matchName": "collector.invalid"}], "toPorts": [{"ports": [{"port": "4318"}]}]},
+    ],
+}
+
+#: Samples that depend on `networkPolicy.kind`.
+OF_KINDS: Mapping[str, Mapping[str, Any]] = {
+    f"{policy}.{name}": samples
+    for policy in ("networkPolicy", "resolver.networkPolicy")
+    for name, samples in {"ingressFrom": _CLIENTS, "metricsFrom": _CLIENTS, "egress": _DESTINATIONS}.items()
+    if (policy, name) != ("networkPolicy", "metricsFrom")
 }
 
 #: Another value than the default, for each value that is not an enum.
 SAMPLES: Mapping[str, Any] = {
+    **{path: samples["NetworkPolicy"] for path, samples in OF_KINDS.items()},
     **_OF_PODS,
     **{f"resolver.{path}": sample for path, sample in (_OF_PODS | _OF_THE_RESOLVER).items()},
     "nameOverride": "sticky",
@@ -151,8 +174,6 @@ metadata:
     "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
     "terminationGracePeriodSeconds": 0,
     "service.port": 80,
-    "networkPolicy.ingressFrom": [{"namespaceSelector": {"matchLabels": {"monitoring": "true"}}}],
-    "networkPolicy.egress": [{"ports": [{"port": 443, "protocol": "TCP"}]}],
     "prometheusRule.namespace": "default",
     "prometheusRule.labels": {"prometheus": "main"},
     "prometheusRule.runbookUrl": "https://wiki.invalid/runbooks/",
@@ -230,16 +251,24 @@ def is_allowed(row: Mapping[str, Any]) -> bool:
         and values.get(f"{service}.ipFamilyPolicy") not in {"PreferDualStack", "RequireDualStack"}
         for service in SERVICES
     )
-    return not (
+    return len(_kinds_of_policies(values)) <= 1 and not (
         has_two_writers or has_two_writers_in_turn or has_two_monitors or has_vain_values or has_one_stack_of_two
     )
 
 
-def everything_on(namespace: str) -> dict[str, Any]:
+def _kinds_of_policies(values: Mapping[str, Any]) -> set[str]:
+    """Returns the kinds of network policies that the values have the format of."""
+    of_samples = {kind for path, samples in OF_KINDS.items() for kind in samples if values.get(path) == samples[kind]}
+    return of_samples | ({values["networkPolicy.kind"]} if "networkPolicy.kind" in values else set())
+
+
+def everything_on(namespace: str, kind_of_policies: str = "NetworkPolicy") -> dict[str, Any]:
     """Returns values that enable everything, with a sample of every other value."""
     row = {path: options[-1] for path, options in dimensions(namespace).items()}
     switched = {path: True for path, value in row.items() if isinstance(value, bool)}
-    return nested(row | switched | {"podMonitor.enabled": False})
+    policies = {path: samples[kind_of_policies] for path, samples in OF_KINDS.items()}
+    chosen = {"podMonitor.enabled": False, "networkPolicy.kind": kind_of_policies}
+    return nested(row | switched | policies | chosen)
 
 
 def _values() -> Iterator[Value]:
@@ -255,6 +284,8 @@ def _options(value: Value, namespace: str) -> tuple[Any, ...]:
         return (value.default, not value.default)
     if value.choices:
         return tuple(dict.fromkeys(chain((value.default,), value.choices)))
+    if _path(value) in OF_KINDS:
+        return (value.default, *OF_KINDS[_path(value)].values())
     own = ([namespace],) if _path(value) == "watchNamespaces" else ()
     return (value.default, *own, SAMPLES[_path(value)])
 

@@ -4,9 +4,11 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, combinations, product
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from chart.covering import Row, covering_rows
 from chart.dry_run import DryRunValidator
@@ -42,7 +44,8 @@ def judge(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl) -> Itera
         str(definitions / f"monitoring.coreos.com_{kind}.yaml")
         for kind in ("servicemonitors", "podmonitors", "prometheusrules")
     ]
-    for file in (str(ROOT / "crds"), *monitors):
+    cilium = str(programs.cilium_definitions(PlainProgress()) / "ciliumnetworkpolicies.yaml")
+    for file in (str(ROOT / "crds"), *monitors, cilium):
         restricted_kubectl.run("apply", "--server-side", "--filename", file).expect_success()
     restricted_kubectl.create(RUNTIME_CLASS)
     restricted_kubectl.run(
@@ -96,3 +99,19 @@ def test_api_server_accepts_every_combination(helm4: Helm, judge: DryRunValidato
     with ThreadPoolExecutor(2) as pool:
         errors = dict(chain.from_iterable(pool.map(errors_of_row, tested_rows)))
     assert not set(errors), errors
+
+
+def test_api_server_accepts_the_policies_of_cilium_in_docs_install_and_no_misspelt_one(
+    helm4: Helm, judge: DryRunValidator, root: Path
+) -> None:
+    page = (root / "docs/reference/install.md").read_text(encoding="utf-8")
+    section = page.partition("## Network policies\n")[2]
+    values = yaml.safe_load(section.partition("```yaml\n")[2].partition("```")[0])
+    items = documents(helm4.render(values, f"--namespace={RESTRICTED_NAMESPACE}").expect_success().stdout)
+    policies = [item for item in items if item["kind"] == "CiliumNetworkPolicy"]
+    assert len(policies) == 3
+    for policy in policies:
+        assert policy["spec"]["egress"] == values["networkPolicy"]["egress"]
+        assert judge.errors(policy) == []
+        (complaint,) = judge.errors(policy | {"spec": policy["spec"] | {"podSelector": {}}})
+        assert "podSelector" in complaint

@@ -314,6 +314,80 @@ def test_every_pod_has_a_network_policy_unless_there_is_none(helm4: Helm) -> Non
     assert not [item for item in rendered(helm4, values | off) if item["kind"] == "NetworkPolicy"]
 
 
+def test_policies_of_cilium_match_the_snapshot(helm4: Helm, snapshot: SnapshotAssertion) -> None:
+    values = everything_on("play", "CiliumNetworkPolicy") | {"watchNamespaces": ["work"]}
+    text = helm4.render(values, "--namespace=play").expect_success().stdout
+    pieces = [piece for piece in text.split("\n---\n") if "kind: CiliumNetworkPolicy" in piece]
+    assert "\n---\n".join(pieces).replace(version("statefulroute"), "0.0.0") == snapshot(extension_class=YamlSnapshot)
+
+
+#: The same clients and destinations in the format of each kind of policies.
+GATEWAY, COLLECTOR = {"matchLabels": {"app": "gateway"}}, {"matchLabels": {"app": "collector"}}
+RESTRICTIONS: dict[str, tuple[list[Any], list[Any]]] = {
+    "NetworkPolicy": (
+        [{"podSelector": GATEWAY}],
+        [{"to": [{"podSelector": COLLECTOR}], "ports": [{"port": 4318, "protocol": "TCP"}]}],
+    ),
+    "CiliumNetworkPolicy": (
+        [{"fromEndpoints": [GATEWAY]}],
+        [{"toEndpoints": [COLLECTOR], "toPorts": [{"ports": [{"port": "4318", "protocol": "TCP"}]}]}],
+    ),
+}
+
+
+def policies_by_name(items: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Returns the metadata of each network policy, and what it selects and allows, independently of its kind."""
+    return {
+        (item["metadata"]["namespace"], item["metadata"]["name"], meaning["pods"]): meaning
+        for item in items
+        if item["kind"] in RESTRICTIONS
+        for meaning in [{"metadata": item["metadata"], **_meaning(item["spec"], item["kind"])}]
+    }
+
+
+def _meaning(spec: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Returns the selected pods, and the allowed connections as pairs of pods and ports; None allows everything."""
+    if kind == "NetworkPolicy":
+        limited = {direction.lower() for direction in spec["policyTypes"]}
+        selector = spec["podSelector"]
+    else:
+        limited = spec.keys() & {"ingress", "egress"}
+        selector = spec["endpointSelector"]
+    allowed = {
+        direction: None
+        if direction not in limited
+        else {pair for rule in spec.get(direction, []) for pair in _allowed(rule, way)}
+        for direction, way in (("ingress", "from"), ("egress", "to"))
+    }
+    return {"pods": str(sorted(selector["matchLabels"].items())), **allowed}
+
+
+def _allowed(rule: dict[str, Any], way: str) -> set[tuple[str, str, str]]:
+    """Returns the pods, the port and the protocol of the allowed connections of a rule of either kind."""
+    selectors = rule.get(f"{way}Endpoints") or [peer["podSelector"] for peer in rule.get(way, [])]
+    if not rule:
+        return set()  # of Cilium: nothing is allowed
+    ports = rule.get("ports") or [port for each in rule["toPorts"] for port in each["ports"]]
+    pods = {str(sorted(selector["matchLabels"].items())) for selector in selectors} or {"all"}
+    return {(each, str(port["port"]), port["protocol"]) for each in pods for port in ports}
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+def test_policies_of_both_kinds_mean_the_same(helm4: Helm, restricted: bool) -> None:
+    def policies(kind: str) -> dict[tuple[str, str], dict[str, Any]]:
+        clients, destinations = RESTRICTIONS[kind] if restricted else ([], [])
+        limits = {"ingressFrom": clients, "egress": destinations}
+        resolver = {"enabled": True, "networkPolicy": limits | {"metricsFrom": clients}}
+        values = {"watchNamespaces": ["work"], "networkPolicy": limits | {"kind": kind}, "resolver": resolver}
+        items = rendered(helm4, values)
+        assert {item["kind"] for item in items} & RESTRICTIONS.keys() == {kind}
+        return policies_by_name(items)
+
+    of_kubernetes = policies("NetworkPolicy")
+    assert len(of_kubernetes) == 5
+    assert of_kubernetes == policies("CiliumNetworkPolicy")
+
+
 def test_pods_of_hooks_reach_what_the_operator_reaches_and_the_test_the_resolver(helm4: Helm) -> None:
     egress = SAMPLES["networkPolicy.egress"]
     items = rendered(helm4, {"networkPolicy": {"egress": egress}, "resolver": {"enabled": True}})

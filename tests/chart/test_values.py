@@ -35,6 +35,10 @@ BY_THE_SCHEMA = [
     ({"strategy": "Recreate"}, "at '/strategy': got string, want object"),
     ({"revisionHistoryLimit": -1}, "at '/revisionHistoryLimit': minimum: got -1, want 0"),
     ({"extraObjects": {"kind": "Secret"}}, "at '/extraObjects': got object, want array"),
+    (
+        {"networkPolicy.kind": "cilium"},
+        "at '/networkPolicy/kind': value must be one of 'NetworkPolicy', 'CiliumNetworkPolicy'",
+    ),
     ({"extraObjects": [1]}, "at '/extraObjects/0': got number, want string or object"),
 ]
 
@@ -66,6 +70,34 @@ BY_THE_CHART = [
         (
             "strategy is set and leaderElection.enabled is false: two operators at the same time would both write; set "
             "strategy.type to Recreate, or enable leader election."
+        ),
+    ),
+    (
+        {"networkPolicy.ingressFrom": [{"podselector": {}}]},
+        (
+            'a field of networkPolicy.ingressFrom is "podselector": write podSelector, namespaceSelector or ipBlock, '
+            "as in a NetworkPolicy."
+        ),
+    ),
+    (
+        {"networkPolicy.egress": [{"toEntities": ["kube-apiserver"]}]},
+        'a field of networkPolicy.egress is "toEntities": write to or ports, as in a NetworkPolicy.',
+    ),
+    (
+        {
+            "networkPolicy.kind": "CiliumNetworkPolicy",
+            "resolver.networkPolicy.metricsFrom": [{"namespaceSelector": {}}],
+        },
+        (
+            'a field of resolver.networkPolicy.metricsFrom is "namespaceSelector": write fromEndpoints, fromEntities '
+            "or another source of a CiliumNetworkPolicy."
+        ),
+    ),
+    (
+        {"networkPolicy.kind": "CiliumNetworkPolicy", "networkPolicy.egress": [{"ports": [{"port": 443}]}]},
+        (
+            'a field of networkPolicy.egress is "ports": write toEndpoints, toEntities, toPorts or another field of a '
+            "CiliumNetworkPolicy."
         ),
     ),
     ({"dnsPolicy": "None"}, "dnsPolicy is None: set dnsConfig.nameservers, too."),

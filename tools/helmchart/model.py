@@ -21,6 +21,13 @@ class PullPolicy(StrEnum):
     NEVER = "Never"
 
 
+class NetworkPolicyKind(StrEnum):
+    """A kind of network policies."""
+
+    KUBERNETES = "NetworkPolicy"
+    CILIUM = "CiliumNetworkPolicy"
+
+
 def text_pattern(pattern: str, fix: str) -> Any:  # noqa: ANN401 - for the arguments of Field
     """Returns the pattern of a text, for `Field(**...)`. The chart checks it, because Helm's error would only quote it.
 

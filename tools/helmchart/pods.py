@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from helmchart.model import Object, OptionalName, Seconds, StringMap, ValueGroup, text_pattern
+from helmchart.model import NetworkPolicyKind, Object, OptionalName, Seconds, StringMap, ValueGroup, text_pattern
 
 #: A family of IP addresses.
 IPFamily = Literal["IPv4", "IPv6"]
@@ -136,19 +136,26 @@ class PodDisruptionBudget(ValueGroup):
 
 
 class NetworkPolicy(ValueGroup):
-    """The NetworkPolicy."""
+    """The network policies."""
 
     enabled: bool = Field(
         default=True,
         description="Whether to create it: it allows connections only to the metrics port, and none to the pods of "
         "hooks and of `helm test`.",
     )
+    kind: NetworkPolicyKind = Field(
+        NetworkPolicyKind.KUBERNETES,
+        description="The kind of all network policies of the release. Cilium must be installed for its kind, whose "
+        "format the clients and destinations then have, also those of the resolver.",
+    )
     ingress_from: list[Object] = Field(
-        [], description="The allowed clients of that port, as the `from` of a NetworkPolicy; empty allows all."
+        [],
+        description="The allowed clients of that port, as the `from` of a NetworkPolicy, or with the `from...` fields "
+        "of a CiliumNetworkPolicy; empty allows all.",
     )
     egress: list[Object] = Field(
         [],
-        description="The allowed destinations of the operator and of the pods of hooks, as the `egress` of a "
-        "NetworkPolicy; empty allows all. It needs the API server, DNS, the pods whose load it polls over HTTP, and "
-        "the trace collector.",
+        description="The allowed destinations of the operator and of the pods of hooks, as the `egress` of the kind; "
+        "empty allows all. It needs the API server, DNS, the pods whose load it polls over HTTP, and the trace "
+        "collector.",
     )

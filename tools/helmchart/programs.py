@@ -29,6 +29,7 @@ PACKAGE_PLATFORM = ("linux", "x86_64")
 
 MONITORING = "github.com/prometheus-operator/prometheus-operator"
 OPERATOR_FRAMEWORK = "github.com/operator-framework/api"
+CILIUM = "github.com/cilium/cilium"
 
 
 def helm4(progress: Progress) -> Path:
@@ -72,6 +73,12 @@ def monitoring_definitions(progress: Progress) -> Path:
     return folder / "example" / "prometheus-operator-crd"
 
 
+def cilium_definitions(progress: Progress) -> Path:
+    """Returns the folder of Cilium's CRDs, from its Go module."""
+    folder = download_modules([CILIUM], MODULES / "cilium", progress)[CILIUM]
+    return folder / "pkg" / "k8s" / "apis" / "cilium.io" / "client" / "crds" / "v2"
+
+
 def _build(name: str, package: str, progress: Progress, *stamps: str) -> Path:
     recipe = Recipe(name, MODULES / name, package, " ".join(("-s", "-w", *stamps)))
     return ensure_built(recipe, find_go(progress), progress)
@@ -96,6 +103,7 @@ PROGRAMS = {
     "bundle-validator": bundle_validator,
     "bundle-definitions": bundle_definitions,
     "monitoring-definitions": monitoring_definitions,
+    "cilium-definitions": cilium_definitions,
 }
 
 

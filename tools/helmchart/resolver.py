@@ -135,20 +135,23 @@ class ResolverTls(ValueGroup):
 
 
 class ResolverNetworkPolicy(ValueGroup):
-    """The resolver's NetworkPolicy."""
+    """The resolver's network policy."""
 
     enabled: bool = Field(
         default=True, description="Whether to create it: it allows connections only to the resolver's ports."
     )
     ingress_from: list[Object] = Field(
         [],
-        description="The allowed clients, as the `from` of a NetworkPolicy, besides `helm test`; empty allows all.",
+        description="The allowed clients, in the format of `networkPolicy.ingressFrom`, besides `helm test`; empty "
+        "allows all.",
     )
-    metrics_from: list[Object] = Field([], description="The allowed clients of the metrics port; empty allows all.")
+    metrics_from: list[Object] = Field(
+        [], description="The allowed clients of the metrics port, in the same format; empty allows all."
+    )
     egress: list[Object] = Field(
         [],
-        description="The allowed destinations, as the `egress` of a NetworkPolicy; empty allows all. It needs the API "
-        "server and DNS.",
+        description="The allowed destinations, as the `egress` of `networkPolicy.kind`; empty allows all. It needs "
+        "the API server and DNS.",
     )
 
 

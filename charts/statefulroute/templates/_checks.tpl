@@ -41,6 +41,7 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
 {{- fail "\n\nserviceMonitor.enabled and podMonitor.enabled are both true: every metric would be scraped twice; enable one of them." -}}
 {{- end -}}
+{{- include "statefulroute.checkNetworkPolicies" . -}}
 {{- range $name, $service := dict "service" .Values.service "resolver.service" .Values.resolver.service "resolver.metricsService" .Values.resolver.metricsService -}}
 {{- if and (gt (len (default list $service.ipFamilies)) 1) (not (hasSuffix "DualStack" (default "" $service.ipFamilyPolicy))) -}}
 {{- fail (printf "\n\n%s.ipFamilies has two families: name one, or set %s.ipFamilyPolicy to PreferDualStack or RequireDualStack." $name $name) -}}
@@ -70,6 +71,28 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- end -}}
 {{- if eq (int .service.httpPort) (int .service.grpcPort) -}}
 {{- fail "\n\nresolver.service.httpPort and grpcPort must be two different numbers." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Checks that clients and destinations have the format of `networkPolicy.kind`: the API server drops fields of the other kind, or refuses
+them without naming the value.
+*/}}
+{{- define "statefulroute.checkNetworkPolicies" -}}
+{{- $client := list "podSelector|namespaceSelector|ipBlock" "podSelector, namespaceSelector or ipBlock, as in a NetworkPolicy" -}}
+{{- $destination := list "to|ports" "to or ports, as in a NetworkPolicy" -}}
+{{- if eq .Values.networkPolicy.kind "CiliumNetworkPolicy" -}}
+{{- $client = list "from[A-Z][A-Za-z]*" "fromEndpoints, fromEntities or another source of a CiliumNetworkPolicy" -}}
+{{- $destination = list "to[A-Z][A-Za-z]*|icmps|authentication" "toEndpoints, toEntities, toPorts or another field of a CiliumNetworkPolicy" -}}
+{{- end -}}
+{{- range $where, $policy := dict "networkPolicy" .Values.networkPolicy "resolver.networkPolicy" .Values.resolver.networkPolicy -}}
+{{- range $name, $format := dict "ingressFrom" $client "metricsFrom" $client "egress" $destination -}}
+{{- range default list (get $policy $name) -}}
+{{- range $key, $_ := . -}}
+{{- include "statefulroute.checkPattern" (concat (list (printf "a field of %s.%s" $where $name) $key) $format) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -34,38 +34,23 @@ automountServiceAccountToken: false
 {{- end -}}
 
 {{/*
-The NetworkPolicy of a hook's pods, which accept no connections. The same arguments.
+The network policy of a hook's pods, which accept no connections; `helm test` also connects to the resolver. The same arguments.
 */}}
 {{- define "statefulroute.commandPolicy" -}}
 {{- $root := first . -}}
-{{- $component := list $root (index . 1) -}}
+{{- $component := index . 1 -}}
 {{- with $root.Values.networkPolicy }}
 {{- if .enabled }}
 ---
-apiVersion: networking.k8s.io/v1
-kind: NetworkPolicy
-metadata:
-  {{- include "statefulroute.metadata" (dict "root" $root "component" (last $component) "namespace" $root.Release.Namespace "hook" (last $) "weight" "-3") | nindent 2 }}
-spec:
-  podSelector:
-    matchLabels: {{- include "statefulroute.selectorLabels" $component | nindent 6 }}
-  policyTypes:
-    - Ingress
-    {{- if .egress }}
-    - Egress
-    {{- end }}
-  {{- with .egress }}
-  egress:
-    {{- toYaml . | nindent 4 }}
-    {{- if and $root.Values.resolver.enabled (eq (last $component) "test") }}
-    - ports:
-        - port: http
-          protocol: TCP
-      to:
-        - podSelector:
-            matchLabels: {{- include "statefulroute.selectorLabels" (list $root "resolver") | nindent 14 }}
-    {{- end }}
-  {{- end }}
+{{ include "statefulroute.networkPolicy" (dict
+  "root" $root
+  "component" $component
+  "namespace" $root.Release.Namespace
+  "hook" (last $)
+  "weight" "-3"
+  "egress" .egress
+  "servers" (and $root.Values.resolver.enabled (eq $component "test") | ternary (list "resolver") list)
+) }}
 {{- end }}
 {{- end }}
 {{- end -}}
