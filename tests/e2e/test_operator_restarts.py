@@ -3,6 +3,7 @@
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -59,8 +60,10 @@ class TestLinksAreBeingCreated:
         number = scaled(120, 400)
         with creating(game, number, held_back=number // 2) as resume:
             await_bound(recorder, number // 4)
-            resume()
-            own_operator.stop()
+            with ThreadPoolExecutor() as pool:
+                stopped = pool.submit(own_operator.stop)
+                resume()  # so that links come while it stops, and are left when it has stopped
+                stopped.result()
             links = game.links()
             half_bound = [link for link in links if "podIndex" in link["spec"] and link["spec"]["uid"].startswith("c")]
             assert [link["metadata"]["name"] for link in half_bound if "status" not in link] == []
