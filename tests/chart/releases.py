@@ -26,10 +26,18 @@ _KINDS = (
 )
 
 
-def previous_chart() -> Path:
-    """Returns the chart of the previous release."""
-    (archive,) = (Path(__file__).parent / "previous").glob("statefulroute-*.tgz")
+_PREVIOUS = Path(__file__).parent / "previous"
+
+
+def previous_chart(folder: Path = _PREVIOUS) -> Path:
+    """Returns the chart of the previous release, which `make chart` packs beside that of the CRDs."""
+    (archive,) = folder.glob("statefulroute-[0-9]*.tgz")
     return archive
+
+
+def previous_commit() -> str:
+    """Returns the commit of the previous release."""
+    return (_PREVIOUS / "COMMIT").read_text(encoding="ascii").strip()
 
 
 @dataclass(frozen=True, slots=True)

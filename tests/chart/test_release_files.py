@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from chart.releases import previous_chart
 from helmchart import programs
 from helmchart.changelog import changes, notes
 from helmchart.packing import pack_with_image
@@ -36,6 +37,12 @@ def test_packed_chart_has_the_digest_of_the_image(root: Path, tmp_path: Path) ->
     archive = pack_with_image(root, helm, tmp_path, "registry.example/statefulroute", DIGEST)
     rendered = subprocess.run([helm, "template", archive], capture_output=True, text=True, check=True).stdout
     assert f"image: registry.example/statefulroute@{DIGEST}" in rendered.replace('"', "").replace("'", "")
+
+
+def test_chart_of_the_previous_release_is_found_among_what_make_chart_packs(tmp_path: Path) -> None:
+    for name in ("statefulroute-0.9.0.tgz", "statefulroute-crds-0.9.0.tgz"):
+        (tmp_path / name).touch()
+    assert previous_chart(tmp_path).name == "statefulroute-0.9.0.tgz"
 
 
 @pytest.mark.parametrize(("version", "text"), [("0.2.0", "### Added\n\n- New.\n"), ("0.1.0", "- Old.\n")])
