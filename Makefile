@@ -45,9 +45,11 @@ SITE ?= site
 # `make docs-look PAGES="guides reference/links"`: the pages, or the folders of pages.
 PAGES ?=
 
-# `make image IMAGE=registry.example/statefulroute:0.1.0`: the image's name; DEBIAN_BASE=1: build the base image from Debian packages.
+# `make image IMAGE=registry.example/statefulroute:0.1.0 ARCHIVE=dist/image.tar`: the image's name, and a file for it; DEBIAN_BASE=1: build the base image
+# from Debian packages.
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE ?= statefulroute:$(VERSION)
+ARCHIVE ?=
 DEBIAN_BASE ?=
 
 ##@ Use
@@ -152,8 +154,8 @@ $(VENV)/plugin/.synced: requirements/plugin.txt $(VENV)/.synced
 	@touch $@
 
 .PHONY: image
-image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/repository:tag; DEBIAN_BASE=1: base image from Debian packages)
-	@$(BIN)/localcluster image $(IMAGE) $(if $(DEBIAN_BASE),--debian-base) --build-arg VERSION=$(VERSION) \
+image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/repository:tag; ARCHIVE=file: also write it there; DEBIAN_BASE=1: base image from Debian packages)
+	@$(BIN)/localcluster image $(IMAGE) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(DEBIAN_BASE),--debian-base) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg CREATED=$(shell git log -1 --format=%cI)
 
 .PHONY: docs

@@ -95,6 +95,7 @@ def save(builder: Builder, tag: str, archive: Path) -> None:
     Raises:
         LocalClusterError: The image does not exist.
     """
+    archive.parent.mkdir(parents=True, exist_ok=True)
     archive.unlink(missing_ok=True)
     if builder is Builder.DOCKER:
         command = [builder, "save", "--output", str(archive), tag]
