@@ -16,6 +16,7 @@ from localcluster import LocalClusterError, components, kubeconfigs, nodes, port
 from localcluster.certificates import Authority, write_private
 from localcluster.components import Layout
 from localcluster.controlplane import ControlPlaneSpec
+from localcluster.node.addresses import node_addresses
 
 LAYOUT = Layout(Path("/run/x"), 1001, 1002, 1003)
 WHOLE = {part: (part,) for part in ("etcd", "apiserver", "controller-manager", "scheduler", "kwok")}
@@ -63,6 +64,19 @@ def test_kwok_gets_the_stages_and_the_pod_range() -> None:
     flags = components.kwok(Layout(Path("/run/x"), 1, 2, 3, "127.50.0.0/16"), stages)
     assert f"--config={stages}" in flags
     assert "--cidr=127.50.0.0/16" in flags
+
+
+@pytest.mark.parametrize(
+    ("pod_range", "service", "node"),
+    [
+        (components.POD_RANGE, "10.96.0.1", ["10.88.0.1"]),
+        (components.DUAL_STACK_POD_RANGE, "10.96.0.1", ["10.88.0.1", "fd00:10:88::1"]),
+        (components.IPV6_POD_RANGE, "fd00:10:96::1", ["fd00:10:88::1"]),
+    ],
+)
+def test_services_and_a_real_node_have_the_families_of_the_pods(pod_range: str, service: str, node: list[str]) -> None:
+    assert Layout(Path("/run/x"), 1, 2, 3, pod_range).service_address == service
+    assert [each.address for each in node_addresses(pod_range)] == node
 
 
 def test_reserved_port_can_be_shared_only_by_a_part() -> None:

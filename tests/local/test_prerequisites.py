@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from localcluster.components import DUAL_STACK_POD_RANGE, IPV6_POD_RANGE, POD_RANGE
 from localcluster.node import prerequisites
 from localcluster.node.prerequisites import DEBIAN_PACKAGES, PROGRAMS, missing_prerequisites
 
@@ -55,3 +56,17 @@ def test_machine_with_only_cgroup_v2_is_referred_to_kind(monkeypatch: pytest.Mon
 
 def test_debian_packages_cover_all_programs() -> None:
     assert {*PROGRAMS.values()} - {*DEBIAN_PACKAGES} == {"mount"}  # which every Debian has
+
+
+@pytest.mark.usefixtures("root")
+@pytest.mark.parametrize(
+    ("pod_range", "is_missing"), [(POD_RANGE, False), (IPV6_POD_RANGE, True), (DUAL_STACK_POD_RANGE, True)]
+)
+def test_only_a_node_with_ipv6_needs_a_kernel_with_it(
+    monkeypatch: pytest.MonkeyPatch, pod_range: str, *, is_missing: bool
+) -> None:
+    monkeypatch.setattr(prerequisites, "_missing_programs", tuple)
+    monkeypatch.setattr(prerequisites, "_missing_control_groups", tuple)
+    monkeypatch.setattr(prerequisites, "PROBE", "import sys; print(*sys.argv[2::2], sep='\\n')")  # nothing is possible
+    message = "The kernel does not allow addresses of IPv6: run it outside of a container, or load the module."
+    assert (message in missing_prerequisites(pod_range)) is is_missing

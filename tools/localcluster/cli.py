@@ -13,6 +13,7 @@ from rich.table import Table
 
 from localcluster import images, providers, status
 from localcluster.cluster import LocalCluster, stop_named
+from localcluster.components import IPV6_POD_RANGE, POD_RANGE
 from localcluster.errors import AlreadyRunningError, LocalClusterError
 from localcluster.node.prerequisites import missing_prerequisites
 from localcluster.programs import build as build_programs
@@ -52,10 +53,16 @@ def up(
         typer.Option(help="The provider; by default the one that the environment implies."),
     ] = None,
     kubeconfig: Annotated[Path | None, typer.Option(help="The kubeconfig of an existing cluster.")] = None,
+    pod_range: Annotated[
+        str,
+        typer.Option(help=f"The addresses of pods. A real node with IPv6: {IPV6_POD_RANGE}, or both with a comma."),
+    ] = POD_RANGE,
 ) -> None:
     """Start a cluster that runs until `down`; a running one is left as it is."""
     try:
-        cluster = LocalCluster.start(name, nodes=nodes, provider=provider, kubeconfig=kubeconfig, progress=_progress())
+        cluster = LocalCluster.start(
+            name, nodes=nodes, provider=provider, kubeconfig=kubeconfig, pod_range=pod_range, progress=_progress()
+        )
     except AlreadyRunningError:
         record = read_record(cluster_folder(name))
         if record is None:

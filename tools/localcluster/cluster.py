@@ -100,7 +100,8 @@ class LocalCluster:
                 imply.
             kubeconfig: The kubeconfig of an existing cluster.
             apiserver_flags: Additional flags of the API server; they override ours.
-            pod_range: The addresses of pods, as a CIDR; in 127.0.0.0/8 a test can listen on them.
+            pod_range: The addresses of pods, as a CIDR; in 127.0.0.0/8 a test can listen on them. A real node has the
+                families of this range, which may be two CIDRs, of IPv4 and IPv6, with a comma between them.
             progress: Reports the progress; by default to the logger `localcluster`.
 
         Raises:

@@ -2,13 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 from localcluster.ports import LOOPBACK
 
-SERVICE_RANGE = "10.96.0.0/16,fd00:10:96::/112"
-SERVICE_ADDRESS = "10.96.0.1"  # the first address of the range: the `kubernetes` Service
+IPV6_VERSION = 6
+#: The addresses of Services, for pods whose first family is IPv4, and for pods with IPv6 alone.
+SERVICE_RANGE, IPV6_SERVICE_RANGE = "10.96.0.0/16,fd00:10:96::/112", "fd00:10:96::/112"
 POD_RANGE = "10.244.0.0/16"
+#: Pods with addresses of both families, and with IPv6 alone. Only a real node has them.
+DUAL_STACK_POD_RANGE, IPV6_POD_RANGE = f"{POD_RANGE},fd00:10:244::/64", "fd00:10:244::/64"
 # Each component has one instance, and no other client uses the API server: waiting for a lease, or for client-side rate
 # limits, only costs time. With the usual 20 requests per second the controller manager starts 5 s later.
 SINGLE_INSTANCE_FLAGS = ("--leader-elect=false", "--kube-api-qps=1000", "--kube-api-burst=2000")
@@ -24,7 +28,7 @@ class Layout:
         etcd_port: The port of etcd for clients.
         etcd_peer_port: The port of etcd for other members, which etcd requires.
         apiserver_port: The port of the API server.
-        pod_range: The addresses of pods, as a CIDR.
+        pod_range: The addresses of pods, as a CIDR; on a real node also two, of IPv4 and IPv6, joined by a comma.
     """
 
     folder: Path
@@ -37,6 +41,17 @@ class Layout:
     def server(self) -> str:
         """The API server's URL."""
         return f"https://{LOOPBACK}:{self.apiserver_port}"
+
+    @property
+    def service_range(self) -> str:
+        """The addresses of Services."""
+        is_ipv6_only = all(ip_network(each).version == IPV6_VERSION for each in self.pod_range.split(","))
+        return IPV6_SERVICE_RANGE if is_ipv6_only else SERVICE_RANGE
+
+    @property
+    def service_address(self) -> str:
+        """The address of the Service `kubernetes`: the first one of the range."""
+        return str(ip_network(self.service_range.partition(",")[0])[1])
 
     @property
     def ports(self) -> tuple[int, int, int]:
@@ -87,7 +102,7 @@ def apiserver(layout: Layout, *, service_accounts: bool = True, extra: Sequence[
         f"--service-account-key-file={layout.path('service-account.pub')}",
         f"--service-account-signing-key-file={layout.path('service-account.key')}",
         "--service-account-issuer=https://kubernetes.default.svc",
-        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--service-cluster-ip-range={layout.service_range}",
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         *([] if service_accounts else ["--disable-admission-plugins=ServiceAccount"]),

@@ -144,7 +144,7 @@ class ReadinessWaiter:
 
 def _issue_certificates(layout: Layout, spec: ControlPlaneSpec) -> None:
     authority = Authority()
-    server = authority.server((ports.LOOPBACK, components.SERVICE_ADDRESS))
+    server = authority.server((ports.LOOPBACK, layout.service_address))
     signing_key, verifying_key = signing_pair()
     admin = authority.client(*spec.clients["admin"])
     files = {

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from localcluster.components import Layout
-from localcluster.node.machine import ADDRESS, HOSTNAME
+from localcluster.node.addresses import NodeAddress, node_addresses
+from localcluster.node.machine import HOSTNAME
 
 SOCKET = "/run/containerd/containerd.sock"
 NETWORKS = "networks"
@@ -31,6 +32,11 @@ class NodeConfiguration:
     control_group: str
     plugins: Path
 
+    @property
+    def addresses(self) -> list[NodeAddress]:
+        """The node's addresses; the first is of the family that Services have by default."""
+        return node_addresses(self.layout.pod_range)
+
     def files(self) -> dict[str, str]:
         """Returns the programs' configuration files by name; each lies in the cluster's folder."""
         return {
@@ -38,8 +44,8 @@ class NodeConfiguration:
             "kubelet.json": json.dumps(_kubelet(self), indent=2),
             "kube-proxy.json": json.dumps(_kube_proxy(self), indent=2),
             f"{NETWORKS}/pods.conflist": json.dumps(_network(self.layout.pod_range), indent=2),
-            "Corefile": _corefile(self.layout.path("coredns.kubeconfig")),
-            "resolv.conf": f"nameserver {ADDRESS}\n",
+            "Corefile": _corefile(self.addresses, self.layout.path("coredns.kubeconfig")),
+            "resolv.conf": "".join(f"nameserver {each.address}\n" for each in self.addresses),
         }
 
     def flags(self) -> dict[str, list[str]]:
@@ -51,7 +57,7 @@ class NodeConfiguration:
                 f"--config={path('kubelet.json')}",
                 f"--kubeconfig={path('kubelet.kubeconfig')}",
                 f"--hostname-override={HOSTNAME}",
-                f"--node-ip={ADDRESS}",
+                f"--node-ip={','.join(each.address for each in self.addresses)}",
                 f"--node-labels=topology.kubernetes.io/region=local,topology.kubernetes.io/zone={HOSTNAME}",
             ],
             "kube-proxy": [f"--config={path('kube-proxy.json')}"],
@@ -61,9 +67,10 @@ class NodeConfiguration:
 
 def apiserver_flags(layout: Layout) -> list[str]:
     """Returns additional flags of the API server for a real node: pods reach it, and it reaches the kubelet."""
+    node = node_addresses(layout.pod_range)[0]
     return [
-        "--bind-address=0.0.0.0",
-        f"--advertise-address={ADDRESS}",
+        f"--bind-address={node.unspecified}",
+        f"--advertise-address={node.address}",
         "--endpoint-reconciler-type=lease",
         f"--kubelet-client-certificate={layout.path('admin.crt')}",
         f"--kubelet-client-key={layout.path('admin.key')}",
@@ -99,6 +106,7 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
+        "address": node.addresses[0].unspecified,
         "authentication": {
             "anonymous": {"enabled": False},
             "webhook": {"enabled": True},
@@ -107,7 +115,7 @@ def _kubelet(node: NodeConfiguration) -> dict[str, Any]:
         "authorization": {"mode": "Webhook"},
         "cgroupDriver": "cgroupfs",
         "cgroupRoot": f"/{node.control_group}",
-        "clusterDNS": [ADDRESS],
+        "clusterDNS": [each.address for each in node.addresses],
         "clusterDomain": CLUSTER_DOMAIN,
         "containerRuntimeEndpoint": f"unix://{SOCKET}",
         "evictionHard": {"memory.available": "100Mi"},
@@ -127,7 +135,7 @@ def _kube_proxy(node: NodeConfiguration) -> dict[str, Any]:
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "bindAddress": ADDRESS,
+        "bindAddress": node.addresses[0].address,
         "clientConnection": {"kubeconfig": node.layout.path("kube-proxy.kubeconfig")},
         "clusterCIDR": node.layout.pod_range,
         # The limits apply to the whole machine, so the node must not set them.
@@ -138,17 +146,21 @@ def _kube_proxy(node: NodeConfiguration) -> dict[str, Any]:
 
 
 def _network(pod_range: str) -> dict[str, Any]:
-    addresses = {"type": "host-local", "ranges": [[{"subnet": pod_range}]], "routes": [{"dst": "0.0.0.0/0"}]}
+    addresses = {
+        "type": "host-local",
+        "ranges": [[{"subnet": each}] for each in pod_range.split(",")],
+        "routes": [{"dst": each.everything} for each in node_addresses(pod_range)],
+    }
     bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "ipMasq": False, "hairpinMode": True}
     return {"cniVersion": "0.4.0", "name": "localcluster", "plugins": [{**bridge, "ipam": addresses}]}
 
 
-def _corefile(kubeconfig: str) -> str:
+def _corefile(addresses: list[NodeAddress], kubeconfig: str) -> str:
     return f"""\
 .:53 {{
-  bind {ADDRESS}
+  bind {" ".join(each.address for each in addresses)}
   errors
-  ready {ADDRESS}:8181
+  ready {addresses[0].host}:8181
   cache {DNS_SECONDS}
   kubernetes {CLUSTER_DOMAIN} in-addr.arpa ip6.arpa {{
     kubeconfig {kubeconfig}

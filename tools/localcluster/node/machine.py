@@ -1,7 +1,7 @@
-"""The machine: the first process in a node's namespaces, `python -m localcluster.node.machine FOLDER PORTS`.
+"""The machine: the first process in a node's namespaces, `python -m localcluster.node.machine FOLDER PORTS POD_RANGE`.
 
-It mounts private folders over those that the node's programs write to, gives the node an address, reserves the ports
-of the control plane, and then reaps orphaned processes until it is stopped.
+It mounts private folders over those that the node's programs write to, gives the node an address of each family that
+its pods have, reserves the ports of the control plane, and then reaps orphaned processes until it is stopped.
 """
 
 import os
@@ -12,19 +12,20 @@ import time
 from pathlib import Path
 
 from localcluster.node import kernel
+from localcluster.node.addresses import IPV4, IPV6, NodeAddress, node_addresses
 from localcluster.node.prerequisites import search_path
 from localcluster.state import write_atomically
 
 HOSTNAME = "node-0"
-ADDRESS = "10.88.0.1"
 INTERFACE = "node0"
-GATEWAY = "10.88.0.254"  # no host: only a default route is needed
 #: What containerd, the kubelet and the CNI plugins write to, whatever their configuration says.
 PRIVATE_FOLDERS = ("/run", "/var/lib", "/var/log")
 FOLDERS = ("/run/containerd", "/run/netns", "/var/lib/kubelet", "/var/lib/containerd", "/var/log/pods")
 PID_FILE = "machine.pid"
 PAUSE_SECONDS = 1.0
 NETWORK_SETTINGS = Path("/proc/sys/net/ipv4")
+#: The settings that make the machine forward packets of a family, such as those of its pods.
+FORWARDING = {IPV4: NETWORK_SETTINGS / "ip_forward", IPV6: Path("/proc/sys/net/ipv6/conf/all/forwarding")}
 #: The ports that no process of this network namespace gets if it requests any free port, as containerd does.
 RESERVED_PORTS = "ip_local_reserved_ports"
 
@@ -32,15 +33,13 @@ NETWORK = (
     "ip link set lo up",
     f"ip link add {INTERFACE} type veth peer name {INTERFACE}-end",
     f"ip link set {INTERFACE}-end up",
-    f"ip address add {ADDRESS}/24 dev {INTERFACE}",
     f"ip link set {INTERFACE} up",
-    f"ip route add default via {GATEWAY} dev {INTERFACE}",
 )
 
 
 def main() -> None:
     """Runs the machine."""
-    folder, ports = Path(sys.argv[1]), sys.argv[2]
+    folder, ports, addresses = Path(sys.argv[1]), sys.argv[2], node_addresses(sys.argv[3])
     os.environ["PATH"] = search_path(os.environ)
     kernel.unshare()
     kernel.fork_forwarding_signals()
@@ -49,11 +48,19 @@ def main() -> None:
     _separate_mounts(folder)
     for command in NETWORK:
         _run(*command.split())
+    for address in addresses:
+        _add(address)
     _run("hostname", HOSTNAME)
-    for setting, value in {"ip_forward": "1", RESERVED_PORTS: ports}.items():
-        (NETWORK_SETTINGS / setting).write_text(value, encoding="ascii")
+    (NETWORK_SETTINGS / RESERVED_PORTS).write_text(ports, encoding="ascii")
     write_atomically(folder / PID_FILE, pid)
     _reap()
+
+
+def _add(node: NodeAddress) -> None:
+    # No other host could have the address: without `nodad`, the kernel looks for one for a second (IPv6).
+    _run("ip", node.family, "address", "add", f"{node.address}/{node.prefix}", "dev", INTERFACE, "nodad")
+    _run("ip", node.family, "route", "add", "default", "via", node.gateway, "dev", INTERFACE)
+    FORWARDING[node].write_text("1", encoding="ascii")
 
 
 def _separate_mounts(folder: Path) -> None:

@@ -7,6 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from localcluster.components import POD_RANGE
+from localcluster.node.addresses import IPV6, node_addresses
+
 #: The Debian packages that `make node-packages` installs.
 DEBIAN_PACKAGES = (
     "buildah",
@@ -45,6 +48,15 @@ KERNEL_PROBES = (
     ("mkdir /mnt/a /mnt/b /mnt/c", "writing to such a mount"),
     ("mount -t overlay -o lowerdir=/mnt/a,upperdir=/mnt/b,workdir=/mnt/c overlay /mnt/a", "overlay file systems"),
 )
+#: Those that a node with IPv6 needs, too.
+IPV6_PROBES = (
+    ("ip -6 address add fd00:10:88::1/64 dev lo", "addresses of IPv6"),
+    ("nft add table ip6 probe", "nftables for IPv6"),
+    (
+        "nft add chain ip6 probe nat { type nat hook prerouting priority 0 ; }",
+        "address translation by nftables for IPv6 (nft_nat)",
+    ),
+)
 PROBE = """
 import subprocess, sys
 from localcluster.node import kernel
@@ -67,13 +79,17 @@ def plugins_folder() -> Path:
     return next(filter(_has_plugins, PLUGIN_FOLDERS), PLUGIN_FOLDERS[0])
 
 
-def missing_prerequisites() -> list[str]:
-    """Returns what prevents a real node on this machine, as sentences."""
+def missing_prerequisites(pod_range: str = POD_RANGE) -> list[str]:
+    """Returns what prevents a real node on this machine, as sentences.
+
+    Args:
+        pod_range: The addresses of its pods.
+    """
     if sys.platform != "linux":
         return ["A real node needs Linux: use the provider 'kind' elsewhere."]
     if os.geteuid() != 0:
         return ["A real node needs root: try again with sudo."]
-    return [*_missing_programs(), *_missing_control_groups()] or list(_missing_kernel_features())
+    return [*_missing_programs(), *_missing_control_groups()] or list(_missing_kernel_features(pod_range))
 
 
 def _has_plugins(folder: Path) -> bool:
@@ -102,10 +118,11 @@ def _missing_control_groups() -> Iterator[str]:
         )
 
 
-def _missing_kernel_features() -> Iterator[str]:
+def _missing_kernel_features(pod_range: str) -> Iterator[str]:
     package = Path(__file__).parents[2]
+    probes = KERNEL_PROBES + (IPV6_PROBES if IPV6 in node_addresses(pod_range) else ())
     completed = subprocess.run(
-        [sys.executable, "-c", PROBE, *(word for pair in KERNEL_PROBES for word in pair)],
+        [sys.executable, "-c", PROBE, *(word for pair in probes for word in pair)],
         env={**os.environ, "PATH": search_path(os.environ), "PYTHONPATH": str(package)},
         stdin=subprocess.DEVNULL,
         capture_output=True,

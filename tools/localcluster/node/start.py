@@ -74,7 +74,8 @@ def _start_machine(layout: Layout, guardian: GuardianClient, waiter: ReadinessWa
     """Starts the machine and the relay to its API server; returns the prefix that runs a command there."""
     # The reservations of `ports` do not reach into the machine's network namespace.
     reserved = ",".join(map(str, layout.ports))
-    guardian.start("machine", [sys.executable, "-m", "localcluster.node.machine", str(layout.folder), reserved])
+    machine = [sys.executable, "-m", "localcluster.node.machine", str(layout.folder), reserved, layout.pod_range]
+    guardian.start("machine", machine)
     pid_file = layout.folder / PID_FILE
     waiter.wait("the node's machine", pid_file.exists)
     pid = pid_file.read_text(encoding="ascii")

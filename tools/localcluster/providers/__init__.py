@@ -39,7 +39,7 @@ class ClusterSpec:
         node_count: The number of nodes.
         kubeconfig: The kubeconfig of an existing cluster.
         apiserver_flags: Additional flags of the API server.
-        pod_range: The addresses of pods, as a CIDR.
+        pod_range: The addresses of pods, as a CIDR; on a real node also two, of IPv4 and IPv6, joined by a comma.
         environment: The environment variables.
         progress: Reports the progress.
     """

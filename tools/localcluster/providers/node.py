@@ -12,7 +12,7 @@ from localcluster.providers import ClusterSpec, ProvidedCluster
 
 def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
     """Builds the programs if needed, and starts a control plane with one node that runs containers."""
-    missing = prerequisites.missing_prerequisites()
+    missing = prerequisites.missing_prerequisites(spec.pod_range)
     if missing:
         raise LocalClusterError(" ".join(missing))
     if spec.node_count != 1:
