@@ -1,4 +1,4 @@
-"""Provides the programs that render, test and check the chart, in the user's cache folder.
+"""Provides the programs that render, test, check and copy the chart and its image, in the user's cache folder.
 
 `python -m helmchart.programs [NAME...]` provides them and prints their paths.
 """
@@ -67,6 +67,11 @@ def bundle_definitions(progress: Progress) -> Path:
     return download_modules([OPERATOR_FRAMEWORK], MODULES / "bundle", progress)[OPERATOR_FRAMEWORK] / "crds"
 
 
+def crane(progress: Progress) -> Path:
+    """Returns crane, which copies images between archives and registries, and serves a registry."""
+    return _build("crane", "github.com/google/go-containerregistry/cmd/crane", progress)
+
+
 def monitoring_definitions(progress: Progress) -> Path:
     """Returns the folder of the CRDs of ServiceMonitor, PodMonitor and PrometheusRule, from their Go module."""
     folder = download_modules([MONITORING], MODULES / "prometheus-operator", progress)[MONITORING]
@@ -104,6 +109,7 @@ PROGRAMS = {
     "bundle-definitions": bundle_definitions,
     "monitoring-definitions": monitoring_definitions,
     "cilium-definitions": cilium_definitions,
+    "crane": crane,
 }
 
 
