@@ -37,11 +37,16 @@ def node_prerequisites() -> None:
 
 
 @pytest.fixture(scope="session")
-def archives(node_prerequisites: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:  # noqa: ARG001
-    """Builds archives of the operator's image, those of the examples and Envoy's."""
+def image_builders(node_prerequisites: None) -> None:  # noqa: ARG001
+    """Skips the tests, with the reason, on a machine that cannot build images without a registry."""
     for program in ("buildah", "mmdebstrap"):
         if shutil.which(program) is None:
             pytest.skip(f"There is no {program}, which makes the images: `make node-packages` installs it.")
+
+
+@pytest.fixture(scope="session")
+def archives(image_builders: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Path]]:  # noqa: ARG001
+    """Builds archives of the operator's image, those of the examples and Envoy's."""
     folder = tmp_path_factory.mktemp("images")
     yield build_images(folder, PlainProgress())
     shutil.rmtree(folder)  # they are large
