@@ -1,5 +1,6 @@
 """Tests that a real API server accepts every pair of any two values; `make test-chart`: also all enums together."""
 
+import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,14 +14,15 @@ import yaml
 from chart.covering import Row, covering_rows
 from chart.dry_run import DryRunValidator
 from chart.kinds import documents, pod_specs
-from chart.releases import RESTRICTED_NAMESPACE, ROOT, Helm
-from chart.samples import SAMPLES, dimensions, is_allowed, nested
+from chart.releases import CHART, RESTRICTED_NAMESPACE, ROOT, Helm, Release
+from chart.samples import SAMPLES, dimensions, everything_on, is_allowed, nested
 from helmchart import programs
 from helmchart.fields import values_of
 from helmchart.values import Values
 from localcluster import LocalCluster
 from localcluster.progress import PlainProgress
 from support.kubectl import Kubectl
+from support.waiting import eventually
 
 IS_LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
@@ -115,3 +117,28 @@ def test_api_server_accepts_the_policies_of_cilium_in_docs_install_and_no_misspe
         assert judge.errors(policy) == []
         (complaint,) = judge.errors(policy | {"spec": policy["spec"] | {"podSelector": {}}})
         assert "podSelector" in complaint
+
+
+def test_release_with_every_value_set_is_installed_and_uninstalled(
+    helm: Helm, dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, judge: DryRunValidator
+) -> None:
+    assert judge.errors  # the kinds of Prometheus and of Cilium are installed
+    # The CRDs are installed, too.
+    values = everything_on(RESTRICTED_NAMESPACE, "CiliumNetworkPolicy") | {"crds": {"install": False}}
+    cluster, where = helm.within(dedicated_cluster.kubeconfig), ("--namespace", RESTRICTED_NAMESPACE)
+    cluster.run("install", "everything", str(CHART), *where, "--values=-", stdin=json.dumps(values)).expect_success()
+    kinds = "ciliumnetworkpolicies,servicemonitors,prometheusrules,horizontalpodautoscalers,configmaps"
+    names = restricted_kubectl.run("get", kinds, "--all-namespaces", "--output=name").expect_success().stdout
+    for kind in ("ciliumnetworkpolicy", "servicemonitor", "prometheusrule", "horizontalpodautoscaler"):
+        assert f"\n{kind}." in f"\n{names}"
+    assert "configmap/everything-authorities" in names
+    eventually(lambda: {"operator", "resolver"} <= started(restricted_kubectl), "the API server accepts its pods")
+    cluster.run("uninstall", "everything", *where, "--no-hooks", "--wait").expect_success()
+    release = Release(cluster, "everything", RESTRICTED_NAMESPACE)
+    eventually(lambda: not release.leftovers(restricted_kubectl), "nothing is left")
+
+
+def started(kubectl: Kubectl) -> set[str]:
+    """Returns the components of the pods."""
+    pods = kubectl.get_json("pods")["items"]
+    return {pod["metadata"]["labels"].get("app.kubernetes.io/component", "") for pod in pods}

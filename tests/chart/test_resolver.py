@@ -90,6 +90,8 @@ def test_autoscaled_deployment_has_no_replicas(helm4: Helm) -> None:
     assert "replicas" not in deployment["spec"]
     target = items["HorizontalPodAutoscaler", "resolver"]["spec"]["scaleTargetRef"]
     assert target == {key: deployment[key] for key in ("apiVersion", "kind")} | {"name": deployment["metadata"]["name"]}
+    (metric,) = items["HorizontalPodAutoscaler", "resolver"]["spec"]["metrics"]
+    assert metric["containerResource"]["container"] == container(items)["name"]
 
 
 def targets(helm: Helm, values: dict[str, Any]) -> dict[str, set[str]]:

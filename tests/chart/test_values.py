@@ -174,6 +174,13 @@ BY_THE_CHART = [
         "resolver.autoscaling.minReplicas (11) must not be more than resolver.autoscaling.maxReplicas (10).",
     ),
     (
+        {"resolver.autoscaling.enabled": True, "resolver.resources.requests": {"cpu": None}},
+        (
+            "resolver.autoscaling.enabled is true: set resolver.resources.requests.cpu, of which the target is a "
+            "percentage, or resolver.autoscaling.metrics."
+        ),
+    ),
+    (
         {"service.ipFamilies": ["IPv4", "IPv6"]},
         (
             "service.ipFamilies has two families: name one, or set service.ipFamilyPolicy to PreferDualStack or "

@@ -60,6 +60,11 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- if gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas) -}}
 {{- fail (printf "\n\nresolver.autoscaling.minReplicas (%d) must not be more than resolver.autoscaling.maxReplicas (%d)." (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
 {{- end -}}
+{{- $resources := default dict .resources -}}
+{{- $cpu := or (dig "requests" "cpu" "" $resources) (dig "limits" "cpu" "" $resources) -}}
+{{- if and .autoscaling.enabled (not .autoscaling.metrics) (not $cpu) -}}
+{{- fail "\n\nresolver.autoscaling.enabled is true: set resolver.resources.requests.cpu, of which the target is a percentage, or resolver.autoscaling.metrics." -}}
+{{- end -}}
 {{- if ge (int .drainSeconds) (int .terminationGracePeriodSeconds) -}}
 {{- fail (printf "\n\nresolver.drainSeconds (%d) must be less than resolver.terminationGracePeriodSeconds (%d): the kubelet kills the pod after that time." (int .drainSeconds) (int .terminationGracePeriodSeconds)) -}}
 {{- end -}}

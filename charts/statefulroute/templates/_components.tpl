@@ -5,7 +5,7 @@ monitors.
 
 {{/*
 The Deployment of a component. Arguments: those of the template of its pods, and
-  replicas   the number of its pods; nil if it is autoscaled
+  replicas   the number of its pods; nil if an autoscaler sets it
   recreates  whether all pods end before others start, unless the values say otherwise
 */}}
 {{- define "statefulroute.deployment" -}}
