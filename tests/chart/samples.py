@@ -174,6 +174,7 @@ metadata:
     "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
     "terminationGracePeriodSeconds": 0,
     "service.port": 80,
+    "metrics.tls.secretName": "metrics-tls",
     "prometheusRule.namespace": "default",
     "prometheusRule.labels": {"prometheus": "main"},
     "prometheusRule.runbookUrl": "https://wiki.invalid/runbooks/",
@@ -198,6 +199,8 @@ metadata:
         "labels": {"prometheus": "main"},
         "interval": "1m30s",
         "scrapeTimeout": "10s",
+        "tlsConfig": {"serverName": "metrics", "ca": {"configMap": {"name": "authority", "key": "ca.crt"}}},
+        "authorization": {"credentials": {"name": "prometheus", "key": "token"}},
         "relabelings": [{"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}],
         "metricRelabelings": [{"action": "drop", "regex": "x.*", "sourceLabels": ["__name__"]}],
     }.items()
@@ -251,8 +254,17 @@ def is_allowed(row: Mapping[str, Any]) -> bool:
         and values.get(f"{service}.ipFamilyPolicy") not in {"PreferDualStack", "RequireDualStack"}
         for service in SERVICES
     )
+    has_no_credentials = values.get("metrics.authentication") and (
+        values.get("metrics.tls.secretName") == ""
+        or (values.get("podMonitor.enabled") and values.get("podMonitor.authorization") == {})
+    )
     return len(_kinds_of_policies(values)) <= 1 and not (
-        has_two_writers or has_two_writers_in_turn or has_two_monitors or has_vain_values or has_one_stack_of_two
+        has_two_writers
+        or has_two_writers_in_turn
+        or has_two_monitors
+        or has_vain_values
+        or has_one_stack_of_two
+        or has_no_credentials
     )
 
 

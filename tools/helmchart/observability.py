@@ -16,6 +16,29 @@ class Tracing(ValueGroup):
     )
 
 
+class MetricsTls(ValueGroup):
+    """TLS of the metrics."""
+
+    secret_name: str = Field(
+        "",
+        description="A Secret with `tls.crt` and `tls.key`, and `ca.crt` for the monitors; empty serves metrics "
+        "without TLS. Its certificate names the Services of the metrics: `...-metrics.NAMESPACE.svc` and "
+        "`...-resolver-metrics.NAMESPACE.svc`. Renewed certificates need no restart.",
+    )
+
+
+class Metrics(ValueGroup):
+    """How the operator and the resolver serve their metrics."""
+
+    tls: MetricsTls = Field(MetricsTls(), description="TLS of the metrics, on a port apart from the probes.")
+    authentication: bool = Field(
+        default=False,
+        description="Whether clients need a token whose user may `get` the path `/metrics`, as the ClusterRole "
+        "`...-metrics-reader` allows. It needs `metrics.tls.secretName`, and a ClusterRole for operator and resolver, "
+        "even if `watchNamespaces` is set: the API server reviews the tokens.",
+    )
+
+
 class _Monitor(ValueGroup):
     enabled: bool = Field(
         default=False, description="Whether to create it; its CustomResourceDefinition must be installed."
@@ -24,6 +47,16 @@ class _Monitor(ValueGroup):
     labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
     interval: Interval = Field("30s", description="The interval between scrapes.")
     scrape_timeout: OptionalInterval = Field("", description="The timeout of a scrape; empty is Prometheus' default.")
+    tls_config: Object = Field(
+        {},
+        description="The TLS settings of the scrapes, with `metrics.tls.secretName`; empty trusts the `ca.crt` of that "
+        "Secret, which must then be in the monitor's namespace, and expects the name of the Service.",
+    )
+    authorization: Object = Field(
+        {},
+        description="The credentials of the scrapes, with `metrics.authentication`; empty is the token of Prometheus' "
+        "own account, which a PodMonitor cannot use.",
+    )
     relabelings: list[Object] = Field([], description="Relabelings of the target.")
     metric_relabelings: list[Object] = Field([], description="Relabelings of the metrics.")
 

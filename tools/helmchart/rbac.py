@@ -46,6 +46,8 @@ def _roles() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "resolver", rbac.resolver_cluster_role()
     yield "resolverLinkChanges", rbac.resolver_link_changes_cluster_role()
     yield "resolverTokens", rbac.resolver_tokens_cluster_role()
+    yield "metricsReviews", rbac.metrics_reviews_cluster_role()
+    yield "metricsReader", rbac.metrics_reader_cluster_role()
 
 
 def _with_names(text: str) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from helmchart.model import Name, Object, OptionalName, PullPolicy, Seconds, StringMap, ValueGroup, text_pattern
-from helmchart.observability import GrafanaDashboard, PodMonitor, PrometheusRule, ServiceMonitor, Tracing
+from helmchart.observability import GrafanaDashboard, Metrics, PodMonitor, PrometheusRule, ServiceMonitor, Tracing
 from helmchart.pods import (
     Containers,
     EnvironmentSources,
@@ -299,6 +299,7 @@ class Values(ValueGroup):
     network_policy: NetworkPolicy = Field(
         NetworkPolicy(), description="The allowed connections to the operator and from it."
     )
+    metrics: Metrics = Field(Metrics(), description="How the operator and the resolver serve their metrics.")
     service_monitor: ServiceMonitor = Field(
         ServiceMonitor(), description="The ServiceMonitor of the Prometheus operator; the resolver gets one, too."
     )

@@ -4,6 +4,7 @@ The arguments of the operator; `statefulroute operator --help` explains them.
 {{- define "statefulroute.operatorArguments" -}}
 - operator
 - --bind-address=:8080
+{{- include "statefulroute.metricsArguments" . }}
 {{- if .Values.leaderElection.enabled }}
 - --leader-elect
 - --lease-name={{ include "statefulroute.leaseName" . }}
@@ -53,6 +54,7 @@ The arguments of the resolver; `statefulroute resolver --help` explains them.
 - resolver
 - --http-address=:8080
 - --bind-address=:8081
+{{- include "statefulroute.metricsArguments" . }}
 {{- with .Values.resolver }}
 {{- if .picker.enabled }}
 - --grpc-address=:9002
@@ -123,5 +125,19 @@ The arguments that both have.
 {{- end }}
 {{- range .Values.watchNamespaces }}
 - --watch-namespace={{ . }}
+{{- end }}
+{{- end -}}
+
+{{/*
+Those for metrics over TLS, which both have.
+*/}}
+{{- define "statefulroute.metricsArguments" -}}
+{{- if .Values.metrics.tls.secretName }}
+- --metrics-address=:8443
+- --metrics-tls-certificate=/metrics-tls/tls.crt
+- --metrics-tls-key=/metrics-tls/tls.key
+{{- if .Values.metrics.authentication }}
+- --metrics-authentication
+{{- end }}
 {{- end }}
 {{- end -}}

@@ -42,6 +42,14 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- fail "\n\nserviceMonitor.enabled and podMonitor.enabled are both true: every metric would be scraped twice; enable one of them." -}}
 {{- end -}}
 {{- include "statefulroute.checkNetworkPolicies" . -}}
+{{- if .Values.metrics.authentication -}}
+{{- if not .Values.metrics.tls.secretName -}}
+{{- fail "\n\nmetrics.authentication is true: set metrics.tls.secretName, too; tokens are not sent without TLS." -}}
+{{- end -}}
+{{- if and .Values.podMonitor.enabled (not .Values.podMonitor.authorization) -}}
+{{- fail "\n\nmetrics.authentication and podMonitor.enabled are true: set podMonitor.authorization to a Secret with a token, or use serviceMonitor, which can send the token of Prometheus' own account." -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $service := dict "service" .Values.service "resolver.service" .Values.resolver.service "resolver.metricsService" .Values.resolver.metricsService -}}
 {{- if and (gt (len (default list $service.ipFamilies)) 1) (not (hasSuffix "DualStack" (default "" $service.ipFamilyPolicy))) -}}
 {{- fail (printf "\n\n%s.ipFamilies has two families: name one, or set %s.ipFamilyPolicy to PreferDualStack or RequireDualStack." $name $name) -}}

@@ -51,6 +51,12 @@ The template of a component's pods. Arguments:
 */}}
 {{- define "statefulroute.podTemplate" -}}
 {{- $component := . -}}
+{{- $ports := .ports -}}
+{{- $secrets := default dict .secrets -}}
+{{- with .root.Values.metrics.tls.secretName -}}
+{{- $ports = merge (dict "secure-metrics" 8443) $ports -}}
+{{- $secrets = merge (dict "metrics-tls" .) $secrets -}}
+{{- end -}}
 metadata:
   labels: {{- include "statefulroute.labels" (list .root .component .values.podLabels) | nindent 4 }}
   {{- include "statefulroute.annotations" (list .root (dict "kubectl.kubernetes.io/default-container" .component) .values.podAnnotations) | nindent 2 }}
@@ -98,7 +104,7 @@ spec:
         {{- toYaml . | nindent 8 }}
       {{- end }}
       ports:
-        {{- range $name, $number := .ports }}
+        {{- range $name, $number := $ports }}
         - name: {{ $name }}
           containerPort: {{ $number }}
           protocol: TCP
@@ -120,7 +126,7 @@ spec:
       volumeMounts:
         - name: tmp
           mountPath: /tmp
-        {{- range $folder, $secret := .secrets }}
+        {{- range $folder, $secret := $secrets }}
         - name: {{ $folder }}
           mountPath: /{{ $folder }}
           readOnly: true
@@ -135,7 +141,7 @@ spec:
     - name: tmp
       emptyDir:
         sizeLimit: 16Mi
-    {{- range $folder, $secret := .secrets }}
+    {{- range $folder, $secret := $secrets }}
     - name: {{ $folder }}
       secret:
         secretName: {{ $secret }}
@@ -210,8 +216,44 @@ spec:
 {{- end -}}
 
 {{/*
-A ServiceMonitor or PodMonitor of a component. Arguments: the root, the component, the name of its port, the kind, the
-key of its endpoints, and the values of the kind.
+The name of the port of a component's metrics. Arguments: the root, and the name of the port without TLS, which probes use.
+*/}}
+{{- define "statefulroute.metricsPort" -}}
+{{- empty (first .).Values.metrics.tls.secretName | ternary (last .) "secure-metrics" -}}
+{{- end -}}
+
+{{/*
+How Prometheus connects to that port. Arguments: the root, the Service, and the values of the monitor.
+*/}}
+{{- define "statefulroute.secureScrape" -}}
+{{- $root := first . -}}
+{{- $monitor := last . -}}
+{{- with $root.Values.metrics.tls.secretName }}
+scheme: https
+tlsConfig:
+  {{- with $monitor.tlsConfig }}
+  {{- toYaml . | nindent 2 }}
+  {{- else }}
+  ca:
+    secret:
+      name: {{ . }}
+      key: ca.crt
+  serverName: {{ include "statefulroute.componentName" (list $root (index $ 1)) }}.{{ $root.Release.Namespace }}.svc
+  {{- end }}
+{{- if $root.Values.metrics.authentication }}
+{{- with $monitor.authorization }}
+authorization:
+  {{- toYaml . | nindent 2 }}
+{{- else }}
+bearerTokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/*
+A ServiceMonitor or PodMonitor of a component. Arguments: the root, the component, the name of its port without TLS, the
+kind, the key of its endpoints, and the values of the kind.
 */}}
 {{- define "statefulroute.monitor" -}}
 {{- $root := first . -}}
@@ -233,8 +275,11 @@ spec:
   selector:
     matchLabels: {{- include "statefulroute.selectorLabels" $component | nindent 6 }}
   {{ index $ 4 }}:
-    - port: {{ index $ 2 }}
+    - port: {{ include "statefulroute.metricsPort" (list $root (index $ 2)) }}
       path: /metrics
+      {{- with include "statefulroute.secureScrape" (list $root (eq (index $ 1) "operator" | ternary "metrics" "resolver-metrics") .) }}
+      {{- trim . | nindent 6 }}
+      {{- end }}
       # Keep the metrics' labels `namespace` and `pod`: they name the pod of the links, not the scraped pod.
       honorLabels: true
       interval: {{ .interval }}

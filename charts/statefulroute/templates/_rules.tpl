@@ -478,3 +478,25 @@
   verbs:
     - create
 {{- end }}
+
+{{- define "statefulroute.rules.metricsReviews" -}}
+- apiGroups:
+    - authentication.k8s.io
+  resources:
+    - tokenreviews
+  verbs:
+    - create
+- apiGroups:
+    - authorization.k8s.io
+  resources:
+    - subjectaccessreviews
+  verbs:
+    - create
+{{- end }}
+
+{{- define "statefulroute.rules.metricsReader" -}}
+- nonResourceURLs:
+    - /metrics
+  verbs:
+    - get
+{{- end }}
