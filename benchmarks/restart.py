@@ -3,7 +3,8 @@
     python benchmarks/restart.py [--sizes 1000 10000 100000] [--pods 10] [--rounds 3]
 
 Synced is when it has read everything. CPU time and memory cover the whole start: until every link is decided and the
-process is idle. The API server counts the writes of links, routes, pods and workloads.
+process is idle. The memory of a resolver, with gRPC as in the chart, is that of a start, too. The API server counts
+the writes of links, routes, pods and workloads.
 """
 
 import asyncio

@@ -23,6 +23,7 @@ from measuring.capacity import (
 )
 from measuring.comparison import SavedResults, compare, load_results
 from measuring.rounds import format_number, spreads
+from measuring.sizing import measured_memory, mebibytes_at_the_peak, mebibytes_of_the_limit
 
 RESULTS = Path(__file__).parent / "results"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "explanation" / "scale.md"
@@ -140,6 +141,22 @@ def limits_table(results: SavedResults) -> str:
     return markdown_table(["maximum, by", "reckoned", ""], lines)
 
 
+def sizing_table(results: SavedResults) -> str:
+    """Renders what was measured beside the rule for memory, and the limit by it."""
+    lines = [
+        [
+            each.process,
+            f"{each.links:,}",
+            f"{each.routes:,}",
+            f"{each.mebibytes:,.0f}",
+            f"{mebibytes_at_the_peak(each.links, each.routes):,.0f}",
+            f"{mebibytes_of_the_limit(each.links, each.routes):,.0f}",
+        ]
+        for each in sorted(measured_memory(results))
+    ]
+    return markdown_table(["process", "links", "routes", "MiB at the peak", "by the rule", "limit by the rule"], lines)
+
+
 def _line(name: str, limit: Limit) -> list[str]:
     return [f"{name}: {limit.name}", limit.formula, format_number(limit.maximum)]
 
@@ -150,6 +167,7 @@ TABLES: dict[str, Callable[[SavedResults], str]] = {
     "apiserver": lambda found: sizes_table(found["apiserver"]),
     "given": installation_table,
     "limits": limits_table,
+    "sizing": sizing_table,
 }
 
 

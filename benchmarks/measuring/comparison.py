@@ -13,7 +13,7 @@ from measuring.rounds import Figures, spreads
 #: The saved results of each benchmark, by its name.
 SavedResults = Mapping[str, Mapping[str, Any]]
 
-BENCHMARKS = ("apiserver", "growth", "memory", "restart", "scale")
+BENCHMARKS = ("apiserver", "growth", "lookups", "memory", "restart", "routes", "scale")
 
 #: The simulated figure, the benchmark, its variant (None: the variant with the same number of links), and its figure.
 _PAIRS = (

@@ -1,15 +1,18 @@
-"""Measures the start of an operator among bound links, and the heap of each kind of process."""
+"""Measures the starts of an operator and a resolver among bound links, and the heap of each kind of process."""
 
 import asyncio
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from localcluster.ports import free_port
 from measuring.bench_service import BenchService
+from measuring.load_generator import running_resolver
 from measuring.processes import running_operator
 from measuring.rounds import Figures
 
 SYNCED, START_CPU, PEAK, SETTLED, WRITES = "s to synced", "CPU s", "MiB at the peak", "MiB settled", "writes"
+PEAK_RESOLVER = "MiB at the peak, resolver"
 PROCESSES = ("operator", "resolver", "driver")
 _STARTUP_SECONDS = 3.0
 
@@ -31,6 +34,9 @@ async def restart(service: BenchService) -> Figures:
         await process.wait_idle()
         settled, peak = process.mebibytes
         figures = {SYNCED: seconds, START_CPU: process.cpu_seconds, PEAK: peak, SETTLED: settled}
+    async with running_resolver(service.kubeconfig, free_port(), free_port()) as process:
+        await process.wait_idle()
+        figures[PEAK_RESOLVER] = process.mebibytes[1]
     return {**figures, WRITES: (await service.count_writes() - before).total()}
 
 

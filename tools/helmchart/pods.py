@@ -40,7 +40,10 @@ Containers = Annotated[list[Object], Field(description="Containers beside the ch
 
 
 def resources() -> Object:
-    """Resources of the operator's container, with room for the 170 MiB that 100,000 links take."""
+    """Resources of a container of the operator or the resolver: requests for 100,000 links, limits for 250,000.
+
+    `docs/explanation/scale.md` has the rule, and the measurements.
+    """
     return {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}}
 
 

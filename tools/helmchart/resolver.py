@@ -230,7 +230,8 @@ class Resolver(ValueGroup):
     pod_labels: StringMap = Field({}, description="Additional labels of its pods.")
     pod_annotations: StringMap = Field({}, description="Annotations of its pods.")
     resources: Object = Field(
-        resources(), description="Resources of its container. It keeps every link in memory, like the operator."
+        resources(),
+        description="Resources of its container. It keeps links and routes in memory, by the rule for the operator.",
     )
     priority_class_name: str = Field("", description="The priority class of its pods: users wait while none runs.")
     affinity: Object = Field({}, description="The affinity of its pods.")
