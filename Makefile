@@ -118,6 +118,15 @@ audit: $(VENV)/audit/.synced ## Check the locked versions for published advisori
 	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 		-r requirements/dev.txt -r requirements/image.txt -r requirements/image-build.txt
 
+.PHONY: lint-release
+lint-release: $(VENV)/linters/.synced $(VENV)/package-linters/.synced ## Run the linters of a release: checkov, kube-score, kubeconform, hadolint, pyroma, twine (a few minutes)
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest --quiet tests/linters
+
+$(VENV)/linters/.synced $(VENV)/package-linters/.synced: $(VENV)/%/.synced: requirements/%.txt $(VENV)/.synced
+	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/$*
+	@$(UV) pip sync --quiet --python $(VENV)/$*/bin/python --require-hashes requirements/$*.txt
+	@touch $@
+
 $(VENV)/audit/.synced: requirements/audit.txt $(VENV)/.synced
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/audit
 	@$(UV) pip sync --quiet --python $(VENV)/audit/bin/python --require-hashes requirements/audit.txt
@@ -208,6 +217,8 @@ lock: setup ## Update the locked requirements (versions and hashes)
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra sidecar --extra hand-over --extra otlp -o requirements/image.txt pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/linters.txt requirements/linters.in
+	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/package-linters.txt requirements/package-linters.in
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver -o requirements/fuzz.txt requirements/fuzz.in pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra cli -o requirements/plugin.txt requirements/plugin.in pyproject.toml
 	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --upgrade --extra hand-over --extra kubeconfig -o requirements/mcp.txt requirements/mcp.in pyproject.toml

@@ -52,6 +52,10 @@ def test_all_tests_run_on_every_supported_python(workflows: dict[str, dict[str, 
     assert tuple(workflows["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"]) == SUPPORTED
 
 
+def test_the_linters_of_a_release_run_for_every_change(workflows: dict[str, dict[str, Any]]) -> None:
+    assert {"run": "make lint-release"} in workflows["ci"]["jobs"]["lint-release"]["steps"]
+
+
 def test_no_job_may_do_more_than_it_must_or_run_without_a_timeout(workflows: dict[str, dict[str, Any]]) -> None:
     for workflow in workflows.values():
         assert workflow["permissions"] == {"contents": "read"}

@@ -72,6 +72,16 @@ def crane(progress: Progress) -> Path:
     return _build("crane", "github.com/google/go-containerregistry/cmd/crane", progress)
 
 
+def kube_score(progress: Progress) -> Path:
+    """Returns kube-score, which checks the chart's objects."""
+    return _build("kube-score", "github.com/zegl/kube-score/cmd/kube-score", progress)
+
+
+def kubeconform(progress: Progress) -> Path:
+    """Returns kubeconform, which validates objects against JSON schemas."""
+    return _build("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", progress)
+
+
 def monitoring_definitions(progress: Progress) -> Path:
     """Returns the folder of the CRDs of ServiceMonitor, PodMonitor and PrometheusRule, from their Go module."""
     folder = download_modules([MONITORING], MODULES / "prometheus-operator", progress)[MONITORING]
@@ -107,6 +117,8 @@ PROGRAMS = {
     "actionlint": actionlint,
     "bundle-validator": bundle_validator,
     "bundle-definitions": bundle_definitions,
+    "kube-score": kube_score,
+    "kubeconform": kubeconform,
     "monitoring-definitions": monitoring_definitions,
     "cilium-definitions": cilium_definitions,
     "crane": crane,
