@@ -1,16 +1,16 @@
 """The `statefulroute` application: its commands by name, each imported when it runs."""
 
 from importlib import import_module
-from importlib.metadata import version as installed_version
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from statefulroute.cli.completion import enable_shell_completion, is_completion_request
 from statefulroute.cli.flag_values import spell_flags
 from statefulroute.cli.option_order import TakesValue, move_behind_subcommand
 from statefulroute.cli.options import AsGroup, AsUid, AsUser, Context, Kubeconfig, Namespace
+from statefulroute.cli.plain_values import PlainCommand, PlainGroup
 
 #: Every command with the first sentence of its help. The module of a command is `statefulroute.cli.commands.<name>`
 #: unless `_MODULES` names it, and the function in it has the same name; `-` becomes `_`, and a Python keyword has a `_`
@@ -58,7 +58,7 @@ class LazyCommand(TyperCommand):
         function = name.replace("-", "_") + ("_" if name in _KEYWORDS else "")
         module = import_module(_MODULES.get(name, f"statefulroute.cli.commands.{function}"))
         single = _new_app()
-        single.command(name)(getattr(module, function))
+        single.command(name, cls=PlainCommand)(getattr(module, function))
         return typer.main.get_command(single)
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:  # noqa: ANN401 - as above
@@ -77,7 +77,7 @@ def _opposite_flags(command: Any) -> dict[str, str]:  # noqa: ANN401 - as above
     return opposites
 
 
-class Program(TyperGroup):
+class Program(PlainGroup):
     """The program with its subcommands."""
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:  # noqa: ANN401 - as above
@@ -146,6 +146,8 @@ def program(  # noqa: PLR0913 - an option each
 @app.command()
 def version() -> None:
     """Print the version."""
+    from importlib.metadata import version as installed_version  # noqa: PLC0415 - it takes as long as ten commands' help
+
     typer.echo(installed_version("statefulroute"))
 
 

@@ -14,7 +14,8 @@ from statefulroute.api.annotations import (
 from statefulroute.api.limits import INT32_MAX
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.disruption.closing import Closing
-from statefulroute.domain.load import MILLI, has_changed_significantly
+from statefulroute.domain.load import has_changed_significantly
+from statefulroute.domain.milli import MILLI, format_milli
 from statefulroute.domain.pod import PodAnnotations
 from statefulroute.domain.route import PodView, Route, RouteView, WorkloadAnnotations
 from statefulroute.domain.times import format_rfc3339
@@ -95,12 +96,6 @@ def workload_annotations(assessment: Assessment, current: WorkloadAnnotations, n
         WORKLOAD_LOAD: None if load is None else format_milli(load),
         WORKLOAD_TIME: format_rfc3339(now.replace(microsecond=0)),
     }
-
-
-def format_milli(milli: int) -> str:
-    """Returns thousandths as the shortest decimal number: 3700 is `3.7`."""
-    whole, rest = divmod(milli, MILLI)
-    return f"{whole}.{rest:03}".rstrip("0") if rest else str(whole)
 
 
 def _parse_milli(text: str | None) -> int | None:

@@ -18,11 +18,11 @@ from statefulroute.api.vocabulary import (
     RoutingState,
     WorkloadState,
 )
-from statefulroute.domain.annotations import format_milli
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.hand_over import HandOverResult, Outcome
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.lost_pods import LostPods
+from statefulroute.domain.milli import format_milli
 from statefulroute.domain.route import Route, RouteView
 
 #: The reason of the event of a hand-over that the operator withdrew.

@@ -10,9 +10,8 @@ from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, WAITING_TASKS
 from statefulroute.api.limits import INT32_MAX
 from statefulroute.api.statefulroute import WorkloadThresholds
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
+from statefulroute.domain.milli import MILLI
 
-#: Thousandths of a unit of load. A weighted load has at most two decimals.
-MILLI = 1000
 _PERCENT = 100
 
 

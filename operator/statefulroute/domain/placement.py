@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from statefulroute.api.disruption import Rollout
 from statefulroute.domain.keys import PodKey, pod_sort_key
-from statefulroute.domain.load import MILLI, Load
+from statefulroute.domain.load import Load
+from statefulroute.domain.milli import MILLI
 from statefulroute.domain.route import PodView, RouteView, Workload
 
 if TYPE_CHECKING:

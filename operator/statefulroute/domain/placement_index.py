@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 
 from statefulroute.domain.fresh_loads import FreshLoads
 from statefulroute.domain.keys import PodKey, pod_sort_key
-from statefulroute.domain.load import MILLI
+from statefulroute.domain.milli import MILLI
 from statefulroute.domain.no_pod import (
     MAX_NAMED_PODS,
     NamedReason,

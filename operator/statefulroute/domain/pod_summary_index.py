@@ -13,8 +13,8 @@ from statefulroute.api.route_status import OmittedPods, PodStatus, StatefulRoute
 from statefulroute.api.vocabulary import ServiceState
 from statefulroute.domain import listed_pods
 from statefulroute.domain.keys import PodKey, pod_sort_key
-from statefulroute.domain.load import MILLI
 from statefulroute.domain.load_order import LoadOrder, SortKey
+from statefulroute.domain.milli import MILLI
 from statefulroute.domain.placement_index import PlacementIndex, Ranking
 from statefulroute.domain.pod_summary import (
     MAX_NAMED_PODS,

@@ -11,8 +11,9 @@ from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.conditions import ConditionState, route_conditions
 from statefulroute.domain.disruption.features import scales_workload
 from statefulroute.domain.disruption.status import DisruptionStatus
-from statefulroute.domain.load import MILLI, LoadReport
+from statefulroute.domain.load import LoadReport
 from statefulroute.domain.lost_pods import LostPods
+from statefulroute.domain.milli import MILLI
 from statefulroute.domain.pod_summary import PodSummary, summarize_pods
 from statefulroute.domain.route import RouteView
 from statefulroute.domain.service import total_links

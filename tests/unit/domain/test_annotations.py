@@ -19,10 +19,11 @@ from statefulroute.api.annotations import (
 from statefulroute.api.limits import INT32_MAX
 from statefulroute.api.route_status import PodClosing, PodStatus, StatefulRouteStatus
 from statefulroute.api.vocabulary import ClosingReason, RoutingState, ServiceState, WorkloadState
-from statefulroute.domain.annotations import format_milli, is_annotator, pod_annotations, workload_annotations
+from statefulroute.domain.annotations import is_annotator, pod_annotations, workload_annotations
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.load import Load
+from statefulroute.domain.milli import format_milli
 from statefulroute.domain.pod import PodAnnotations
 from statefulroute.domain.route import Route, WorkloadAnnotations
 from unit.domain.builders import NOON, STALE, deployment, load, named_pod, route, view

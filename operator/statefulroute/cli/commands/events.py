@@ -1,19 +1,21 @@
 """`events`: prints bindings, moves and changes of routing states, a line each."""
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from statefulroute.cli.change_watcher import watch_changes
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.cluster_command import cluster_command
-from statefulroute.cli.link_changes import LinkChange
 from statefulroute.cli.options import NoHeaders, OptionalRoute, ReportOutput, ReportOutputOption
 from statefulroute.cli.output.messages import print_message
 from statefulroute.cli.output.table import Cell, Table
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
+
+if TYPE_CHECKING:
+    from statefulroute.cli.link_changes import LinkChange
 
 _HEADER = ("TIME", "NAMESPACE", "ROUTE", "WHO", "FROM -> TO", "REASON")
 
@@ -58,6 +60,8 @@ async def show_events(
     Raises:
         CommandError: the route does not exist.
     """
+    from statefulroute.cli.change_watcher import watch_changes  # noqa: PLC0415 - `events --help` starts faster
+
     has_namespaces = cluster.namespace is None
     shown = [index for index, name in enumerate(_HEADER) if has_namespaces or name != "NAMESPACE"]
     header, widths = [_HEADER[index] for index in shown], [_WIDTHS[index] for index in shown]
@@ -74,7 +78,7 @@ async def show_events(
                 table.write([_row(change, utc_now(), has_namespaces=has_namespaces)])
 
 
-def _row(change: LinkChange, now: datetime, *, has_namespaces: bool) -> list[Cell | str]:
+def _row(change: "LinkChange", now: datetime, *, has_namespaces: bool) -> list[Cell | str]:
     return [
         _format_time(now),
         *((change.namespace,) if has_namespaces else ()),
@@ -85,7 +89,7 @@ def _row(change: LinkChange, now: datetime, *, has_namespaces: bool) -> list[Cel
     ]
 
 
-def _document(change: LinkChange, now: datetime) -> str:
+def _document(change: "LinkChange", now: datetime) -> str:
     values = {"time": _format_time(now), **msgspec.to_builtins(change)}
     names = {"before": "from", "after": "to", "hand_over_to": "handOverTo"}
     renamed = {names.get(key, key): value for key, value in values.items() if value is not None}

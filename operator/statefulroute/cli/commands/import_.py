@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,9 +24,11 @@ from statefulroute.cli.output.terminal import ProgressBar
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
 from statefulroute.cluster.errors import APIError
-from statefulroute.cluster.link_store import LinkStore
 from statefulroute.domain.errors import DeadlineExceededError, LinkLimitReachedError, StatefulRouteError
 from statefulroute.domain.operations import ImportResult, import_link
+
+if TYPE_CHECKING:
+    from statefulroute.cluster.link_store import LinkStore
 
 #: The number of concurrent writers, and the length of the queue of each.
 _WRITERS, _QUEUE_LENGTH = 24, 32
@@ -112,7 +114,7 @@ class _Import:
         progress: the progress bar.
     """
 
-    def __init__(self, links: LinkStore, size: int, *, overwrite: bool) -> None:
+    def __init__(self, links: "LinkStore", size: int, *, overwrite: bool) -> None:
         self.counts: Counter[str] = Counter()
         self.progress = ProgressBar()
         self._links = links

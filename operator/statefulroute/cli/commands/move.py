@@ -9,7 +9,6 @@ import typer
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.dry_run import DryRun
-from statefulroute.cli.hand_over_wait import HandOverInProgress, HandOverWait
 from statefulroute.cli.hand_overs import hand_over_seconds
 from statefulroute.cli.options import DryRunOption, IfLinkedTo, Pod, Route, Ttl, Uid, timeout_option
 from statefulroute.cli.output.messages import print_change
@@ -115,6 +114,8 @@ async def hand_user_over(  # noqa: PLR0913 - an option each
         CommandError: the route has no hand-over, the user cannot be handed over to this pod, or, after a wait, was
             not handed over.
     """
+    from statefulroute.cli.hand_over_wait import HandOverInProgress, HandOverWait  # noqa: PLC0415 - slow to import
+
     item = await cluster.route(validate_route(route))
     seconds = hand_over_seconds(item)
     if seconds is None:

@@ -26,8 +26,7 @@ from statefulroute.cli.output.table import EMPTY, Cell, Row, Table
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, run
 from statefulroute.cluster.clock import utc_now
-from statefulroute.domain.annotations import format_milli
-from statefulroute.domain.load import MILLI
+from statefulroute.domain.milli import MILLI, format_milli
 
 _COLUMNS = ("POD", "STATE", "ROUTING", "LOAD", "LINKS", "FRESHNESS")
 _WIDE_COLUMNS = ("NOT-SERVING", "LOAD-STATE", "WAITING", "REPORTED")

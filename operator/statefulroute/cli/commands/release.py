@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Container, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -25,12 +25,13 @@ from statefulroute.cli.dry_run import DryRun
 from statefulroute.cli.options import DryRunOption, timeout_option
 from statefulroute.cli.output.messages import pluralize, print_change, print_message
 from statefulroute.cli.runner import ClusterOptions, run
-from statefulroute.cluster.budgets import BudgetClient
-from statefulroute.cluster.codec import ROUTES
 from statefulroute.cluster.errors import APIError, ConflictError, NotFoundError
-from statefulroute.cluster.scales import ScaleReader
-from statefulroute.domain.route import Route
-from statefulroute.domain.unlisted_pods import omits_pods
+
+if TYPE_CHECKING:
+    from statefulroute.cluster.scales import ScaleReader
+    from statefulroute.domain.route import Route
+
+# Functions import what takes long, so that `release --help` starts fast.
 
 _MAX_ATTEMPTS = 12
 _POLL_SECONDS = 0.5
@@ -122,6 +123,9 @@ async def release_all(
     Raises:
         CommandError: the operator does not stop, or one that still runs has added its finalizer again.
     """
+    from statefulroute.cluster.codec import ROUTES  # noqa: PLC0415
+    from statefulroute.cluster.scales import ScaleReader  # noqa: PLC0415
+
     writer = cluster.with_dry_run(dry_run)
     if deployment is not None:
         await _stop(writer, deployment, timeout_seconds if dry_run.is_persistent else 0.0)
@@ -198,7 +202,7 @@ async def _release_route(cluster: Cluster, item: Object) -> bool:
     raise CommandError(f"{metadata['name']} was changed by others {_MAX_ATTEMPTS} times in a row: try again")
 
 
-async def _release_workload(cluster: Cluster, scales: ScaleReader, route: Route) -> int:
+async def _release_workload(cluster: Cluster, scales: "ScaleReader", route: "Route") -> int:
     """Remove the annotations from the workload of a route; returns how many workloads had some."""
     key = route.workload_key
     try:
@@ -210,7 +214,7 @@ async def _release_workload(cluster: Cluster, scales: ScaleReader, route: Route)
         return 0
 
 
-async def _release_pods(cluster: Cluster, route: Route) -> int:
+async def _release_pods(cluster: Cluster, route: "Route") -> int:
     """Remove the annotations and labels from the pods of a route; returns how many pods had some."""
     annotations = POD_ANNOTATIONS if route.has_deletion_cost else (WEIGHTED_LOAD,)
     count = 0
@@ -227,13 +231,15 @@ async def _release_pods(cluster: Cluster, route: Route) -> int:
     return count
 
 
-async def _pods(cluster: Cluster, route: Route) -> AsyncIterator[Object]:
+async def _pods(cluster: Cluster, route: "Route") -> AsyncIterator[Object]:
     """Yields the pods of a route: those in its status.
 
     If the status omits some, these are the pods that its workload controls, and all with the operator's own annotation
     or label: a controller of another kind may name what it creates for its pods in any way, and all routes are
     released.
     """
+    from statefulroute.domain.unlisted_pods import omits_pods  # noqa: PLC0415
+
     pods = f"/api/v1/namespaces/{route.namespace}/pods"
     if omits_pods(route.status):
         async for pod in cluster.objects(pods):
@@ -263,6 +269,8 @@ def _is_marked(pod: Object) -> bool:
 
 async def _release_budgets(cluster: Cluster, items: Iterable[Object]) -> list[str]:
     """Delete the PodDisruptionBudgets that belong to routes; returns their names."""
+    from statefulroute.cluster.budgets import BudgetClient  # noqa: PLC0415
+
     budgets, deleted = BudgetClient(cluster.client), list[str]()
     uids: dict[str, set[str]] = {}
     for item in filter(_may_have_budget, items):

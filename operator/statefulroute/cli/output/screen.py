@@ -29,8 +29,7 @@ from statefulroute.cli.output.table import EMPTY
 from statefulroute.cli.output.terminal import bar
 from statefulroute.cli.output.trends import Rates, Trends, sparkline
 from statefulroute.cluster.clock import utc_now
-from statefulroute.domain.annotations import format_milli
-from statefulroute.domain.load import MILLI
+from statefulroute.domain.milli import MILLI, format_milli
 from statefulroute.domain.route import Route
 from statefulroute.domain.service import total_links
 

@@ -12,7 +12,7 @@ from statefulroute.controllers.routes.assessments import Assessments
 from statefulroute.controllers.state_store import RouteStore
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.load import MILLI
+from statefulroute.domain.milli import MILLI
 from statefulroute.domain.route import Route, RouteView
 from statefulroute.domain.serving import unserved_links
 

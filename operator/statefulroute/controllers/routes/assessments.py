@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.load import MILLI
+from statefulroute.domain.milli import MILLI
 from statefulroute.domain.route import Route
 
 
