@@ -53,7 +53,7 @@ class SimulatedServer:
         self._watches: dict[str, asyncio.Queue[bytes]] = {}
         self._route: dict[str, Any] = {}
 
-    async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
+    async def get(self, path: str, params: Mapping[str, str] | None = None, **_: object) -> bytes:
         """Returns a page of a list."""
         with self._excluded_from_cpu_time():
             if path.endswith("/podlinks"):

@@ -77,7 +77,9 @@ class SimulatedOperator:
 
     def __init__(self, server: SimulatedServer) -> None:
         self.server, self.meter = server, Meter(server)
-        lead: Any = SimpleNamespace(is_leader=True, losses=0, identity="simulation")
+        lead: Any = SimpleNamespace(
+            is_leader=True, losses=0, identity="simulation", predecessors=(), acquired_version=None
+        )
         self.components: Components = assemble(Settings(), lead, cast("Any", server), cast("Any", None), TraceHooks())
         self.links = self.components.informers.links.cache
 

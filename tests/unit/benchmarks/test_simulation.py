@@ -1,6 +1,7 @@
 """Tests that the simulation matches the real API server and reports errors."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from measuring import simulation
 from measuring.comparison import compare
@@ -39,6 +40,13 @@ async def test_operator_starts_without_a_write_and_binds_renews_and_removes() ->
 
 async def test_resolver_finds_every_user() -> None:
     assert (await simulation.resolver(links=50, pods=3))[simulation.LOOKUPS] > 0
+
+
+async def test_links_of_several_pages_are_read_without_an_error() -> None:
+    with capture_logs() as lines:
+        await simulation.operator(links=2_100, pods=3)
+        await simulation.resolver(links=2_100, pods=3)
+    assert [line for line in lines if line["log_level"] in {"warning", "error"}] == []
 
 
 def test_compares_figures_only_at_measured_sizes() -> None:
