@@ -119,11 +119,10 @@ def test_api_server_accepts_the_policies_of_cilium_in_docs_install_and_no_misspe
         assert "podSelector" in complaint
 
 
+@pytest.mark.usefixtures("judge")  # installs the definitions of all kinds
 def test_release_with_every_value_set_is_installed_and_uninstalled(
-    helm: Helm, dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, judge: DryRunValidator
+    helm: Helm, dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl
 ) -> None:
-    assert judge.errors  # the kinds of Prometheus and of Cilium are installed
-    # The CRDs are installed, too.
     values = everything_on(RESTRICTED_NAMESPACE, "CiliumNetworkPolicy") | {"crds": {"install": False}}
     cluster, where = helm.within(dedicated_cluster.kubeconfig), ("--namespace", RESTRICTED_NAMESPACE)
     cluster.run("install", "everything", str(CHART), *where, "--values=-", stdin=json.dumps(values)).expect_success()
