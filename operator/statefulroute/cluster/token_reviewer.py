@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -29,10 +30,12 @@ _MAX_TOKEN_BYTES = 16_384
 #: The maximal rate of reviews of unknown tokens from one address, because any client can invent tokens.
 _UNKNOWN_TOKENS_PER_SECOND = 20.0
 
-#: The maximal number of concurrent reviews; the remaining connections are for other requests.
-_MAX_CONCURRENT_REVIEWS = 8
+#: The maximal number of concurrent reviews of unknown tokens, and as many of accepted ones, which do not wait behind
+#: invented tokens; the remaining connections are for other requests.
+_MAX_CONCURRENT_REVIEWS = 4
 
-#: How long the API server may take for a review, and the pause after a review that takes longer. Callers wait for it.
+#: How long a token may wait until its review begins, how long the API server may take for a review, and the pause after
+#: a review that takes longer. Callers wait for it.
 _TIMEOUT_SECONDS = 5.0
 
 
@@ -84,6 +87,8 @@ class _AccessStatus(msgspec.Struct):
 class _AccessReview(msgspec.Struct):
     status: _AccessStatus = msgspec.field(default_factory=_AccessStatus)
 
+
+_Review = TypeVar("_Review", _TokenReview, _AccessReview)
 
 _token_review = msgspec.json.Decoder(_TokenReview)
 _access_review = msgspec.json.Decoder(_AccessReview)
@@ -140,7 +145,8 @@ class TokenReviewer:
         self._pending_reviews: dict[bytes, asyncio.Task[TokenUser | None]] = {}
         self._no_review_before = 0.0
         """Until when the API server asks not to review tokens, by the clock."""
-        self._slots = asyncio.Semaphore(_MAX_CONCURRENT_REVIEWS)
+        self._accepted_slots = asyncio.Semaphore(_MAX_CONCURRENT_REVIEWS)
+        self._unknown_slots = asyncio.Semaphore(_MAX_CONCURRENT_REVIEWS)
 
     async def review(self, token: str, peer: str) -> TokenUser | None:
         """Returns the user of a token; None if the API server does not accept the token.
@@ -165,7 +171,8 @@ class TokenReviewer:
             if digest not in self._pending_reviews and (wait := self._unknown_tokens_limiter.take(peer)) > 0:
                 raise TooManyTokensError(peer, wait)
         try:
-            user = await self._review_once(digest, token)
+            slots = self._unknown_slots if accepted is None else self._accepted_slots
+            user = await self._review_once(digest, token, slots)
         except UnreachableError:
             if accepted is not None and now - accepted.time < _OUTAGE_TTL_SECONDS:
                 return accepted.user
@@ -182,19 +189,19 @@ class TokenReviewer:
         if len(reviews) > _MAX_TOKENS:
             del reviews[next(iter(reviews))]
 
-    async def _review_once(self, digest: bytes, token: str) -> TokenUser | None:
+    async def _review_once(self, digest: bytes, token: str, slots: asyncio.Semaphore) -> TokenUser | None:
         """Reviews a token; concurrent requests with the same token share one review."""
         task = self._pending_reviews.get(digest)
         if task is None:
-            task = self._pending_reviews[digest] = asyncio.create_task(self._review(token))
+            task = self._pending_reviews[digest] = asyncio.create_task(self._review(token, slots))
             task.add_done_callback(lambda _: self._pending_reviews.pop(digest))
         return await asyncio.shield(task)
 
-    async def _review(self, token: str) -> TokenUser | None:
+    async def _review(self, token: str, slots: asyncio.Semaphore) -> TokenUser | None:
         audiences = {} if self.audience is None else {"audiences": [self.audience]}
-        async with self._slots:
+        async with _slot(slots):
             review = await self._create(_AUTHENTICATION, "TokenReview", {"token": token, **audiences})
-            status = _token_review.decode(review).status
+            status = _decode(_token_review, review).status
             # An API server without support for audiences returns none, and has not compared them.
             is_for_us = self.audience is None or self.audience in (status.audiences or ())
             if not (status.authenticated and is_for_us):
@@ -213,7 +220,7 @@ class TokenReviewer:
             "nonResourceAttributes": attributes,
         }
         review = await self._create(_AUTHORIZATION, "SubjectAccessReview", spec)
-        return _access_review.decode(review).status.allowed
+        return _decode(_access_review, review).status.allowed
 
     async def _create(self, version: str, kind: str, spec: dict[str, Any]) -> bytes:
         """Sends a review, unless the API server has asked for a pause; returns its response."""
@@ -232,3 +239,25 @@ class TokenReviewer:
             if is_outage(error):
                 raise UnreachableError(str(error)) from error
             raise
+
+
+@asynccontextmanager
+async def _slot(slots: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Takes a slot while the context is open, so that callers do not wait without limit if reviews are slow."""
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            await slots.acquire()
+    except TimeoutError as error:
+        raise UnreachableError("the API server reviews other tokens too slowly") from error
+    try:
+        yield
+    finally:
+        slots.release()
+
+
+def _decode(decoder: msgspec.json.Decoder[_Review], review: bytes) -> _Review:
+    """Returns a review; raises UnreachableError if it is none, as the response of a proxy."""
+    try:
+        return decoder.decode(review)
+    except msgspec.DecodeError as error:
+        raise UnreachableError(f"the response is not a review, but of a proxy: {error}") from error

@@ -166,7 +166,35 @@ async def test_number_of_concurrent_reviews_is_limited() -> None:
     await asyncio.gather(
         *(review(token_reviewer, f"invented-{number}", peer=f"10.0.0.{number}") for number in range(100))
     )
-    assert (reviewer.reviews, reviewer.max_concurrent) == (100, 8)
+    assert (reviewer.reviews, reviewer.max_concurrent) == (100, 4)
+
+
+def test_slow_reviews_of_invented_tokens_do_not_delay_known_callers() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        reviewer = Reviewer(GOOD)
+        token_reviewer = TokenReviewer(cast("Client", reviewer), "resolver", clock=loop.time)
+        answer = reviewer.post
+
+        async def answer_slowly(path: str, body: bytes) -> bytes:
+            await asyncio.sleep(1)
+            return await answer(path, body)
+
+        reviewer.post = answer_slowly  # type: ignore[method-assign]
+        assert await review(token_reviewer) == GATEWAY
+        invented = []
+        for number in range(61 * 20):
+            invented.append(asyncio.create_task(review(token_reviewer, f"invented-{number}", peer="10.0.0.2")))
+            await asyncio.sleep(0.05)
+        started = loop.time()
+        assert await review(token_reviewer) == GATEWAY  # reviewed again
+        assert loop.time() == pytest.approx(started + 1)
+        assert sum(not each.done() for each in invented) <= 20 * 6, "none waits longer than 5 s for its review"
+        results = await asyncio.gather(*invented, return_exceptions=True)
+        assert {type(result) for result in results} == {type(None), UnreachableError}
+
+    with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+        runner.run(scenario())
 
 
 async def test_invented_tokens_do_not_evict_good_ones() -> None:
@@ -195,6 +223,22 @@ async def test_no_review_is_sent_while_the_api_server_asks_for_a_pause() -> None
     reviewer.result = GOOD
     reviewer.now += 6
     assert await review(token_reviewer, "new") == GATEWAY
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b'{"status":null}', b'{"status":{"authenticated":"yes"}}'])
+async def test_response_that_is_not_a_review_is_an_outage(answer: bytes) -> None:
+    reviewer = Reviewer(GOOD)
+    token_reviewer = reviewer.token_reviewer()
+    assert await review(token_reviewer, "known") == GATEWAY
+
+    async def answer_as_a_proxy(_path: str, _body: bytes) -> bytes:
+        return answer
+
+    reviewer.post = answer_as_a_proxy  # type: ignore[method-assign]
+    reviewer.now += 61
+    assert await review(token_reviewer, "known") == GATEWAY
+    with pytest.raises(UnreachableError, match="the response is not a review, but of a proxy"):
+        await review(token_reviewer, "new")
 
 
 def test_api_server_that_does_not_answer_is_an_outage() -> None:
