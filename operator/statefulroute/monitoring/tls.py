@@ -68,8 +68,9 @@ async def reloading_tls_context(
     if files is None:
         yield None
         return
-    context = RenewableTlsContext(load_tls_context(files))
-    reloading = asyncio.create_task(_reload(context, files, poll_seconds))
+    known, first = _load_first(files)
+    context = RenewableTlsContext(first)
+    reloading = asyncio.create_task(_reload(context, files, known, poll_seconds))
     try:
         yield context
     finally:
@@ -78,8 +79,16 @@ async def reloading_tls_context(
             await reloading
 
 
-async def _reload(context: RenewableTlsContext, files: TlsFiles, poll_seconds: float) -> None:
-    known = modification_times(files)
+def _load_first(files: TlsFiles) -> tuple[ModificationTimes, ssl.SSLContext]:
+    """Returns the context, and the times of the files before it was loaded: a later change is a new certificate."""
+    try:
+        known = modification_times(files)
+    except OSError:
+        known = ()  # loading says what is missing
+    return known, load_tls_context(files)
+
+
+async def _reload(context: RenewableTlsContext, files: TlsFiles, known: ModificationTimes, poll_seconds: float) -> None:
     while True:
         await asyncio.sleep(poll_seconds)
         try:

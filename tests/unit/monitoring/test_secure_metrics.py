@@ -1,6 +1,7 @@
 """Metrics over TLS are for clients with a token whose user may read them."""
 
 import asyncio
+import os
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +19,7 @@ from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.monitoring.secure_metrics import serve_secure_metrics
 from statefulroute.monitoring.server import BindError
 from statefulroute.monitoring.settings import MetricsEndpoint, TlsFiles
-from statefulroute.monitoring.tls import UnusableCertificateError
+from statefulroute.monitoring.tls import UnusableCertificateError, reloading_tls_context
 from unit.cluster.fake_api import FakeAPI
 from unit.cluster.kubeconfigs import write_kubeconfig
 
@@ -199,6 +200,24 @@ async def test_renewed_certificates_are_used(metrics: Metrics, authority: Author
         while not await metrics.has_certificate_of(renewed):  # noqa: ASYNC110 - the reload has no event
             await asyncio.sleep(0.01)
     assert not await metrics.has_certificate_of(authority)
+
+
+@pytest.mark.parametrize("is_missing_first", [False, True])
+async def test_certificates_that_are_renewed_while_the_server_starts_are_used(
+    authority: Authority, tmp_path: Path, is_missing_first: bool
+) -> None:
+    files = issue(authority, tmp_path)
+    async with reloading_tls_context(files, 0.01) as context:
+        assert context is not None
+        first = context.current
+        if is_missing_first:
+            files.key.unlink()
+            await asyncio.sleep(0.05)
+        issue(Authority(), tmp_path)
+        os.utime(files.certificate, ns=(0, 0))  # another time than that of the first one, however coarse the clock
+        async with asyncio.timeout(10):
+            while context.current is first:  # noqa: ASYNC110 - the reload has no event
+                await asyncio.sleep(0.01)
 
 
 async def test_unusable_files_and_addresses_are_reported(api: FakeAPI, authority: Authority, tmp_path: Path) -> None:
