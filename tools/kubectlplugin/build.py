@@ -15,6 +15,9 @@ from pathlib import Path
 
 PROGRAM = "kubectl-statefulroute"
 
+#: The program that kubectl runs to complete the plugin: the same one, by another name.
+COMPLETION = "kubectl_complete-statefulroute"
+
 _ENTRY = Path(__file__).with_name("entry.py")
 _LICENSE = Path(__file__).parents[2] / "LICENSE"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -47,6 +50,7 @@ def build(destination: Path) -> Path:
         root = Path(folder)
         paths = (f"--distpath={root / 'dist'}", f"--workpath={root / 'work'}", f"--specpath={root}")
         subprocess.run([sys.executable, "-m", "PyInstaller", *_OPTIONS, *paths, _ENTRY], check=True)
+        (root / "dist" / PROGRAM / COMPLETION).symlink_to(PROGRAM)
         shutil.copy(_LICENSE, root / "dist")
         destination.mkdir(parents=True, exist_ok=True)
         return Path(shutil.make_archive(str(destination / name), "gztar", root / "dist"))

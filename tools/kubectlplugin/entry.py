@@ -1,5 +1,11 @@
-"""The program of the stand-alone plugin."""
+"""The program of the stand-alone plugin, which is that of kubectl's completion under its name."""
 
-from statefulroute.cli import main
+import sys
+from pathlib import Path
 
-main()
+from statefulroute.cli import complete, main
+
+if Path(sys.argv[0]).name.startswith("kubectl_complete"):
+    complete()
+else:
+    main()
