@@ -1,6 +1,6 @@
 """The CRDs, admission policies and RBAC roles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ from statefulroute.api.vocabulary import (
 
 KINDS: dict[str, type[PodLink | StatefulRoute]] = {"podlinks": PodLink, "statefulroutes": StatefulRoute}
 CRDS = {plural: custom_resource_definition(model) for plural, model in KINDS.items()}
+POLICIES = [make()[0] for make in (namespace_locality, operator_budgets, operator_writes, own_pod)]
 
 
 def field(plural: str, path: str) -> dict[str, Any]:
@@ -311,3 +312,24 @@ def test_reviews_are_granted_only_by_roles_for_them() -> None:
 
     assert granting("tokenreviews") == ["resolver with tokens", "reviews for metrics"]
     assert granting("subjectaccessreviews") == ["reviews for metrics"]
+
+
+def expressions(value: object) -> Iterator[str]:
+    """Returns the CEL expressions in a definition."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in {"rule", "messageExpression", "expression"}:
+                yield inner
+            else:
+                yield from expressions(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from expressions(inner)
+
+
+@pytest.mark.parametrize("definition", [*CRDS.values(), *POLICIES], ids=lambda each: each["metadata"]["name"])
+def test_templates_are_literals_as_the_api_server_of_kubernetes_1_31_crashes_over_others(
+    definition: dict[str, Any],
+) -> None:
+    used = [expression for expression in expressions(definition) if ".format(" in expression]
+    assert [each for each in used if each.count(".format(") != each.count("'.format(")] == []
