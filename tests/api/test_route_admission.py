@@ -631,7 +631,7 @@ def test_invalid_object_is_rejected_with_messages(judge: Judge, case: Refused) -
 
 def test_upper_case_name_is_rejected_by_kubernetes_and_by_the_rule(judge: Judge) -> None:
     dns, ours = judge.dry_run(stateful_route("Game")).errors
-    assert dns.startswith('metadata.name: Invalid value: "Game": a lowercase RFC 1123 subdomain must consist of')
+    assert dns.startswith("metadata.name: Invalid value: a lowercase RFC 1123 subdomain must consist of")
     assert ours == NAME
 
 

@@ -231,7 +231,7 @@ def replace_pod(game: Service, index: int) -> None:
     """Replaces a pod by a new one, which has not reported a load."""
     name = game.pod_name(index)
     before = game.client.get(Pod, name, game.namespace)["metadata"]["uid"]
-    game.kubectl.run("delete", "pod", name).expect_success()
+    game.kubectl.run("delete", "pod", name, "--wait=false").expect_success()
     eventually(
         lambda: game.exists(Pod, name) and game.client.get(Pod, name, game.namespace)["metadata"]["uid"] != before,
         "the new pod exists",

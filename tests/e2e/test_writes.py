@@ -208,7 +208,7 @@ def create(game: Service, uid: str) -> int:
 def replace_pod(game: Service, index: int) -> None:
     """Deletes a pod, and waits until the operator has observed its absence and its successor."""
     before = game.pod_ids()
-    game.kubectl.run("delete", "pod", f"game-{index}").expect_success()
+    game.kubectl.run("delete", "pod", f"game-{index}", "--wait=false").expect_success()
     eventually(lambda: len(game.pod_ids() - before) == 1, "another pod is there")
     game.await_pods(3)
     game.await_pod(index, serviceState="Ready")

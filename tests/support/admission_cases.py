@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from support.api_messages import comparable
 from support.kubectl import Object
 
 #: The API server adds this to an error of the schema itself (a type, an enum, a length, a required field).
 RULES_NOT_CHECKED = (
-    "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; "
+    "<nil>: Invalid value: some validation rules were not checked because the object was invalid; "
     "correct the existing errors to complete validation"
 )
 
@@ -38,7 +39,7 @@ class Refused:
     Attributes:
         description: What is wrong with the object.
         item: The object.
-        messages: Every message of the response, in full.
+        messages: Every message of the response, as tests compare them.
     """
 
     description: str
@@ -51,9 +52,9 @@ class Refused:
 
 def refused(description: str, item: Object, *messages: str) -> Refused:
     """Returns a row that lists every message of the response."""
-    return Refused(description, item, messages)
+    return Refused(description, item, comparable(*messages))
 
 
 def refused_by_schema(description: str, item: Object, *messages: str) -> Refused:
     """Returns a row that violates the schema itself: its messages, and the message that the rules were not checked."""
-    return Refused(description, item, (*messages, RULES_NOT_CHECKED))
+    return refused(description, item, *messages, RULES_NOT_CHECKED)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from support.api_messages import comparable
 from support.api_user import APIResponse, APIUser
 from support.kubectl import Object
 
@@ -27,11 +28,11 @@ class Judgement:
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """The messages about an invalid object, each once, with the path of its field."""
+        """The messages about an invalid object, each once, with the path of its field, as tests compare them."""
         if self.response.object.get("reason") != "Invalid":
             return ()
         causes = self.response.object["details"]["causes"]
-        return tuple(dict.fromkeys(f"{cause.get('field', '')}: {cause['message']}" for cause in causes))
+        return comparable(*(f"{cause.get('field', '')}: {cause['message']}" for cause in causes))
 
     def expect_success(self) -> Self:
         """Returns this judgement if the object was accepted, and fails otherwise."""

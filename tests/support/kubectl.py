@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
+from support.api_messages import comparable
+
 #: A Kubernetes object as JSON.
 Object = Mapping[str, Any]
 
@@ -37,12 +39,12 @@ class Result:
 
     @property
     def errors(self) -> tuple[str, ...]:
-        """The API server's messages about the object, one by one, as kubectl prints them."""
+        """The API server's messages about the object, one by one, as tests compare them."""
         match = _INVALID.search(self.stderr)
         if match is None:
             return ()
         text = match[1].strip("\n")
-        return tuple(text.removeprefix("* ").split("\n* "))
+        return comparable(*text.removeprefix("* ").split("\n* "))
 
     def expect_success(self) -> Self:
         """Returns this result if the command was successful.
