@@ -30,6 +30,12 @@ LONG ?=
 SEED ?= 1
 KEEP ?= build/chaos
 
+# `make test-kubernetes KUBERNETES=1.34`, `make cluster-up KUBERNETES=1.31`: the version of Kubernetes in local clusters; by default the newest.
+KUBERNETES ?=
+ifneq ($(KUBERNETES),)
+export STATEFULROUTE_KUBERNETES := $(KUBERNETES)
+endif
+
 # `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute IMAGE_DIGEST=sha256:...`: the output folder (also of `make package`,
 # `make release-files` and `make bundle`), the image's repository, and its digest.
 DESTINATION ?= dist
@@ -249,6 +255,14 @@ test-again: setup ## Run the test files with failures again, one at a time
 .PHONY: test-unit
 test-unit: setup ## Run the unit tests (no cluster)
 	@$(BIN)/pytest --quiet --numprocesses 2 tests/unit
+
+# What depends on the version of Kubernetes: the rules of CRDs and policies, the rights, the operator, and an installation with Helm.
+.PHONY: test-kubernetes
+test-kubernetes: export STATEFULROUTE_KUBERNETES := $(or $(KUBERNETES),1.31)
+test-kubernetes: setup ## Test API, operator, rights, admission and chart on the oldest supported Kubernetes (KUBERNETES=1.34: on another)
+	@$(BIN)/localcluster build
+	@$(BIN)/pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder tests/api tests/e2e tests/failover/test_rights.py tests/chart \
+		|| { test $$? = 1 && $(MAKE) --no-print-directory test-again; }
 
 .PHONY: test-node
 test-node: setup ## Test the image, the chart and the chat example on a real node (skipped with the reason where a node is impossible)

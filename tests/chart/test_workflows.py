@@ -9,6 +9,8 @@ import pytest
 import yaml
 
 from helmchart import programs
+from helmchart.chart_file import OLDEST_KUBERNETES
+from localcluster.programs import kubernetes_versions
 from localcluster.progress import PlainProgress
 from pythons import SUPPORTED
 
@@ -54,6 +56,15 @@ def test_all_tests_run_on_every_supported_python(workflows: dict[str, dict[str, 
 
 def test_the_linters_of_a_release_run_for_every_change(workflows: dict[str, dict[str, Any]]) -> None:
     assert {"run": "make lint-release"} in workflows["ci"]["jobs"]["lint-release"]["steps"]
+
+
+def test_tests_run_on_every_kubernetes_of_the_support_table(root: Path, workflows: dict[str, dict[str, Any]]) -> None:
+    newest, *older = kubernetes_versions()
+    assert older[-1] == OLDEST_KUBERNETES
+    assert workflows["ci"]["jobs"]["kubernetes"]["strategy"]["matrix"]["kubernetes"] == older
+    assert f"$(or $(KUBERNETES),{OLDEST_KUBERNETES})" in (root / "Makefile").read_text()
+    (row,) = re.findall(r"^\| Kubernetes \|.*$", (root / "docs/reference/versions.md").read_text(), re.MULTILINE)
+    assert set(re.findall(r"1\.\d+", row)) == {newest, *older}
 
 
 def test_no_job_may_do_more_than_it_must_or_run_without_a_timeout(workflows: dict[str, dict[str, Any]]) -> None:

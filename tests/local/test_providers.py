@@ -86,7 +86,7 @@ def test_kind_without_docker_suggests_the_alternative(monkeypatch: pytest.Monkey
 
 
 def test_kind_configuration_contains_nodes_and_api_server_flags() -> None:
-    spec = ClusterSpec("x", 3, None, ["--v=4"], POD_RANGE, os.environ, PlainProgress())
+    spec = ClusterSpec("x", 3, None, ["--v=4"], POD_RANGE, None, os.environ, PlainProgress())
     configuration = kind_configuration(spec)
     assert [node["role"] for node in configuration["nodes"]] == ["control-plane", "worker", "worker"]
     assert '"extraArgs": {"v": "4"}' in configuration["kubeadmConfigPatches"][0]

@@ -11,11 +11,23 @@ import pytest
 from local.cluster_process import PACKAGE
 from localcluster import LocalClusterError, toolchain
 from localcluster.kubectl import find_kubectl, minor_of
-from localcluster.programs import RETAINED_BUILDS, RETAINED_SECONDS, Recipe, kubernetes_version, prune, recipes
+from localcluster.programs import (
+    RETAINED_BUILDS,
+    RETAINED_SECONDS,
+    Recipe,
+    kubectl_recipe,
+    kubernetes_version,
+    kubernetes_versions,
+    prune,
+    recipes,
+)
 from localcluster.progress import PlainProgress
 from localcluster.toolchain import Go, find_go, inspect_go, run_with_progress
 
-GO_MODULES = sorted((Path(__file__).parents[2] / "tools").rglob("go.mod"))
+GO_MODULES = sorted(file for file in PACKAGE.rglob("*.mod") if "node_modules" not in file.parts)
+
+#: The minor versions of Kubernetes besides the newest.
+OLDER = [*kubernetes_versions()][1:]
 
 
 def script(path: Path, output: str, code: int = 0) -> Path:
@@ -48,7 +60,7 @@ def test_uses_go_if_it_is_new_enough(tmp_path: Path, output: str, version: str |
     assert (found.version if found else None) == version
 
 
-@pytest.mark.parametrize("module", GO_MODULES, ids=lambda file: file.parent.name)
+@pytest.mark.parametrize("module", GO_MODULES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_oldest_go_builds_every_module(module: Path) -> None:
     required = re.search(r"^go (\S+)$", module.read_text(), re.MULTILINE)
     assert required is not None
@@ -130,6 +142,38 @@ def test_control_plane_has_the_version_that_its_module_requires() -> None:
     assert version in (PACKAGE / "controlplane" / "go.mod").read_text()
     assert f"version.gitVersion={version}" in controlplane.linker_flags
     assert kwok.linker_flags == "-s -w"
+
+
+@pytest.mark.parametrize("minor", OLDER)
+def test_older_control_plane_and_its_kubectl_have_the_requested_version(minor: str) -> None:
+    controlplane, kwok = recipes(PACKAGE, minor)
+    kubectl = kubectl_recipe(PACKAGE, minor)
+    assert kubectl is not None
+    assert kwok == recipes(PACKAGE)[1]
+    for recipe in (controlplane, kubectl):
+        assert recipe.mod_file == f"kubernetes-{minor}.mod"
+        assert f"-modfile={recipe.mod_file}" in recipe.flags
+        assert f"version.gitVersion=v{minor}." in recipe.linker_flags
+
+
+def test_kubectl_of_the_newest_version_is_not_built() -> None:
+    assert kubectl_recipe(PACKAGE, None) is None
+    assert kubectl_recipe(PACKAGE, next(iter(kubernetes_versions()))) is None
+
+
+def test_unknown_version_of_kubernetes_is_refused_with_those_that_exist() -> None:
+    versions = ", ".join(kubernetes_versions())
+    with pytest.raises(LocalClusterError, match=f"from Kubernetes '1.9': use one of {re.escape(versions)}"):
+        recipes(PACKAGE, "1.9")
+
+
+def test_other_modules_cause_a_new_build_of_their_version_only(recipe: Recipe) -> None:
+    older = Recipe("program", recipe.module, ".", "-s -w", "older.mod")
+    (recipe.module / "older.mod").touch()
+    before, newest = older.key("go1.26.0"), recipe.key("go1.26.0")
+    (recipe.module / "older.sum").write_text("changed")
+    assert older.key("go1.26.0") != before
+    assert recipe.key("go1.26.0") == newest
 
 
 def test_prune_keeps_the_latest_and_recently_used_builds(tmp_path: Path) -> None:

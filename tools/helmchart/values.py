@@ -265,7 +265,7 @@ class Values(ValueGroup):
     host_users: bool = Field(
         default=True,
         description="false runs all pods in user namespaces of their own, in which no user is one of the node; nodes "
-        "must support it.",
+        "must support it, and Kubernetes does from 1.33.",
     )
     runtime_class_name: str = Field("", description="The RuntimeClass of all pods.")
     host_aliases: list[Object] = Field([], description="Additional entries of `/etc/hosts` in all pods.")

@@ -32,6 +32,14 @@ app = typer.Typer(
 )
 
 ClusterName = Annotated[str, typer.Option(help="The cluster's name: several clusters can run at the same time.")]
+KubernetesVersion = Annotated[
+    str | None,
+    typer.Option(
+        "--kubernetes",
+        envvar=providers.KUBERNETES_VARIABLE,
+        help="The version of Kubernetes, like 1.31, for the provider 'builtin'; by default the newest.",
+    ),
+]
 
 
 class Output(StrEnum):
@@ -42,7 +50,7 @@ class Output(StrEnum):
 
 
 @app.command()
-def up(
+def up(  # noqa: PLR0913, PLR0917 - its options
     name: ClusterName = "default",
     nodes: Annotated[
         int | None,
@@ -57,11 +65,18 @@ def up(
         str,
         typer.Option(help=f"The addresses of pods. A real node with IPv6: {IPV6_POD_RANGE}, or both with a comma."),
     ] = POD_RANGE,
+    kubernetes: KubernetesVersion = None,
 ) -> None:
     """Start a cluster that runs until `down`; a running one is left as it is."""
     try:
         cluster = LocalCluster.start(
-            name, nodes=nodes, provider=provider, kubeconfig=kubeconfig, pod_range=pod_range, progress=_progress()
+            name,
+            nodes=nodes,
+            provider=provider,
+            kubeconfig=kubeconfig,
+            pod_range=pod_range,
+            kubernetes=kubernetes,
+            progress=_progress(),
         )
     except AlreadyRunningError:
         record = read_record(cluster_folder(name))
@@ -121,12 +136,12 @@ def load(
 
 
 @app.command()
-def build() -> None:
+def build(kubernetes: KubernetesVersion = None) -> None:
     """Build the programs, and those of a real node if this machine supports one, and print their paths."""
     progress = _progress()
-    programs = build_programs(progress)
-    built = [programs.controlplane, programs.kwok]
-    if not missing_prerequisites():
+    programs = build_programs(progress, kubernetes)
+    built = [program for program in (programs.controlplane, programs.kwok, programs.kubectl) if program]
+    if not kubernetes and not missing_prerequisites():
         node = build_node(progress)
         built += [node.node, node.coredns, node.pause]
     for program in built:

@@ -89,6 +89,7 @@ class LocalCluster:
         kubeconfig: Path | None = None,
         apiserver_flags: Sequence[str] = (),
         pod_range: str = POD_RANGE,
+        kubernetes: str | None = None,
         progress: Progress | None = None,
     ) -> Self:
         """Starts a cluster and returns when pods can be created in it.
@@ -102,6 +103,8 @@ class LocalCluster:
             apiserver_flags: Additional flags of the API server; they override ours.
             pod_range: The addresses of pods, as a CIDR; in 127.0.0.0/8 a test can listen on them. A real node has the
                 families of this range, which may be two CIDRs, of IPv4 and IPv6, with a comma between them.
+            kubernetes: The minor version of Kubernetes, like `1.31`, for the provider `builtin`; by default that of
+                STATEFULROUTE_KUBERNETES, else the newest.
             progress: Reports the progress; by default to the logger `localcluster`.
 
         Raises:
@@ -111,7 +114,16 @@ class LocalCluster:
         chosen_provider = providers.choose_provider(provider, kubeconfig, os.environ)
         provide = providers.provider_function(chosen_provider)
         count = nodes or providers.default_node_count(chosen_provider)
-        spec = ClusterSpec(name, count, kubeconfig, apiserver_flags, pod_range, os.environ, progress or PlainProgress())
+        spec = ClusterSpec(
+            name=name,
+            node_count=count,
+            kubeconfig=kubeconfig,
+            apiserver_flags=apiserver_flags,
+            pod_range=pod_range,
+            kubernetes=kubernetes or os.environ.get(providers.KUBERNETES_VARIABLE) or None,
+            environment=os.environ,
+            progress=progress or PlainProgress(),
+        )
         claimed = claim(name)
         process = _spawn(claimed)
         try:

@@ -16,7 +16,7 @@ from localcluster.progress import Progress
 from localcluster.toolchain import Go, find_go, run_with_progress
 
 KUBERNETES = re.compile(r"^\s*k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)$", re.MULTILINE)
-SOURCES = ("go.mod", "go.sum", "*.go")
+NEWEST = "go.mod"
 VERSION_PACKAGE = "k8s.io/component-base/version"
 RETAINED_BUILDS = 3
 RETAINED_SECONDS = 24 * 3600.0
@@ -31,22 +31,25 @@ class Recipe:
         module: The folder of its Go module.
         package: The package to build, relative to the module.
         linker_flags: The flags of the linker, which set the version.
+        mod_file: The file in the module's folder that requires its modules; their hashes are in the `.sum` beside it.
     """
 
     name: str
     module: Path
     package: str
     linker_flags: str
+    mod_file: str = NEWEST
 
     @property
     def flags(self) -> Sequence[str]:
         """The flags of `go build`."""
-        return ("-trimpath", "-ldflags", self.linker_flags)
+        modules = () if self.mod_file == NEWEST else (f"-modfile={self.mod_file}",)
+        return (*modules, "-trimpath", "-ldflags", self.linker_flags)
 
     def key(self, go_version: str) -> str:
         """Returns a key of this build: of its sources, flags and toolchain."""
         digest = hashlib.sha256()
-        for pattern in SOURCES:
+        for pattern in (self.mod_file, str(Path(self.mod_file).with_suffix(".sum")), "*.go"):
             for file in sorted(self.module.glob(pattern)):
                 digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
         settings = [go_version, self.package, *self.flags]
@@ -57,10 +60,11 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The built programs."""
+    """The built programs; `kubectl` is None if PyPI has that of the version."""
 
     controlplane: Path
     kwok: Path
+    kubectl: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +76,69 @@ class NodePrograms:
     pause: Path
 
 
+def kubernetes_versions(sources: Path | None = None) -> dict[str, str]:
+    """Returns the minor versions of Kubernetes that the control plane can be built from, like `1.37`, the newest first.
+
+    The value is the version with its patch, like `v1.37.2`.
+    """
+    return {f"{match[2]}.{match[3]}": match[1] for match in _releases(sources or sources_folder()).values()}
+
+
 def kubernetes_version(sources: Path | None = None) -> str:
-    """Returns the version of Kubernetes that the control plane is built from, like `v1.37.2`."""
-    return _kubernetes(sources or sources_folder())[1]
+    """Returns the newest version of Kubernetes that the control plane can be built from, like `v1.37.2`."""
+    return next(iter(kubernetes_versions(sources).values()))
 
 
-def recipes(sources: Path) -> tuple[Recipe, Recipe]:
-    """Returns how the control plane and kwok are built."""
+def recipes(sources: Path, kubernetes: str | None = None) -> tuple[Recipe, Recipe]:
+    """Returns how the control plane and kwok are built.
+
+    Args:
+        sources: The folder of the Go modules.
+        kubernetes: The minor version of Kubernetes, like `1.31`; by default the newest.
+
+    Raises:
+        LocalClusterError: The control plane cannot be built from this version.
+    """
+    mod_file, flags = _release(sources, kubernetes)
     return (
-        Recipe("controlplane", sources / "controlplane", ".", _version_flags(sources)),
+        Recipe("controlplane", sources / "controlplane", ".", flags, mod_file),
         Recipe("kwok", sources / "kwok", "sigs.k8s.io/kwok/cmd/kwok", "-s -w"),
     )
 
 
+def kubectl_recipe(sources: Path, kubernetes: str | None) -> Recipe | None:
+    """Returns how the kubectl of an older version is built; None for the newest, which PyPI has."""
+    mod_file, flags = _release(sources, kubernetes)
+    if mod_file == NEWEST:
+        return None
+    return Recipe("kubectl", sources / "controlplane", "k8s.io/kubernetes/cmd/kubectl", flags, mod_file)
+
+
 def node_recipes(sources: Path) -> tuple[Recipe, Recipe, Recipe]:
-    """Returns how the programs of a real node are built."""
+    """Returns how the programs of a real node are built, from the newest version of Kubernetes."""
+    _, flags = _release(sources, None)
     return (
-        Recipe("node", sources / "node", ".", _version_flags(sources)),
+        Recipe("node", sources / "node", ".", flags),
         Recipe("coredns", sources / "coredns", ".", "-s -w"),
         Recipe("pause", sources / "pause", ".", "-s -w"),
     )
 
 
-def build(progress: Progress) -> Programs:
+def build(progress: Progress, kubernetes: str | None = None) -> Programs:
     """Builds the programs unless they exist.
 
+    Args:
+        progress: Reports the progress.
+        kubernetes: The minor version of Kubernetes, like `1.31`; by default the newest.
+
     Raises:
-        LocalClusterError: There is no Go, or the build fails.
+        LocalClusterError: The control plane cannot be built from this version, there is no Go, or the build fails.
     """
+    sources = sources_folder()
+    parts, kubectl = recipes(sources, kubernetes), kubectl_recipe(sources, kubernetes)
     go = find_go(progress)
-    controlplane, kwok = (ensure_built(recipe, go, progress) for recipe in recipes(sources_folder()))
-    return Programs(controlplane, kwok)
+    controlplane, kwok = (ensure_built(recipe, go, progress) for recipe in parts)
+    return Programs(controlplane, kwok, ensure_built(kubectl, go, progress) if kubectl else None)
 
 
 def build_node(progress: Progress) -> NodePrograms:
@@ -168,20 +204,34 @@ def _go_build(recipe: Recipe, go: Go, program: Path, progress: Progress) -> None
     partial.replace(program)
 
 
-def _version_flags(sources: Path) -> str:
-    """Returns the linker flags that set Kubernetes' version, which its programs report to each other."""
-    match = _kubernetes(sources)
+def _release(sources: Path, kubernetes: str | None) -> tuple[str, str]:
+    """Returns the file of the Go modules of a version of Kubernetes, and the linker flags that set the version.
+
+    The programs of Kubernetes report this version to each other.
+    """
+    releases = _releases(sources)
+    names = {f"{match[2]}.{match[3]}": name for name, match in releases.items()}
+    if kubernetes and kubernetes not in names:
+        raise LocalClusterError(
+            f"The control plane cannot be built from Kubernetes {kubernetes!r}: use one of {', '.join(names)}."
+        )
+    mod_file = names[kubernetes] if kubernetes else NEWEST
+    match = releases[mod_file]
     stamps = {
         "gitVersion": match[1],
         "gitMajor": match[2],
         "gitMinor": match[3],
         "gitTreeState": "clean",
     }
-    return " ".join(["-s -w", *(f"-X {VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())])
+    return mod_file, " ".join(["-s -w", *(f"-X {VERSION_PACKAGE}.{name}={value}" for name, value in stamps.items())])
 
 
-def _kubernetes(sources: Path) -> re.Match[str]:
-    match = KUBERNETES.search((sources / "controlplane" / "go.mod").read_text(encoding="utf-8"))
-    if match is None:
-        raise LocalClusterError("controlplane/go.mod does not require k8s.io/kubernetes with a version.")
-    return match
+def _releases(sources: Path) -> dict[str, re.Match[str]]:
+    """Returns the version of Kubernetes in each file of Go modules of the control plane, the newest first."""
+    found = {}
+    for file in (sources / "controlplane").glob("*.mod"):
+        match = KUBERNETES.search(file.read_text(encoding="utf-8"))
+        if match is None:
+            raise LocalClusterError(f"controlplane/{file.name} does not require k8s.io/kubernetes with a version.")
+        found[file.name] = match
+    return dict(sorted(found.items(), key=lambda item: int(item[1][3]), reverse=True))

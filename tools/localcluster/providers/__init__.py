@@ -15,6 +15,7 @@ from localcluster.progress import Progress
 
 KUBECONFIG_VARIABLE = "STATEFULROUTE_KUBECONFIG"
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
+KUBERNETES_VARIABLE = "STATEFULROUTE_KUBERNETES"
 
 
 DEFAULT_NODE_COUNT = 3
@@ -40,6 +41,7 @@ class ClusterSpec:
         kubeconfig: The kubeconfig of an existing cluster.
         apiserver_flags: Additional flags of the API server.
         pod_range: The addresses of pods, as a CIDR; on a real node also two, of IPv4 and IPv6, joined by a comma.
+        kubernetes: The minor version of Kubernetes, like `1.31`; None is the provider's choice.
         environment: The environment variables.
         progress: Reports the progress.
     """
@@ -49,6 +51,7 @@ class ClusterSpec:
     kubeconfig: Path | None
     apiserver_flags: Sequence[str]
     pod_range: str
+    kubernetes: str | None
     environment: Mapping[str, str]
     progress: Progress
 

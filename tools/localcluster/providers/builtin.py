@@ -13,8 +13,8 @@ PARTS = ("etcd", "apiserver", "controller-manager", "scheduler")
 
 def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
     """Builds the programs if needed, and starts a whole control plane."""
-    kubectl = find_kubectl(kubernetes_version())
-    programs = build(spec.progress)
+    programs = build(spec.progress, spec.kubernetes)
+    kubectl = programs.kubectl or find_kubectl(kubernetes_version())
     commands = {part: (str(programs.controlplane), part) for part in PARTS}
     request = controlplane.ControlPlaneSpec(
         spec.name,
