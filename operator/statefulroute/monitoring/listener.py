@@ -200,7 +200,13 @@ class _Listener:
             return False
         self._open = opened
         for server in old:
-            server.close()
+            for each in server.sockets:
+                self._loop.remove_reader(each.fileno())
+        try:
+            await asyncio.sleep(0)  # a server that is closed resets the connections that it has just accepted
+        finally:
+            for server in old:
+                server.close()
         return True
 
     def close(self) -> None:

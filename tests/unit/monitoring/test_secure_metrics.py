@@ -220,6 +220,27 @@ async def test_certificates_that_are_renewed_while_the_server_starts_are_used(
                 await asyncio.sleep(0.01)
 
 
+async def test_no_connection_is_refused_while_certificates_are_replaced(metrics: Metrics, tmp_path: Path) -> None:
+    authority, is_over = Authority(), False
+
+    async def connect_again_and_again() -> None:
+        host, _, port = metrics.address.rpartition(":")
+        tls = ssl.create_default_context()
+        tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+        while not is_over:
+            _, writer = await asyncio.open_connection(host, int(port), ssl=tls)
+            writer.close()
+
+    async with asyncio.TaskGroup() as clients:
+        for _ in range(4):
+            clients.create_task(connect_again_and_again())
+        for number in range(20):
+            files = issue(authority, tmp_path)
+            os.utime(files.certificate, ns=(0, number))
+            await asyncio.sleep(0.05)
+        is_over = True
+
+
 async def test_unusable_files_and_addresses_are_reported(api: FakeAPI, authority: Authority, tmp_path: Path) -> None:
     async with connect(write_kubeconfig(tmp_path / "kubeconfig", server=api.server)) as connection:
         missing = TlsFiles(tmp_path / "missing.crt", tmp_path / "missing.key")
