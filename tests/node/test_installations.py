@@ -221,12 +221,12 @@ def test_operator_and_resolver_work_in_a_cluster_with_ipv6_alone(carried: Path, 
         admin, client = Kubectl(cluster.kubectl, cluster.kubeconfig, tmp_path), IndependentClient(cluster.kubeconfig)
         bastion = bastion_of(cluster, carried, tmp_path)
         with bastion.no_packet_leaves():
-            bastion.follow(Instructions.read().without_a_registry, RESOLVER)
-            assert running(client, OPERATORS + RESOLVERS) == {(f"{IMAGE}:{VERSION}", 0)}
+            bastion.follow(Instructions.read().without_a_registry, RESOLVER, "replicas=1,resolver.replicas=1")
+            assert running(client, 2) == {(f"{IMAGE}:{VERSION}", 0)}
             hall = deploy_game(admin, client, "hall")
             link = hall.link("alice")
             hall.await_bound(link)
             hosts = hosts_of(client)
             assert all(host.startswith("[") for host in (*hosts.operators, *hosts.resolvers, *hosts.service))
-            assert len(hosts.operators) == len(hosts.resolvers) == 2
+            assert len(hosts.operators) == len(hosts.resolvers) == 1
             check_answers(bastion, hosts, hall, link)
