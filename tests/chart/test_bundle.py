@@ -1,5 +1,6 @@
 """The bundle for the Operator Lifecycle Manager has all objects of an installation, in the form that it asks for."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ from statefulroute.api import rbac
 from support.kubectl import Kubectl
 
 IMAGE = f"registry.example/statefulroute:0.1.0@sha256:{'a' * 64}"
+IDS = {"runAsUser", "runAsGroup", "fsGroup"}
 LEASE_RULE = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]}
 
 
@@ -91,9 +93,21 @@ def test_operator_runs_as_without_olm_in_the_namespace_of_the_subscription(
     (expected,) = (item["spec"] for item in installed if item["kind"] == "Deployment")
     (container,) = expected["template"]["spec"]["containers"]
     container["args"].remove(f"--lease-namespace={NAMESPACE}")
+    for name in IDS:
+        del expected["template"]["spec"]["securityContext"][name]
     assert deployment["spec"] == expected
     assert container["image"] == IMAGE == version["metadata"]["annotations"]["containerImage"]
     assert all("namespace" not in item["metadata"] for item in manifests)
+
+
+def test_platform_may_assign_the_user_ids(version: dict[str, Any], root: Path) -> None:
+    """OpenShift refuses pods that name ids of their own; without any, they run as the image's user, by its number."""
+    (deployment,) = version["spec"]["install"]["spec"]["deployments"]
+    pod = deployment["spec"]["template"]["spec"]
+    contexts = [pod["securityContext"], *(each["securityContext"] for each in pod["containers"])]
+    assert [context for context in contexts if IDS & context.keys()] == []
+    assert contexts[0]["runAsNonRoot"] is True
+    assert re.search(r"^USER [1-9]\d*:", (root / "Dockerfile").read_text(), re.MULTILINE)
 
 
 def test_operator_has_the_rights_of_its_roles(version: dict[str, Any]) -> None:

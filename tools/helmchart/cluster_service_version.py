@@ -34,6 +34,9 @@ _ROLE_KINDS = ("ClusterRole", "Role")
 #: The argument that names the namespace, which is the pod's without it.
 _NAMESPACE_ARGUMENT = "--lease-namespace="
 
+#: OpenShift assigns these to each namespace and refuses pods with others; elsewhere the image names its user.
+_IDS = frozenset({"runAsUser", "runAsGroup", "fsGroup"})
+
 
 @dataclass(frozen=True, slots=True)
 class Release:
@@ -105,9 +108,11 @@ def _permissions(account: str, roles: Iterable[Object]) -> Object:
 
 
 def _deployment(deployment: Object) -> Object:
-    """Returns the Deployment without its namespace, which is chosen when the bundle is installed."""
+    """Returns the Deployment without namespace and user ids, which are chosen when the bundle is installed."""
     spec = json.loads(json.dumps(deployment["spec"]))
-    for container in spec["template"]["spec"]["containers"]:
+    pod = spec["template"]["spec"]
+    pod["securityContext"] = {key: value for key, value in pod["securityContext"].items() if key not in _IDS}
+    for container in pod["containers"]:
         container["args"] = [each for each in container["args"] if not each.startswith(_NAMESPACE_ARGUMENT)]
     return {"name": deployment["metadata"]["name"], "label": deployment["metadata"]["labels"], "spec": spec}
 
