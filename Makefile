@@ -265,9 +265,9 @@ test-kubernetes: setup ## Test API, operator, rights, admission and chart on the
 		|| { test $$? = 1 && $(MAKE) --no-print-directory test-again; }
 
 .PHONY: test-node
-test-node: setup ## Test the image, the chart and the chat example on a real node (skipped with the reason where a node is impossible)
+test-node: setup ## Test image, chart, examples and upgrades on a real node (`make test`: without upgrades; skipped where a node is impossible)
 	@$(BIN)/localcluster build
-	@$(BIN)/pytest tests/node
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/node
 
 .PHONY: node-packages
 node-packages: setup ## Install the Debian packages for a real node and for images (as root)

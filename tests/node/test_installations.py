@@ -30,8 +30,11 @@ from node.previous_release import VERSION as PREVIOUS_VERSION
 from node.previous_release import build_previous_image
 from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
+from support.scale import scaled
 from support.service import Service
 from support.waiting import eventually
+
+is_long = pytest.mark.skipif(not scaled(0, 1), reason="only the long form installs this often: make test-node")
 
 LINKS = 1000
 #: The pods of the chart, by default and with the value.
@@ -152,6 +155,7 @@ def bastion(real_cluster: LocalCluster, carried: Path, tmp_path_factory: pytest.
         yield bastion
 
 
+@is_long
 def test_upgrade_from_the_previous_program_and_back_touches_neither_links_nor_their_pods(  # noqa: PLR0913, PLR0917 - the fixtures it needs
     real_cluster: LocalCluster,
     carried: Path,
@@ -193,6 +197,7 @@ def test_upgrade_from_the_previous_program_and_back_touches_neither_links_nor_th
     assert game.pod_ids() == ids
 
 
+@is_long
 def test_page_installs_from_a_registry_without_an_address_outside(
     bastion: Bastion, admin: Kubectl, independent_client: IndependentClient
 ) -> None:
