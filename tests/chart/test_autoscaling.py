@@ -45,5 +45,11 @@ def test_upgrades_keep_the_number_of_pods_that_an_autoscaler_sets(installer: Hel
     apply(installer, autoscaling={"enabled": True}, holdSeconds=1)
     assert replicas(restricted_kubectl) == 5
     # Helm 4 applies on the server, where the autoscaler owns the number.
-    apply(installer, *(["--force-conflicts"] if installer.program.name == "helm4" else []))
+    forced = ["--force-conflicts"] if installer.program.name == "helm4" else []
+    rollback = ("rollback", RELEASE, "2", "--namespace", RESTRICTED_NAMESPACE)
+    assert not forced or "conflict" in installer.run(*rollback).stderr
+    installer.run(*rollback, *forced).expect_success()
+    assert replicas(restricted_kubectl) == 3, "the number of the time of that revision"
+    restricted_kubectl.run("scale", "deployment", RESOLVER, "--replicas=5").expect_success()
+    apply(installer, *forced)
     assert replicas(restricted_kubectl) == 3
