@@ -178,8 +178,8 @@ def test_api_server_accepts_all_objects(
 ) -> None:
     judge = DryRunValidator(dedicated_cluster.kubeconfig)
     beside = documents((destination / "beside-bundle.yaml").read_text())
-    namespaced = [item | {"metadata": {"namespace": "default"} | item["metadata"]} for item in manifests]
-    assert [complaint for item in [*namespaced, *beside] for complaint in judge.errors(item)] == []
+    moved = [item | {"metadata": item["metadata"] | {"namespace": "default"}} for item in (*manifests, *beside)]
+    assert [complaint for item in moved for complaint in judge.errors(item)] == []
 
 
 def test_kind_that_olm_cannot_install_is_refused(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

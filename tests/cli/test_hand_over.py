@@ -169,6 +169,8 @@ def test_drain_waits_while_users_are_handed_over(statefulroute: Command, game: S
     draining = statefulroute.launch("drain", "game", "1", "--shutdown", "--wait", "--timeout", "60")
     assert draining.stdout is not None
     assert draining.stdout.readline() == "game-1: Shutdown\n"
+    while (line := draining.stdout.readline()) != "game-1: 2 users are handed over\n":
+        assert line, "the command has ended"
     game.await_links(names, "HandingOver", "HandingOver")
     game.await_pod(1, handingOver=True, routingState="DenyNewCall")
     pods = statefulroute.run_quickly("pods", "game").expect_success().stdout.splitlines()
@@ -179,13 +181,11 @@ def test_drain_waits_while_users_are_handed_over(statefulroute: Command, game: S
     game.await_pod(1, links=1)
     commit(game, names[1])
     output, errors = draining.communicate(timeout=30)
-    lines = output.splitlines()
-    assert (lines[-2:], errors, draining.returncode) == (
+    assert (output.splitlines()[-2:], errors, draining.returncode) == (
         ["game-1: 1 user is handed over", "game-1: no user remains"],
         "",
         0,
     )
-    assert "game-1: 2 users are handed over" in lines
     assert {game.await_bound(name)["previous"]["cause"] for name in names} == {"Shutdown"}
 
 

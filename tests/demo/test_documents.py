@@ -61,6 +61,7 @@ BLOCKS = [
     Manifest(f"{path.relative_to(ROOT)}:{number}", block)
     for path in DOCUMENTS
     for number, block in enumerate(BLOCK.findall(path.read_text(encoding="utf-8")), 1)
+    if "apiVersion: " in block  # others are values of the chart
 ]
 MANIFESTS = EXAMPLES + BLOCKS
 

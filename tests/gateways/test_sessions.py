@@ -215,13 +215,15 @@ def test_no_session_begins_that_cannot_be_linked(
 ) -> None:
     url = gateway_of(fleet)
     begun = begin(url)
+    here = {(200, begun.pod)}
+    eventually(lambda: reached(url, begun.headers[SESSION]) == here, "all resolvers know the link")
     killable_cluster.part("apiserver").kill()
     try:
         failed = begin(url)
         assert (failed.status, SESSION in failed.headers, failed.headers["retry-after"]) == (503, False, "1")
         assert b"api-server-away" in failed.body
         assert begin(url, ("x-mute", "")).status == 200
-        assert reached(url, begun.headers[SESSION]) == {(200, begun.pod)}
+        assert reached(url, begun.headers[SESSION]) == here
     finally:
         killable_cluster.part("apiserver").restart()
     eventually(lambda: begin(url).status == 200, "sessions begin again")

@@ -53,6 +53,11 @@ def is_ready(pod: dict[str, Any]) -> bool:
     return condition_of(pod).get("status") == "True" and "deletionTimestamp" not in pod["metadata"]
 
 
+def owners(sandboxes: Sandboxes) -> list[str]:
+    """Returns the users of the pods that run."""
+    return [pod.owner for pod in sandboxes.pods.running() if pod.owner]
+
+
 def phase(sandboxes: Sandboxes, pod: str) -> str:
     """Returns the phase of a pod; empty if it does not exist."""
     service = sandboxes.service
@@ -172,8 +177,8 @@ def test_users_who_come_and_go_while_pods_scale_never_share_a_pod(sandboxes: San
 
     last = in_parallel(users, stay)
     assert len({each.pod for each in last}) == len(users)
-    owners = [pod.owner for pod in sandboxes.pods.running() if pod.owner]
-    assert Counter(owners) == Counter(user.uid for user in users)
+    once_each = Counter(user.uid for user in users)
+    eventually(lambda: Counter(owners(sandboxes)) == once_each, "each user has one pod, and those that they left end")
     sandboxes.service.await_condition("LossSuspended", "False")
     refused = sum(user.unavailable for user in users)
     log.info("%s users, %s of them twice; %s requests were sent again", USERS, len(leaving), refused)

@@ -37,7 +37,6 @@ SUPPORTED_KINDS = frozenset(
         "ClusterRoleBinding",
         "ConfigMap",
         "CustomResourceDefinition",
-        "NetworkPolicy",
         "PodDisruptionBudget",
         "PodMonitor",
         "PrometheusRule",
@@ -50,8 +49,10 @@ SUPPORTED_KINDS = frozenset(
     }
 )
 
-#: The kinds that it cannot install, and that the operator can do without.
-KINDS_BESIDE = frozenset({"FlowSchema", "Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"})
+#: The kinds that it cannot install, a NetworkPolicy only before 2025, and that the operator can do without.
+KINDS_BESIDE = frozenset(
+    {"FlowSchema", "Namespace", "NetworkPolicy", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+)
 
 _ICON = Path("docs/images/icon.svg")
 
