@@ -74,7 +74,7 @@ def test_check_reports_links_whose_pod_does_not_serve(statefulroute: Command, ga
 
 def test_check_reports_links_of_a_missing_pod(statefulroute: Command, game: Service) -> None:
     with game.pod_quota(2):
-        game.kubectl.run("delete", "pod", "game-1").expect_success()
+        game.kubectl.run("delete", "pod", "game-1", "--wait=false").expect_success()
         game.await_status(unservedLinks=2)
         assert "(PodNotFound)" in problems(statefulroute)["links"]["message"]
     game.await_status(unservedLinks=0)

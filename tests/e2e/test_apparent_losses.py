@@ -103,7 +103,7 @@ def test_pod_on_a_node_that_the_operator_has_not_seen_keeps_its_links(
             assert history.transitions(name) == ["created", "Bound"]
     finally:
         game.set_on_pod_lost("Rebind")
-        game.kubectl.run("delete", "pod", pod, "--force", "--grace-period=0").expect_success()
+        game.kubectl.run("delete", "pod", pod, "--force", "--grace-period=0", "--wait=false").expect_success()
 
 
 @contextmanager

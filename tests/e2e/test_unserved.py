@@ -73,7 +73,7 @@ def test_links_of_a_pod_that_does_not_start_are_unserved_with_its_reason(
 ) -> None:
     game.kubectl.run("patch", "statefulset", "game", f"--patch={json.dumps(template)}").expect_success()
     with no_link_is_written(recorder):
-        game.kubectl.run("delete", "pod", "game-1").expect_success()
+        game.kubectl.run("delete", "pod", "game-1", "--wait=false").expect_success()
         assert_unserved(game, reason)
 
 
