@@ -133,11 +133,13 @@ def test_api_server_accepts_the_policies_of_cilium_in_docs_install_and_no_misspe
 
 @pytest.mark.usefixtures("judge")  # installs the definitions of all kinds
 def test_release_with_every_value_set_is_installed_and_uninstalled(
-    helm: Helm, dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl
+    helm: Helm, dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, replaced: dict[str, str]
 ) -> None:
-    values = everything_on(RESTRICTED_NAMESPACE, "CiliumNetworkPolicy") | {"crds": {"install": False}}
+    values = json.dumps(everything_on(RESTRICTED_NAMESPACE, "CiliumNetworkPolicy") | {"crds": {"install": False}})
+    for unknown, known in replaced.items():
+        values = values.replace(unknown, known)
     cluster, where = helm.within(dedicated_cluster.kubeconfig), ("--namespace", RESTRICTED_NAMESPACE)
-    cluster.run("install", "everything", str(CHART), *where, "--values=-", stdin=json.dumps(values)).expect_success()
+    cluster.run("install", "everything", str(CHART), *where, "--values=-", stdin=values).expect_success()
     kinds = "ciliumnetworkpolicies,servicemonitors,prometheusrules,horizontalpodautoscalers,configmaps"
     names = restricted_kubectl.run("get", kinds, "--all-namespaces", "--output=name").expect_success().stdout
     for kind in ("ciliumnetworkpolicy", "servicemonitor", "prometheusrule", "horizontalpodautoscaler"):
