@@ -13,6 +13,7 @@ from localcluster import LocalCluster
 from localcluster.progress import PlainProgress
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
+from support.timeouts import extend_timeouts
 from support.used_clusters import used_clusters
 
 #: The first test that needs a program, or the cluster, may have to build it, which takes minutes.
@@ -24,9 +25,7 @@ HELMS = {"helm4": programs.helm4, "helm3": programs.helm3}
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Extends the timeout of the tests that may have to build something."""
-    for item in items:
-        if {"helm", "clustered", "dedicated_cluster", "actionlint"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+    extend_timeouts(items, {"helm", "clustered", "dedicated_cluster", "actionlint"}, BUILD_SECONDS)
 
 
 @pytest.fixture(scope="session", params=HELMS)

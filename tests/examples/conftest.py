@@ -7,6 +7,7 @@ from localcluster.progress import PlainProgress
 from localcluster.toolchain import find_go
 from support.chat_programs import TYPESCRIPT, ChatPrograms, build_go, build_typescript
 from support.npm import node_modules
+from support.timeouts import extend_timeouts
 
 #: The first test may have to build or download the generators.
 BUILD_SECONDS = 600
@@ -15,9 +16,7 @@ BUILD_SECONDS = 600
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Extends the timeout of the tests that may have to build something."""
-    for item in items:
-        if {"go", "node", "chat_programs"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+    extend_timeouts(items, {"go", "node", "chat_programs"}, BUILD_SECONDS)
 
 
 @pytest.fixture(scope="session")

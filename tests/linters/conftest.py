@@ -14,6 +14,7 @@ from linters.findings import Exemption, read_exemptions
 from linters.programs import Rendering
 from linters.value_sets import ValueSet, value_sets
 from localcluster.progress import PlainProgress
+from support.timeouts import extend_timeouts
 
 #: The first test that needs kube-score or kubeconform has to build it, which takes minutes.
 BUILD_SECONDS = 1800
@@ -30,9 +31,7 @@ FAULTS = {
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Gives the tests with a fixture that may build a linter the time for it."""
-    for item in items:
-        if {"renderings", "broken"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+    extend_timeouts(items, {"renderings", "broken"}, BUILD_SECONDS)
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from localcluster.progress import PlainProgress
 from node.images import build_images
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
+from support.timeouts import extend_timeouts
 
 #: The first test may have to build the programs, the base image and the images, which takes minutes.
 BUILD_SECONDS = 1800
@@ -23,9 +24,7 @@ BUILD_SECONDS = 1800
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Extends the timeout of the tests that may have to build something."""
-    for item in items:
-        if {"node_prerequisites", "real_cluster"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.timeout(BUILD_SECONDS))
+    extend_timeouts(items, {"node_prerequisites", "real_cluster"}, BUILD_SECONDS)
 
 
 @pytest.fixture(scope="session")
