@@ -1,6 +1,5 @@
 """Tests that links are bound soon after each kind of network fault between the operator and the API server."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from itertools import count, cycle
@@ -13,11 +12,12 @@ from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 from support.namespaces import drained_namespace
 from support.operator_process import OperatorProcess, OperatorSlot
+from support.scale import IS_LONG
 from support.service import Service, is_bound
 from support.waiting import eventually
 
 #: The duration of a fault; after a longer one, retries are less frequent.
-FAULT_SECONDS = 30.0 if os.environ.get("STATEFULROUTE_LONG") else 2.0
+FAULT_SECONDS = 30.0 if IS_LONG else 2.0
 
 #: The maximum time of the recovery, also on a machine that runs other tests.
 RECOVERY_SECONDS = 10.0

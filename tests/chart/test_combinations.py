@@ -1,7 +1,6 @@
 """Tests that a real API server accepts every pair of any two values; `make test-chart`: also all enums together."""
 
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain, combinations, product
@@ -23,9 +22,8 @@ from localcluster import LocalCluster
 from localcluster.kubectl import minor_of
 from localcluster.progress import PlainProgress
 from support.kubectl import Kubectl
+from support.scale import IS_LONG
 from support.waiting import eventually
-
-IS_LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
 #: All values with choices. In the long form, they are one dimension: each combination of them is in a row.
 CHOICES = tuple(".".join(value.path) for value in values_of(Values()) if value.choices)

@@ -7,13 +7,13 @@ import pytest
 
 from demo.gateway import ENVOY, GATEWAYS
 from support.demo_process import demo
-from support.scale import scaled
+from support.scale import IS_LONG
 
 #: The first test may have to build the control plane.
 pytestmark = pytest.mark.timeout(1800)
 
 
-@pytest.mark.parametrize("gateway", GATEWAYS if scaled(0, 1) else [ENVOY])
+@pytest.mark.parametrize("gateway", GATEWAYS if IS_LONG else [ENVOY])
 def test_users_reach_their_pods_through_the_gateway(runtime: Path, gateway: str) -> None:
     command, environment = demo(runtime, "--gateway", gateway, "--once")
     completed = subprocess.run(

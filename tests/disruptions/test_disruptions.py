@@ -21,7 +21,7 @@ from support.independent_client import StatefulRoute
 from support.link_recorder import LinkRecorder, ObjectRecorder
 from support.operator_process import OperatorProcess
 from support.resolver_process import ResolverProcess
-from support.scale import scaled
+from support.scale import IS_LONG, scaled
 from support.service import Service
 from support.waiting import eventually
 
@@ -61,7 +61,7 @@ def test_pods_come_and_go_and_are_replaced(
         shrink(service, StatefulSet, users, links)
 
 
-@pytest.mark.skipif(not scaled(0, 1), reason="this is a long test: make test-disruptions")
+@pytest.mark.skipif(not IS_LONG, reason="this is a long test: make test-disruptions")
 def test_pods_of_a_deployment_come_and_go(
     service: Service, own_operator: OperatorProcess, resolver: ResolverProcess
 ) -> None:

@@ -1,7 +1,6 @@
 """Tests drivers while the API server is killed or frozen."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
@@ -34,11 +33,11 @@ from support.independent_client import IndependentClient, PodLink, StatefulRoute
 from support.kubectl import Kubectl
 from support.namespaces import fresh_namespace
 from support.objects import stateful_route
+from support.scale import IS_LONG
 from support.waiting import eventually, wait_until, wait_until_in_thread
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-IS_LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
 #: The minimal duration of an outage.
 OUTAGE_SECONDS = 20.0 if IS_LONG else 2.0

@@ -1,6 +1,5 @@
 """Two operators that share a Lease, each with the identity of a pod of the chart's Deployment."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +16,6 @@ NAMESPACE = "statefulroute-system"
 LEASE = "statefulroute-operator"
 
 #: Whether all cases run, with the times of the chart.
-LONG = bool(os.environ.get("STATEFULROUTE_LONG"))
 
 STARTED_LEADING = "acquired the Lease"
 STOPPED_LEADING = "lost the Lease: standing by"

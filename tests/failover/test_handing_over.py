@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from failover.arrivals import arriving
-from failover.pair import DEFAULT_TIMES, LONG, SHORT_TIMES, OperatorPair, Replica, received_after
+from failover.pair import DEFAULT_TIMES, SHORT_TIMES, OperatorPair, Replica, received_after
 from support.link_recorder import LinkRecorder
+from support.scale import IS_LONG
 from support.service import Service, is_bound
 from support.waiting import eventually
 
 log = logging.getLogger(__name__)
 
 #: The number of users who arrive in a second.
-RATE = 100.0 if LONG else 15.0
+RATE = 100.0 if IS_LONG else 15.0
 
 #: How many times longer everything may take while other tests run on the machine. The bounds that are promised are
 #: enforced only when these tests have the machine to themselves; a defect would exceed the larger bounds, too.
-PATIENCE = 1 if LONG else 3
+PATIENCE = 1 if IS_LONG else 3
 
 #: The purpose of leader election: after a crash, no user waits longer for a pod.
 LEASE_SECONDS = PATIENCE * timedelta(seconds=DEFAULT_TIMES.duration)
@@ -28,7 +29,7 @@ LEASE_SECONDS = PATIENCE * timedelta(seconds=DEFAULT_TIMES.duration)
 STOP_SECONDS = PATIENCE * timedelta(seconds=2)
 
 #: A leader is frozen for longer than its Lease lasts.
-FROZEN, FROZEN_SECONDS = (DEFAULT_TIMES, 30.0) if LONG else (SHORT_TIMES, 6.0)
+FROZEN, FROZEN_SECONDS = (DEFAULT_TIMES, 30.0) if IS_LONG else (SHORT_TIMES, 6.0)
 
 
 def now() -> datetime:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from chaos.proxy import FaultProxy
-from failover.pair import LEASE, LONG, SHORT_TIMES, STOPPED_LEADING, ElectionTimes, OperatorPair, received_after
+from failover.pair import LEASE, SHORT_TIMES, STOPPED_LEADING, ElectionTimes, OperatorPair, received_after
 from failover.test_rights import exercise
 from localcluster import LocalCluster
 from support.independent_client import StatefulRoute
+from support.scale import IS_LONG
 from support.service import Service
 from support.waiting import eventually, stays
 
@@ -22,7 +23,7 @@ from support.waiting import eventually, stays
 ROOMY = ElectionTimes(6, 2.5, 0.5)
 
 #: How the API server becomes unavailable.
-OUTAGES = {"frozen": signal.SIGSTOP} | ({"dead": signal.SIGKILL} if LONG else {})
+OUTAGES = {"frozen": signal.SIGSTOP} | ({"dead": signal.SIGKILL} if IS_LONG else {})
 
 
 def test_leader_recreates_a_deleted_lease(pair: OperatorPair, game: Service) -> None:

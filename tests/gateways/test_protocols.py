@@ -40,7 +40,7 @@ from localgateways.configurations import Authentication
 from localgateways.processes import Gateway
 from support.independent_client import PodLink
 from support.resolver_process import ResolverProcess
-from support.scale import scaled
+from support.scale import IS_LONG, scaled
 from support.service import Service
 from support.waiting import eventually
 
@@ -190,7 +190,7 @@ def matrix() -> Iterator[Any]:
     for kind in KINDS:
         for protocol in PROTOCOLS:
             for authentication in Authentication:
-                if authentication is Authentication.NONE or protocol == "HTTP" or scaled(0, 1):
+                if authentication is Authentication.NONE or protocol == "HTTP" or IS_LONG:
                     yield pytest.param(kind, protocol, authentication, id=f"{kind}, {protocol}, {authentication}")
 
 
@@ -211,7 +211,7 @@ def test_requests_reach_the_pod_of_the_user(  # noqa: PLR0913, PLR0917 - a cell,
 
 
 # Traefik passes the 401 of the resolver on.
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != TRAEFIK] if scaled(0, 1) else [EXT_AUTHZ, NGINX])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != TRAEFIK] if IS_LONG else [EXT_AUTHZ, NGINX])
 def test_gateway_without_credentials_serves_nobody(unauthenticated_fleet: GatewayFleet, kind: str, uid: str) -> None:
     gateway = unauthenticated_fleet.gateway(kind)
     answer = send_request(gateway.url, [("x-user-id", uid), ("authorization", f"Bearer {OF_THE_USER}")])
@@ -221,9 +221,9 @@ def test_gateway_without_credentials_serves_nobody(unauthenticated_fleet: Gatewa
 def renewable() -> Iterator[Any]:
     """Yields the gateways that read renewed credentials by themselves; `make test` tests only one of them."""
     for authentication in (Authentication.TOKEN, Authentication.MTLS):
-        for kind in [EXT_AUTHZ, *([EXT_AUTHZ_GRPC, EXT_PROC] if scaled(0, 1) else [])]:
+        for kind in [EXT_AUTHZ, *([EXT_AUTHZ_GRPC, EXT_PROC] if IS_LONG else [])]:
             yield pytest.param(kind, authentication, id=f"{kind}, {authentication}")
-    if scaled(0, 1):
+    if IS_LONG:
         yield pytest.param(HAPROXY, Authentication.TOKEN, id=f"{HAPROXY}, {Authentication.TOKEN}")
 
 
@@ -252,7 +252,7 @@ def test_renewed_credentials_are_read_again(  # noqa: PLR0913, PLR0917 - a gatew
         eventually(lambda: send_request(gateway.url, [("x-user-id", uid)]).status == 200, "they are read again")
 
 
-@pytest.mark.parametrize("kind", [EXT_AUTHZ, *([EXT_PROC, NGINX, HAPROXY, TRAEFIK] if scaled(0, 1) else [])])
+@pytest.mark.parametrize("kind", [EXT_AUTHZ, *([EXT_PROC, NGINX, HAPROXY, TRAEFIK] if IS_LONG else [])])
 def test_many_web_sockets_leave_room_for_requests(loop: LoopThread, fleet: GatewayFleet, kind: str) -> None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit < FILES:

@@ -15,7 +15,7 @@ from gateways.fleet import DUPLEX, EXT_AUTHZ, EXT_AUTHZ_GRPC, EXT_PROC, GATEWAYS
 from gateways.http_client import Reply, send_request
 from localcluster.ports import free_port
 from support.independent_client import PodLink
-from support.scale import scaled
+from support.scale import IS_LONG
 from support.waiting import eventually
 
 HEADER = "x-gateway-destination-endpoint"
@@ -236,7 +236,7 @@ def pods(environment: Environment) -> Callable[[str, str], str]:
     return cache(partial(bound, environment))
 
 
-@pytest.mark.parametrize("gateway", [kind for kind in GATEWAYS if kind != DUPLEX or scaled(0, 1)], indirect=True)
+@pytest.mark.parametrize("gateway", [kind for kind in GATEWAYS if kind != DUPLEX or IS_LONG], indirect=True)
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
 def test_forged_endpoint_is_never_used(  # noqa: PLR0913, PLR0917 - the fixtures it needs
     environment: Environment,

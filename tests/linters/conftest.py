@@ -1,7 +1,6 @@
 """The linters' environments, and the charts as the linters see them."""
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from linters.findings import Exemption, read_exemptions
 from linters.programs import Rendering
 from linters.value_sets import ValueSet, value_sets
 from localcluster.progress import PlainProgress
+from support.scale import IS_LONG
 from support.timeouts import extend_timeouts
 
 #: The first test that needs kube-score or kubeconform has to build it, which takes minutes.
@@ -32,12 +32,6 @@ FAULTS = {
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Gives the tests with a fixture that may build a linter the time for it."""
     extend_timeouts(items, {"renderings", "broken"}, BUILD_SECONDS)
-
-
-@pytest.fixture(scope="session")
-def is_long() -> bool:
-    """Whether `make lint-release` runs."""
-    return bool(os.environ.get("STATEFULROUTE_LONG"))
 
 
 @pytest.fixture(scope="session")
@@ -62,13 +56,11 @@ def exemptions() -> list[Exemption]:
 def renderings(
     environment: Path,  # noqa: ARG001 - without the linters, nothing is rendered
     tmp_path_factory: pytest.TempPathFactory,
-    *,
-    is_long: bool,
 ) -> Sequence[Rendering]:
     """The chart with every set of values, and the chart of the CRDs, each in a folder of the same folder."""
     folder = tmp_path_factory.mktemp("rendered")
     helm = Helm(programs.helm4(PlainProgress()), tmp_path_factory.mktemp("helm4"))
-    operator = [_rendering(helm, CHART, each, folder) for each in value_sets(is_long=is_long)]
+    operator = [_rendering(helm, CHART, each, folder) for each in value_sets(is_long=IS_LONG)]
     return [*operator, _rendering(helm, ROOT / CRDS_CHART, ValueSet("crds", {}, frozenset()), folder)]
 
 

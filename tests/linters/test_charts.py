@@ -16,6 +16,7 @@ from linters.programs import Rendering, checkov_of_charts, kube_score, kubeconfo
 from linters.schemas import write_custom_schemas, write_kubernetes_schemas
 from localcluster.programs import kubernetes_version
 from localcluster.progress import PlainProgress
+from support.scale import IS_LONG
 
 NEWEST_KUBERNETES = kubernetes_version().removeprefix("v").rpartition(".")[0]
 MONITORS = ("servicemonitors", "podmonitors", "prometheusrules")
@@ -51,17 +52,17 @@ def schemas(environment: Path, version: str, tmp_path_factory: pytest.TempPathFa
 
 
 def test_checkov_finds_nothing_that_is_not_allowed(
-    checkov_findings: Sequence[Finding], exemptions: list[Exemption], *, is_long: bool
+    checkov_findings: Sequence[Finding], exemptions: list[Exemption]
 ) -> None:
     found = [finding for finding in checkov_findings if finding.value_set != "broken"]
-    expect_no_problems(found, exemptions, *["checkov"] * is_long)
+    expect_no_problems(found, exemptions, *["checkov"] * IS_LONG)
 
 
 def test_kube_score_finds_nothing_that_is_not_allowed(
-    renderings: Sequence[Rendering], exemptions: list[Exemption], *, is_long: bool
+    renderings: Sequence[Rendering], exemptions: list[Exemption]
 ) -> None:
     found = [*kube_score(renderings, OLDEST_KUBERNETES)]
-    expect_no_problems(found, exemptions, *["kube-score"] * is_long)
+    expect_no_problems(found, exemptions, *["kube-score"] * IS_LONG)
 
 
 def test_all_objects_conform_to_the_schemas(

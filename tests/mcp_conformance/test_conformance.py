@@ -18,13 +18,13 @@ from gateways.fleet import (
 from mcp_conformance.conftest import PODS
 from mcp_conformance.servers import Replicas
 from mcp_conformance.suite import NOT_APPLICABLE, REVISIONS, WITH_SESSIONS, Reports
-from support.scale import scaled
+from support.scale import IS_LONG
 
 #: The first test may have to fetch Node.js and the suite.
 pytestmark = pytest.mark.timeout(900)
 
 #: The gateways; `make test` takes one that calls the resolver over gRPC, and one that calls it over HTTP.
-GATEWAYS = (EXT_PROC, NGINX, *((EXT_AUTHZ, EXT_AUTHZ_GRPC, DUPLEX, HAPROXY, TRAEFIK) if scaled(0, 1) else ()))
+GATEWAYS = (EXT_PROC, NGINX, *((EXT_AUTHZ, EXT_AUTHZ_GRPC, DUPLEX, HAPROXY, TRAEFIK) if IS_LONG else ()))
 
 ALONE = "the server alone"
 
@@ -48,7 +48,7 @@ def test_gateway_changes_nothing_that_the_suite_reports(  # noqa: PLR0913, PLR09
     assert report.differences(expected) == {}, replicas.last_lines(PODS)
 
 
-@pytest.mark.skipif(not scaled(0, 1), reason="only the long form runs the suite without a resolver")
+@pytest.mark.skipif(not IS_LONG, reason="only the long form runs the suite without a resolver")
 def test_sessions_are_lost_without_a_resolver(reports: Reports, alone: str, fleet: GatewayFleet) -> None:
     """Shows that the comparison finds requests that reach another pod than that of their session."""
     expected = reports.of(ALONE, alone)[WITH_SESSIONS]

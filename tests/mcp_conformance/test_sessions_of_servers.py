@@ -6,13 +6,11 @@ from gateways.fleet import LINKING, GatewayFleet
 from mcp_conformance.conftest import PODS
 from mcp_conformance.servers import Replicas
 from mcp_conformance.suite import REVISIONS, Reports
-from support.scale import scaled
+from support.scale import IS_LONG
 
 pytestmark = [
     pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not scaled(0, 1), reason="only the long form runs the suite with a resolver that links sessions"
-    ),
+    pytest.mark.skipif(not IS_LONG, reason="only the long form runs the suite with a resolver that links sessions"),
 ]
 
 

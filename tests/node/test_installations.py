@@ -30,11 +30,11 @@ from node.previous_release import VERSION as PREVIOUS_VERSION
 from node.previous_release import build_previous_image
 from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
-from support.scale import scaled
+from support.scale import IS_LONG
 from support.service import Service
 from support.waiting import eventually
 
-is_long = pytest.mark.skipif(not scaled(0, 1), reason="only the long form installs this often: make test-node")
+is_long = pytest.mark.skipif(not IS_LONG, reason="only the long form installs this often: make test-node")
 
 LINKS = 1000
 #: The pods of the chart, by default and with the value.

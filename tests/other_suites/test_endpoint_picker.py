@@ -15,12 +15,12 @@ from localcluster.toolchain import Go, find_go
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
 from support.resolver_process import ResolverProcess
-from support.scale import scaled
+from support.scale import IS_LONG
 from support.service import Service
 from support.waiting import eventually
 
 pytestmark = [
-    pytest.mark.skipif(not scaled(0, 1), reason="to build these tests takes a minute: make test-endpoint-picker"),
+    pytest.mark.skipif(not IS_LONG, reason="to build these tests takes a minute: make test-endpoint-picker"),
     pytest.mark.timeout(1800),
 ]
 

@@ -26,12 +26,12 @@ from localgateways.processes import Gateway
 from support.independent_client import IndependentClient, PodLink
 from support.kubectl import Kubectl
 from support.resolver_process import ResolverProcess
-from support.scale import scaled
+from support.scale import IS_LONG
 from support.service import Service
 from support.waiting import eventually
 
 pytestmark = [
-    pytest.mark.skipif(not scaled(0, 1), reason="to build Envoy Gateway takes minutes: make test-envoy-gateway"),
+    pytest.mark.skipif(not IS_LONG, reason="to build Envoy Gateway takes minutes: make test-envoy-gateway"),
     pytest.mark.timeout(1800),
 ]
 

@@ -15,7 +15,7 @@ import pytest
 
 from localcluster import LocalCluster
 from support.resolver_process import ResolverProcess
-from support.scale import scaled
+from support.scale import IS_LONG, scaled
 from support.service import Service
 from support.sidecar_process import SidecarProcess
 
@@ -25,7 +25,7 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 #: The requests that are generated for each operation, phase and kind of data.
 EXAMPLES = scaled(5, 50)
-PHASES = "examples,coverage,fuzzing,stateful" if scaled(0, 1) else "fuzzing"
+PHASES = "examples,coverage,fuzzing,stateful" if IS_LONG else "fuzzing"
 TIMEOUT_SECONDS = 3600
 
 

@@ -1,7 +1,6 @@
 """Tests look-ups while the API server is killed or frozen."""
 
 import asyncio
-import os
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,9 +11,10 @@ from localcluster import LocalCluster
 from resolver.in_process import Reply, RunningResolver, run_resolver
 from resolver.stub_service import StubService, in_thread, uids
 from support.independent_client import IndependentClient
+from support.scale import IS_LONG
 
 #: The minimal duration of the outage.
-AWAY_SECONDS = 60.0 if os.environ.get("STATEFULROUTE_LONG") else 3.0
+AWAY_SECONDS = 60.0 if IS_LONG else 3.0
 
 #: The time limit of a failing binding: its deadline of two seconds, and a tolerance for slow machines.
 REFUSAL_SECONDS = 10.0
