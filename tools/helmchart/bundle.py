@@ -6,7 +6,6 @@ beside-bundle.yaml   the objects of kinds that OLM cannot install
 The objects are those of install.yaml. A validator of OLM's authors checks the bundle.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -20,7 +19,7 @@ import yaml
 from helmchart.changelog import release_date
 from helmchart.cluster_service_version import Object, Release, cluster_service_version
 from helmchart.programs import bundle_validator
-from helmchart.release_files import install_manifests
+from helmchart.release_files import install_manifests, parse_options
 from helmchart.text import yaml_text
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
@@ -141,10 +140,7 @@ def _report(complaints: Iterable[str]) -> None:
 
 def main() -> None:
     """Writes and validates the bundle, and prints its folder."""
-    parser = argparse.ArgumentParser(prog="python -m helmchart.bundle", description=__doc__)
-    parser.add_argument("destination", type=Path, help="the folder of the files")
-    parser.add_argument("--image", required=True, help="the image, such as registry.example/statefulroute:1.2.3")
-    options = parser.parse_args()
+    options = parse_options("helmchart.bundle", __doc__)
     try:
         bundle = write_bundle(Path.cwd(), options.destination, options.image)
         complaints = validate_bundle(bundle, bundle_validator(PlainProgress()))

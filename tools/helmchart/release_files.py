@@ -9,12 +9,26 @@ import argparse
 import subprocess
 import sys
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 
 from helmchart.changelog import notes
 from helmchart.kustomize import BASE
 from localcluster.errors import LocalClusterError
 from localcluster.kubectl import candidates
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of a module that writes files of a release.
+
+    Attributes:
+        destination: the folder of the files.
+        image: the image of the operator.
+    """
+
+    destination: Path
+    image: str
 
 
 def with_image(manifests: str, version: str, image: str) -> str:
@@ -56,12 +70,22 @@ def write_files(root: Path, destination: Path, image: str) -> None:
         (destination / name).write_text(text, encoding="utf-8")
 
 
-def main() -> None:
-    """Writes the files."""
-    parser = argparse.ArgumentParser(prog="python -m helmchart.release_files", description=__doc__)
+def parse_options(program: str, description: str | None) -> Options:
+    """Parses the command line of a module that writes files of a release; ends the process if it is invalid.
+
+    Args:
+        program: The module.
+        description: What it writes.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m {program}", description=description)
     parser.add_argument("destination", type=Path, help="the folder of the files")
     parser.add_argument("--image", required=True, help="the image, such as registry.example/statefulroute:1.2.3")
-    options = parser.parse_args()
+    return Options(**vars(parser.parse_args()))
+
+
+def main() -> None:
+    """Writes the files."""
+    options = parse_options("helmchart.release_files", __doc__)
     try:
         write_files(Path.cwd(), options.destination, options.image)
     except LocalClusterError as error:
