@@ -5,6 +5,7 @@ import hashlib
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -34,9 +35,12 @@ _UNKNOWN_TOKENS_PER_SECOND = 20.0
 #: invented tokens; the remaining connections are for other requests.
 _MAX_CONCURRENT_REVIEWS = 4
 
-#: How long a token may wait until its review begins, how long the API server may take for a review, and the pause after
-#: a review that takes longer. Callers wait for it.
+#: How long a token may wait until its review begins, how long the API server may take for each request of it, and how
+#: long the callers of an unknown token wait for it.
 _TIMEOUT_SECONDS = 5.0
+
+#: How long the callers of an accepted token wait for its next review, and for how long none waits after a slow one.
+_ACCEPTED_WAIT_SECONDS, _SLOW_SECONDS = 1.0, 10.0
 
 
 class TooManyTokensError(ClusterError):
@@ -100,10 +104,12 @@ class _CachedReview(NamedTuple):
     Attributes:
         user: the user of the token; None if the token was refused.
         time: when the token was reviewed, in monotonic seconds.
+        slow_at: when the API server has last not answered the next review in time, by the same clock.
     """
 
     user: TokenUser | None
     time: float
+    slow_at: float = -inf
 
 
 def bearer_token(authorization: str | None) -> str | None:
@@ -170,15 +176,14 @@ class TokenReviewer:
                 return refused.user
             if digest not in self._pending_reviews and (wait := self._unknown_tokens_limiter.take(peer)) > 0:
                 raise TooManyTokensError(peer, wait)
+        task = self._review_once(digest, token, self._unknown_slots if accepted is None else self._accepted_slots)
+        if accepted is None or now - accepted.time >= _OUTAGE_TTL_SECONDS:
+            return await self._result(digest, task, _TIMEOUT_SECONDS)
+        is_slow = now - accepted.slow_at < _SLOW_SECONDS
         try:
-            slots = self._unknown_slots if accepted is None else self._accepted_slots
-            user = await self._review_once(digest, token, slots)
+            return await self._result(digest, task, 0.0 if is_slow else _ACCEPTED_WAIT_SECONDS)
         except UnreachableError:
-            if accepted is not None and now - accepted.time < _OUTAGE_TTL_SECONDS:
-                return accepted.user
-            raise
-        self._remember(digest, _CachedReview(user, now))
-        return user
+            return accepted.user
 
     def _remember(self, digest: bytes, review: _CachedReview) -> None:
         self._accepted.pop(digest, None)
@@ -189,24 +194,52 @@ class TokenReviewer:
         if len(reviews) > _MAX_TOKENS:
             del reviews[next(iter(reviews))]
 
-    async def _review_once(self, digest: bytes, token: str, slots: asyncio.Semaphore) -> TokenUser | None:
-        """Reviews a token; concurrent requests with the same token share one review."""
+    def _review_once(self, digest: bytes, token: str, slots: asyncio.Semaphore) -> "asyncio.Task[TokenUser | None]":
+        """Returns the review of a token that is in progress, or begins one."""
         task = self._pending_reviews.get(digest)
         if task is None:
-            task = self._pending_reviews[digest] = asyncio.create_task(self._review(token, slots))
-            task.add_done_callback(lambda _: self._pending_reviews.pop(digest))
-        return await asyncio.shield(task)
+            task = self._pending_reviews[digest] = asyncio.create_task(self._review(digest, token, slots))
+            task.add_done_callback(lambda _: self._end(digest))
+        return task
 
-    async def _review(self, token: str, slots: asyncio.Semaphore) -> TokenUser | None:
+    async def _result(self, digest: bytes, task: "asyncio.Task[TokenUser | None]", seconds: float) -> TokenUser | None:
+        """Waits for a review, which goes on if its callers leave; raises UnreachableError if it takes longer."""
+        await asyncio.wait({task}, timeout=seconds)
+        if task.done():
+            return task.result()
+        self._remember_slow(digest)
+        raise UnreachableError(f"the API server has not reviewed the token in {seconds:g} s")
+
+    def _end(self, digest: bytes) -> None:
+        task = self._pending_reviews.pop(digest)
+        if not task.cancelled():
+            task.exception()  # its callers may have left
+
+    def _remember_slow(self, digest: bytes) -> None:
+        if (accepted := self._accepted.get(digest)) is not None:
+            self._accepted[digest] = accepted._replace(slow_at=self._clock())
+
+    async def _review(self, digest: bytes, token: str, slots: asyncio.Semaphore) -> TokenUser | None:
+        """Reviews a token and remembers the result."""
+        started = self._clock()
+        try:
+            async with _slot(slots):
+                user = await self._user_of(token)
+        except TimeoutError as error:
+            self._remember_slow(digest)
+            raise UnreachableError(f"the API server has not reviewed the token in {_TIMEOUT_SECONDS:g} s") from error
+        self._remember(digest, _CachedReview(user, started))
+        return user
+
+    async def _user_of(self, token: str) -> TokenUser | None:
         audiences = {} if self.audience is None else {"audiences": [self.audience]}
-        async with _slot(slots):
-            review = await self._create(_AUTHENTICATION, "TokenReview", {"token": token, **audiences})
-            status = _decode(_token_review, review).status
-            # An API server without support for audiences returns none, and has not compared them.
-            is_for_us = self.audience is None or self.audience in (status.audiences or ())
-            if not (status.authenticated and is_for_us):
-                return None
-            return TokenUser(status.user.username, await self._may_get_path(status.user))
+        review = await self._create(_AUTHENTICATION, "TokenReview", {"token": token, **audiences})
+        status = _decode(_token_review, review).status
+        # An API server without support for audiences returns none, and has not compared them.
+        is_for_us = self.audience is None or self.audience in (status.audiences or ())
+        if not (status.authenticated and is_for_us):
+            return None
+        return TokenUser(status.user.username, await self._may_get_path(status.user))
 
     async def _may_get_path(self, user: _UserInfo) -> bool:
         if self._path is None:
@@ -231,9 +264,6 @@ class TokenReviewer:
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 return await self._client.post(path, review)
-        except TimeoutError as error:
-            self._no_review_before = self._clock() + _TIMEOUT_SECONDS
-            raise UnreachableError(f"the API server has not reviewed the token in {_TIMEOUT_SECONDS:g} s") from error
         except APIError as error:
             self._no_review_before = self._clock() + retry_pause(0.0, error.retry_after_seconds)
             if is_outage(error):
@@ -243,12 +273,9 @@ class TokenReviewer:
 
 @asynccontextmanager
 async def _slot(slots: asyncio.Semaphore) -> AsyncIterator[None]:
-    """Takes a slot while the context is open, so that callers do not wait without limit if reviews are slow."""
-    try:
-        async with asyncio.timeout(_TIMEOUT_SECONDS):
-            await slots.acquire()
-    except TimeoutError as error:
-        raise UnreachableError("the API server reviews other tokens too slowly") from error
+    """Takes a slot while the context is open; raises TimeoutError if none is free in time."""
+    async with asyncio.timeout(_TIMEOUT_SECONDS):
+        await slots.acquire()
     try:
         yield
     finally:

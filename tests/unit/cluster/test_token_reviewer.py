@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -241,33 +242,96 @@ async def test_response_that_is_not_a_review_is_an_outage(answer: bytes) -> None
         await review(token_reviewer, "new")
 
 
-def test_api_server_that_does_not_answer_is_an_outage() -> None:
-    async def scenario() -> None:
-        loop = asyncio.get_running_loop()
-        reviewer = Reviewer(GOOD)
-        token_reviewer = TokenReviewer(cast("Client", reviewer), "resolver", clock=loop.time)
-        assert await review(token_reviewer) == GATEWAY
-        await asyncio.sleep(61)
-        started, never = loop.time(), asyncio.Event()
+class HangingReviewer(Reviewer):
+    """A fake API server that never answers while it hangs, or never reviews some tokens."""
 
-        async def hang(path: str, body: bytes) -> bytes:
-            reviewer.reviews += 1
-            await never.wait()
-            return path.encode() + body
+    is_hanging = False
 
-        reviewer.post = hang  # type: ignore[method-assign]
-        assert await review(token_reviewer) == GATEWAY, "it was accepted before"
-        assert loop.time() == started + 5
-        assert await review(token_reviewer) == GATEWAY
-        assert (loop.time(), reviewer.reviews) == (started + 5, 2), "the next callers do not wait"
-        with pytest.raises(UnreachableError):
-            await review(token_reviewer, "new")
+    async def post(self, path: str, body: bytes) -> bytes:
+        if self.is_hanging or json.loads(body)["spec"].get("token", "").startswith("hanging"):
+            self.reviews += 1
+            await asyncio.Event().wait()
+        return await super().post(path, body)
+
+
+def run_simulated(scenario: Callable[[HangingReviewer, TokenReviewer], Coroutine[Any, Any, None]]) -> None:
+    """Runs a scenario in simulated time."""
+
+    async def run() -> None:
+        reviewer = HangingReviewer(GOOD)
+        clock = asyncio.get_running_loop().time
+        await scenario(reviewer, TokenReviewer(cast("Client", reviewer), "resolver", clock=clock))
 
     with asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-        runner.run(scenario())
+        runner.run(run())
 
 
-ACCOUNT = {
+def test_api_server_that_does_not_answer_is_an_outage() -> None:
+    async def scenario(reviewer: HangingReviewer, token_reviewer: TokenReviewer) -> None:
+        loop = asyncio.get_running_loop()
+        assert await review(token_reviewer) == GATEWAY
+        await asyncio.sleep(61)
+        reviewer.is_hanging, started = True, loop.time()
+        assert await review(token_reviewer) == GATEWAY, "it was accepted before"
+        assert loop.time() == started + 1
+        for _ in range(200):
+            assert await review(token_reviewer) == GATEWAY
+            await asyncio.sleep(0.25)
+        assert loop.time() == started + 1 + 200 * 0.25, "the next callers do not wait"
+        assert reviewer.reviews == pytest.approx(1 + 50 / 5, abs=1), "one review at a time, of 5 s each"
+        before = loop.time()
+        with pytest.raises(UnreachableError):
+            await review(token_reviewer, "new")
+        assert loop.time() == before + 5
+        reviewer.is_hanging = False
+        await asyncio.sleep(1)
+        assert await review(token_reviewer, "new") == GATEWAY
+
+    run_simulated(scenario)
+
+
+def test_token_that_is_withdrawn_during_a_slow_review_is_refused_as_soon_as_the_review_ends() -> None:
+    async def scenario(reviewer: HangingReviewer, token_reviewer: TokenReviewer) -> None:
+        assert await review(token_reviewer) == GATEWAY
+        await asyncio.sleep(61)
+        reviewer.result = {"authenticated": False}
+        answer = reviewer.post
+
+        async def answer_slowly(path: str, body: bytes) -> bytes:
+            await asyncio.sleep(3)
+            return await answer(path, body)
+
+        reviewer.post = answer_slowly  # type: ignore[method-assign]
+        assert await review(token_reviewer) == GATEWAY
+        await asyncio.sleep(2.5)
+        assert await review(token_reviewer) is None
+        assert reviewer.reviews == 2
+
+    run_simulated(scenario)
+
+
+def test_tokens_that_are_never_reviewed_do_not_delay_the_reviews_of_others() -> None:
+    async def scenario(reviewer: HangingReviewer, token_reviewer: TokenReviewer) -> None:
+        loop = asyncio.get_running_loop()
+        assert await review(token_reviewer) == GATEWAY
+        with pytest.raises(UnreachableError):
+            await review(token_reviewer, "hanging")
+        await asyncio.sleep(61)
+        hanging = asyncio.create_task(review(token_reviewer, "hanging"))
+        await asyncio.sleep(1)
+        started = loop.time()
+        assert await review(token_reviewer, "new") == GATEWAY
+        assert await review(token_reviewer) == GATEWAY  # reviewed again
+        with pytest.raises(UnreachableError):
+            await hanging
+        assert await review(token_reviewer, "newer") == GATEWAY
+        assert loop.time() == started + 4, "only the token that hangs waits"
+        assert reviewer.reviews == 2 + 4
+
+    run_simulated(scenario)
+
+
+ACCOUNT: dict[str, Any] = {
     "username": "system:serviceaccount:monitoring:prometheus",
     "uid": "9c1",
     "groups": ["system:serviceaccounts", "system:authenticated"],
