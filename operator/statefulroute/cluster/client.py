@@ -36,6 +36,10 @@ _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=65, sock_connect=10)
 #: A healthy watch receives an event or a bookmark about once a minute; after this time, the connection is dead.
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=150)
 
+#: A request that its caller gives up after this time is recorded as one without a response. Before it, the caller has
+#: most likely gone away itself.
+_GIVEN_UP_SECONDS = 1.0
+
 #: aiohttp's value for an unlimited number of connections.
 _UNLIMITED = 0
 
@@ -233,6 +237,10 @@ class Client:
                     response = Response(from_session.status, from_session.headers, await from_session.read())
         except (APIError, UnreachableError) as error:
             self._record(method, path, _code(error), started)
+            raise
+        except asyncio.CancelledError:  # the caller's deadline is over, or it has gone away
+            if time.monotonic() - started >= _GIVEN_UP_SECONDS:
+                self._record(method, path, None, started)
             raise
         self._record(method, path, response.status, started)
         return response.body

@@ -18,6 +18,7 @@ from statefulroute.cluster.errors import (
     NotFoundError,
     UnreachableError,
 )
+from statefulroute.cluster.request_metrics import RequestRecord
 from unit.cluster.fake_api import Call, FakeAPI, status_object
 from unit.cluster.kubeconfigs import write_kubeconfig
 
@@ -244,6 +245,21 @@ async def test_the_number_of_requests_in_progress_is_limited(api: FakeAPI, tmp_p
         (await api.call()).respond()
         calls[1].respond()
         assert await asyncio.gather(*tasks) == [b"", b"", b""]
+
+
+async def test_request_that_its_caller_gives_up_is_recorded_unless_the_caller_leaves_at_once(
+    api: FakeAPI, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records: list[RequestRecord] = []
+    observed = client.observed(records.append)
+    for seconds, expected in ((3600.0, []), (0.0, [("create", "pods", None)])):
+        monkeypatch.setattr(client_module, "_GIVEN_UP_SECONDS", seconds)
+        task = asyncio.create_task(observed.post("/api/v1/pods", b"{}"))
+        await api.call()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert [record[:3] for record in records] == expected
 
 
 async def test_a_watch_does_not_wait_for_requests(api: FakeAPI, tmp_path: Path) -> None:
