@@ -3,8 +3,9 @@
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-#: The folders whose files share a cluster of their own: one process runs all of them, and starts the cluster once.
-FOLDERS_WITH_A_CLUSTER = ("tests/chart/", "tests/failover/", "tests/gateways/")
+#: The folders whose files share what is costly to start or to build, like a cluster of their own or the documentation
+#: site: one process runs all of them, and starts or builds it once.
+WHOLE_FOLDERS = ("tests/chart/", "tests/failover/", "tests/gateways/", "tests/website/")
 
 #: Files and folders by duration: the longest comes first. The images of the real node are built before the chaos suite
 #: starts, which needs CPU at the right time.
@@ -15,16 +16,27 @@ LONG = (
     "tests/failover/",
     "tests/chaos/test_chaos.py",
     "tests/chaos/test_restored_etcd.py",
+    "tests/website/",
+    "tests/console/test_pages.py",
     "tests/demo/test_demo.py",
     "tests/node/",
-    "tests/e2e/test_waves.py",
     "tests/local/test_lives.py",
+    "tests/sandbox/",
+    "tests/cli/test_pages.py",
+    "tests/e2e/test_waves.py",
+    "tests/e2e/test_chat.py",
+    "tests/package/",
     "tests/disruptions/",
     "tests/hand_over/test_hand_overs.py",
+    "tests/mcp/",
+    "tests/console/test_many_links.py",
     "tests/mcp_conformance/",
+    "tests/other_suites/",
     "tests/e2e/",
+    "tests/driver/",
     "tests/chaos/",
     "tests/property/",
+    "tests/resolver/",
 )
 
 #: The fixture of tests that use the operator that modules share.
@@ -35,7 +47,7 @@ SHORT = ("tests/unit/",)
 
 
 class Distribution(LoadFileScheduling):
-    """Gives a process the tests of one file after another, or all tests of a folder with a cluster."""
+    """Gives a process the tests of one file after another, or all tests of a folder that is not split."""
 
     def _split_scope(self, nodeid: str) -> str:
         return unit_of(nodeid)
@@ -44,7 +56,7 @@ class Distribution(LoadFileScheduling):
 def unit_of(nodeid: str) -> str:
     """Returns the folder or the file whose tests run in the same process."""
     file = _file(nodeid)
-    return next((folder for folder in FOLDERS_WITH_A_CLUSTER if file.startswith(folder)), file)
+    return next((folder for folder in WHOLE_FOLDERS if file.startswith(folder)), file)
 
 
 def sort_longest_first(items: list[pytest.Item]) -> None:

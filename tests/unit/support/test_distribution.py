@@ -6,12 +6,12 @@ from typing import cast
 
 import pytest
 
-from support.distribution import FOLDERS_WITH_A_CLUSTER, LONG, SHORT, sort_longest_first, unit_of
+from support.distribution import LONG, SHORT, WHOLE_FOLDERS, sort_longest_first, unit_of
 
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("path", sorted({*FOLDERS_WITH_A_CLUSTER, *LONG, *SHORT}))
+@pytest.mark.parametrize("path", sorted({*WHOLE_FOLDERS, *LONG, *SHORT}))
 def test_paths_exist(path: str) -> None:
     assert (ROOT / path).exists()
 
@@ -20,11 +20,12 @@ def test_paths_exist(path: str) -> None:
     ("nodeid", "unit"),
     [
         ("tests/chart/test_lives.py::test_release[helm3]", "tests/chart/"),
+        ("tests/website/test_website.py::test_every_page_has_one_title", "tests/website/"),
         ("tests/e2e/test_waves.py::TestWaves::test_wave", "tests/e2e/test_waves.py"),
         ("tests/e2e/test_waves.py::test_wave[a::b]", "tests/e2e/test_waves.py"),
     ],
 )
-def test_tests_of_a_file_or_of_a_folder_with_a_cluster_are_one_unit(nodeid: str, unit: str) -> None:
+def test_tests_of_a_file_or_of_a_whole_folder_are_one_unit(nodeid: str, unit: str) -> None:
     assert unit_of(nodeid) == unit
 
 
