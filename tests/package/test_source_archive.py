@@ -23,8 +23,9 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run_pytest(archive: Path, *arguments: str) -> str:
+    """Runs pytest, which need not rewrite the assertions of hundreds of new files to explain them."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "--quiet", *arguments],
+        [sys.executable, "-m", "pytest", "--quiet", "--assert=plain", *arguments],
         cwd=archive,
         capture_output=True,
         text=True,
