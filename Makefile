@@ -333,7 +333,7 @@ test-docs: setup ## Test the accessibility of the documentation site in each vie
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/website
 
 .PHONY: test-chart
-test-chart: setup ## Test the chart with every combination of the choices of its values (`make test`: every pair)
+test-chart: setup ## Test the chart with all combinations of its values, and the life of a release with Helm 3, too (`make test`: pairs, Helm 4)
 	@$(BIN)/localcluster build
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/chart
 

@@ -1,7 +1,7 @@
-"""Tests a release from installation to uninstallation, with both versions of Helm, under Pod Security `restricted`.
+"""Tests a release from installation to uninstallation, under Pod Security `restricted`.
 
 Two operators, and for a time two resolvers, run as the processes of the chart's pods, with the permissions of the
-chart.
+chart. The long form does it with both versions of Helm.
 """
 
 import json
@@ -19,6 +19,7 @@ from statefulroute.api.group import FINALIZER
 from support.independent_client import IndependentClient, StatefulRoute
 from support.kubectl import Kubectl
 from support.namespaces import fresh_namespace
+from support.scale import scaled
 from support.service import Service
 from support.waiting import eventually
 
@@ -60,6 +61,7 @@ def first_chart(dedicated_cluster: LocalCluster) -> Path:
     return previous_chart() if minor_of(dedicated_cluster.version) > 31 else CHART
 
 
+@pytest.mark.parametrize("helm", ["helm4", "helm3"][: scaled(1, 2)], indirect=True)
 def test_release_lives_from_installation_to_uninstallation_without_a_lost_or_rewritten_link(  # noqa: PLR0913, PLR0917 - the fixtures it needs
     helm: Helm,
     first_chart: Path,
