@@ -371,8 +371,8 @@ test-mcp-conformance: setup ## Run the MCP conformance suite against a server al
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/mcp_conformance -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-schemathesis
-test-schemathesis: setup ## Run schemathesis by its command against the REST APIs of a resolver and of a sidecar (docs/reference/other-suites.md)
-	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/other_suites/test_schemathesis.py --timeout 7200 -o log_cli=true -o log_cli_level=INFO
+test-schemathesis: setup ## Run schemathesis, alone and in the contract's tests, against the REST APIs of a resolver and of a sidecar (docs/reference/other-suites.md)
+	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/other_suites/test_schemathesis.py tests/resolver/test_contract.py --timeout 7200 -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-endpoint-picker
 test-endpoint-picker: setup ## Send the requests of the Gateway API Inference Extension's tests to a resolver, by their Go client

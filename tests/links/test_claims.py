@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 #: The environment variable STATEFULROUTE_PROPERTY_OPERATIONS selects the long form.
 IS_LONG = "STATEFULROUTE_PROPERTY_OPERATIONS" in os.environ
-CLAIMS, UIDS = (5000, 1000) if IS_LONG else (1000, 200)
+CLAIMS, UIDS = (5000, 1000) if IS_LONG else (400, 80)
 
 STORES = 8
 PODS = 3

@@ -15,9 +15,9 @@ from resolver.in_process import run_resolver_in_thread
 from resolver.stub_service import StubService
 from statefulroute.resolver.http.openapi import document
 from support.independent_client import IndependentClient
-from support.scale import IS_LONG
+from support.scale import scaled
 
-EXAMPLES = 500 if IS_LONG else 25
+EXAMPLES = scaled(10, 500)
 
 #: Without the stream of moves, which is endless: test_moves.py tests it.
 OPERATIONS = ("get_link", "bind_link", "unlink", "renew_link", "claim_link", "batch_get", "get_route")
