@@ -127,6 +127,17 @@ class Service:
         """Returns the name of a pod that is given by its index or name."""
         return pod if isinstance(pod, str) else f"{self.name}-{pod}"
 
+    def pod_id(self, pod: int | str) -> str:
+        """Returns the uid of a pod."""
+        return str(self.client.get(Pod, self.pod_name(pod), self.namespace)["metadata"]["uid"])
+
+    def replace_pod(self, pod: int) -> None:
+        """Deletes a pod of the StatefulSet, and waits until another one of its name is Ready."""
+        before, name = self.pod_id(pod), self.pod_name(pod)
+        self.kubectl.run("delete", "pod", name, "--force", "--grace-period=0", "--wait=false").expect_success()
+        eventually(lambda: self.exists(Pod, name) and self.pod_id(pod) != before, f"another pod is called {name}")
+        self.kubectl.run("wait", "pod", name, "--for=condition=Ready", "--timeout=60s").expect_success()
+
     def report(self, pod: int | str, load_state: int, waiting_tasks: int = 0, *, age_seconds: float = 0.0) -> None:
         """Writes a load report of a pod, of this age."""
         time = datetime.now(UTC) - timedelta(seconds=age_seconds)

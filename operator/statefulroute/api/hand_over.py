@@ -7,6 +7,9 @@ from statefulroute.api.model import Model, Time, cel_string, validation_rules
 
 _HOUR_SECONDS = 3600
 
+#: The API server chooses UUIDs of 36 characters.
+_POD_UID_MAX_LENGTH = 64
+
 #: The rules of a link's hand-over. A hand-over to the pod of the link itself is not refused: a client of a version
 #: without hand-overs that moves the link to the same pod leaves it behind, and the operator removes it.
 HAND_OVER_RULES: dict[str, JsonValue] = validation_rules(
@@ -40,6 +43,17 @@ class HandOver(Model):
         description="When the hand-over was asked for. It tells two hand-overs to the same pod apart; the time-out "
         "counts from when the operator sees it."
     )
+
+
+class HandOverStatus(Model):
+    """The hand-over in progress, as the operator first saw it."""
+
+    pod_uid: str = Field(
+        description="The `metadata.uid` of the pod that was asked. Another pod of its name does not have what that pod "
+        "had in memory.",
+        max_length=_POD_UID_MAX_LENGTH,
+    )
+    start_time: Time = Field(description="The `startTime` of the hand-over in the spec.")
 
 
 class HandOverSettings(Model):

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pydantic import Field, JsonValue
 
 from statefulroute.api.group import API_VERSION, POD_LINK
-from statefulroute.api.hand_over import HAND_OVER_RULES, HandOver
+from statefulroute.api.hand_over import HAND_OVER_RULES, HandOver, HandOverStatus
 from statefulroute.api.limits import (
     DNS_LABEL,
     DNS_LABEL_MAX_LENGTH,
@@ -211,6 +211,9 @@ class PodLinkStatus(Model):
         "states no more. The operator rewrites the status when what it states changes, and not when only the wording "
         "of its messages does.",
         max_length=64,
+    )
+    hand_over: HandOverStatus | None = Field(
+        default=None, description="The hand-over in progress. Set on HandingOver links."
     )
     conditions: Conditions = ()
 

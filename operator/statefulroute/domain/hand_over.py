@@ -11,11 +11,12 @@ from enum import StrEnum
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, LossCause, PodLostAction, RoutingState
 from statefulroute.domain.explanation import hash_facts
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.link import HandOver, Link, LinkStatus
+from statefulroute.domain.link import HandOver, Link, LinkStatus, ObservedHandOver
 from statefulroute.domain.loss import current_cause
+from statefulroute.domain.pod import Pod
 from statefulroute.domain.route import PodView, RouteView
 from statefulroute.domain.slots.placement import choose_pod, pod_for_slot, takes_no_new_users
-from statefulroute.domain.times import format_rfc3339
+from statefulroute.domain.times import format_rfc3339, parse_time
 
 
 class HandOverResult(StrEnum):
@@ -157,6 +158,21 @@ def _check_old_pod(facts: _Facts) -> HandOverPlan | None:
     return CommitHandOver(new_pod, cause, Outcome(HandOverResult.POD_GONE, explanation))
 
 
+def _check_replaced_pod(facts: _Facts) -> HandOverPlan | None:
+    """Moves a link whose old pod is gone, although the operator sees another pod of its name already.
+
+    That pod does not have what the old one had in memory. If the new pod takes no users, the link stays, as after any
+    other replacement under the name, and the next checks apply.
+    """
+    observed, old = _find_observed(facts), facts.old
+    if old is None or observed is None or not _has_replaced(old.pod, observed):
+        return None
+    if _find_problem(facts.route, facts.hand_over.pod) is not None:
+        return None
+    explanation = f"pod {old.pod.name!r} is gone: another pod has its name"
+    return CommitHandOver(facts.hand_over.pod, LossCause.POD_DELETED, Outcome(HandOverResult.POD_GONE, explanation))
+
+
 def _check_new_pod(facts: _Facts) -> HandOverPlan | None:
     """Chooses another pod in place of one that takes no users, or withdraws the hand-over."""
     problem = _find_problem(facts.route, facts.hand_over.pod)
@@ -202,6 +218,7 @@ def _wait(facts: _Facts) -> HandOverPlan | None:
     old, name = facts.old, facts.route.pod_name(facts.hand_over.pod)
     if old is None:
         return None
+    observed = _find_observed(facts) or ObservedHandOver(old.pod.uid, facts.hand_over.start_time)
     return LinkStatus(
         LinkPhase.HANDING_OVER,
         LinkReason.HANDING_OVER,
@@ -210,18 +227,40 @@ def _wait(facts: _Facts) -> HandOverPlan | None:
         pod_name=old.pod.name,
         host=old.host,
         facts_hash=hash_facts((facts.hand_over.pod,)),
+        hand_over=observed,
     )
+
+
+def _find_observed(facts: _Facts) -> ObservedHandOver | None:
+    """Returns what the status says of this hand-over; None if it is about another one, or of an earlier version."""
+    status = facts.link.status
+    if status is None or status.hand_over is None or status.hand_over.start_time != facts.hand_over.start_time:
+        return None
+    return status.hand_over if status.facts_hash == hash_facts((facts.hand_over.pod,)) else None
 
 
 _CHECKS = (
     _check_moved,  # -> EndHandOver
     _check_old_pod,  # -> CommitHandOver(PodGone) | EndHandOver
+    _check_replaced_pod,  # -> CommitHandOver(PodGone)
     _check_new_pod,  # -> StartHandOver to another pod | EndHandOver
     _check_new_pod_of_slot,  # -> StartHandOver to another pod | EndHandOver
     _check_settings,  # -> CommitHandOver(NotConfigured)
     _check_time_out,  # -> CommitHandOver(TimedOut)
     _wait,  # -> HandingOver
 )
+
+
+def _has_replaced(pod: Pod, observed: ObservedHandOver) -> bool:
+    """Returns whether a pod has taken the name of the pod that was asked for a hand-over.
+
+    The operator may have seen the hand-over before it saw a pod that was asked. Such a pod is not younger than the
+    request. If the clock of the client is ahead, the hand-over waits for its time-out, as without this check.
+    """
+    if pod.uid == observed.pod_uid:
+        return False
+    asked_at = parse_time(observed.start_time)
+    return asked_at is not None and pod.creation_timestamp > asked_at.timestamp()
 
 
 def emptying_cause(route: RouteView, pod: PodKey) -> LossCause | None:

@@ -16,6 +16,15 @@ from statefulroute.domain.keys import (
 )
 
 
+class ObservedHandOver(msgspec.Struct, frozen=True, gc=False):
+    """A hand-over in progress, as the operator first saw it."""
+
+    pod_uid: str
+    """The `metadata.uid` of the pod that was asked to hand the user over."""
+    start_time: str
+    """The start time of the hand-over, as stored in the spec."""
+
+
 class LinkStatus(msgspec.Struct, frozen=True, gc=False):
     """The status that the operator writes for a link.
 
@@ -31,6 +40,8 @@ class LinkStatus(msgspec.Struct, frozen=True, gc=False):
     facts_hash: str | None = None
     """A hash of what the message states beyond the other fields; None if it states no more, or is of a version that
     wrote no hash."""
+    hand_over: ObservedHandOver | None = None
+    """The hand-over in progress; None if there is none, or the status is of a version that did not write it."""
 
     @property
     def pod(self) -> PodKey | None:

@@ -39,6 +39,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str
     uid: str = ""
     resource_version: int
+    creation_timestamp: int = 0
+    """The creation time as a Unix time in seconds."""
     service_state: ServiceState
     is_ready: bool = False
     """Whether the Ready condition is True. It may be True while the pod terminates."""

@@ -336,6 +336,7 @@ def test_every_field_of_a_pod_is_decoded() -> None:
         name="game-2",
         uid="uid-of-game-2",
         resource_version=7,
+        creation_timestamp=int(CREATION.timestamp()),
         service_state=ServiceState.READY,
         is_ready=True,
         reported_routing_state=RoutingState.DENY_NEW_CALL,

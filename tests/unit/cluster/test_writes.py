@@ -5,6 +5,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
@@ -26,7 +27,7 @@ from statefulroute.cluster.writes import (
     status_patch,
 )
 from statefulroute.domain.keys import PodKey, RouteKey
-from statefulroute.domain.link import HandOver, Link, LinkStatus
+from statefulroute.domain.link import HandOver, Link, LinkStatus, ObservedHandOver
 from statefulroute.domain.pod import Pod, PodAnnotations
 from statefulroute.domain.route import Route
 from unit.cluster.fake_api import FakeAPI, status_object
@@ -351,7 +352,10 @@ async def test_a_binding_is_conditional_on_the_version_and_updates_the_cache(
 
 
 HAND_OVER = HandOver(3, "2026-06-01T12:00:00Z")
-HANDING_OVER = LinkStatus(LinkPhase.HANDING_OVER, LinkReason.HANDING_OVER, "to 3", 2, "game-2", "game-2.game", "f00d")
+OBSERVED = ObservedHandOver("uid-of-game-2", "2026-06-01T12:00:00Z")
+HANDING_OVER = LinkStatus(
+    LinkPhase.HANDING_OVER, LinkReason.HANDING_OVER, "to 3", 2, "game-2", "game-2.game", "f00d", OBSERVED
+)
 
 
 @pytest.mark.parametrize(
@@ -400,6 +404,16 @@ async def test_a_hand_over_that_an_older_definition_drops_raises(
     (await api.call()).respond(link(version=41))
     with pytest.raises(APIError, match=r"the CustomResourceDefinition of PodLinks has no spec\.handOver"):
         await task
+
+
+def test_a_status_names_the_pod_that_was_asked_for_a_hand_over_until_it_ends() -> None:
+    patch = link_status_patch(a_link(ON_2), HANDING_OVER, NOW)
+    assert patch["handOver"] == {"podUid": "uid-of-game-2", "startTime": "2026-06-01T12:00:00Z"}
+    assert LINKS.decode(json.dumps(link() | {"status": patch}).encode()).status == HANDING_OVER
+    assert link_status_patch(a_link(HANDING_OVER), ON_3, NOW)["handOver"] is None
+    assert "handOver" not in link_status_patch(a_link(ON_2), ON_3, NOW)
+    without = msgspec.structs.replace(HANDING_OVER, hand_over=None)  # as of an earlier version
+    assert "handOver" not in link_status_patch(a_link(without), ON_3, NOW)
 
 
 def test_a_link_that_is_handed_over_stays_ready_and_keeps_its_times() -> None:

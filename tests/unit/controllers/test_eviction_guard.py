@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -65,7 +66,7 @@ class FakeServer:
                     "namespace": "games",
                     "uid": before.uid,
                     "resourceVersion": str(before.resource_version + 1000),
-                    "creationTimestamp": "2026-01-01T00:00:00Z",
+                    "creationTimestamp": datetime.fromtimestamp(before.creation_timestamp, UTC).isoformat(),
                     "labels": {key: value for key, value in labels.items() if value is not None},
                     "ownerReferences": [
                         {"kind": "StatefulSet", "name": "game", "uid": "uid-of-game", "controller": True}

@@ -103,6 +103,36 @@ async def test_operator_moves_the_link_after_the_time_out() -> None:
         assert results(environment.hand_over_metrics) == {"TimedOut": 1}
 
 
+async def test_pod_that_is_replaced_before_the_operator_looks_is_gone() -> None:
+    environment = environment_of(1)
+    environment.pods.put(pod(14, 0, uid="a"))
+    for name in ("alice", "bob"):
+        environment.links.put(link(30, name, pod=0))
+    async with running_route(environment):
+        await edit(environment, hand_over=TO_1)
+        environment.writer.written.clear()
+        environment.pods.delete("games", "game-0", 39)
+        environment.pods.put(pod(40, 0, uid="b", creation_timestamp=int(environment.now.timestamp()) + 5))
+        await idle()
+        assert environment.writer.written == [("alice", 1), ("alice", "HandedOver: PodGone")]
+        assert environment.writer.causes == [LossCause.POD_DELETED]
+        assert (user(environment).pod, user(environment, "bob").pod) == (1, 0)
+        assert results(environment.hand_over_metrics) == {"PodGone": 1}
+
+
+async def test_successor_moves_users_of_a_pod_that_was_replaced_meanwhile() -> None:
+    environment = environment_of(1)
+    environment.pods.put(pod(14, 0, uid="a"))
+    environment.links.put(link(30, pod=0))
+    async with running_route(environment):
+        await edit(environment, hand_over=TO_1)
+    successor = environment_of(1)
+    successor.pods.put(pod(40, 0, uid="b", creation_timestamp=int(environment.now.timestamp()) + 5))
+    successor.links.put(user(environment))
+    async with running_route(successor):
+        assert successor.writer.written == [("alice", 1), ("alice", "HandedOver: PodGone")]
+
+
 async def test_time_out_begins_again_with_another_hand_over_to_the_same_pod() -> None:
     environment = environment_of(0, 1)
     environment.links.put(link(30, pod=0))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from statefulroute.api.vocabulary import LinkPhase, LinkReason, RouteReason, RoutingState, ServiceState
 from statefulroute.domain.decision import LinkView, UpdateStatus, decide, is_status_current
 from statefulroute.domain.explanation import hash_facts
-from statefulroute.domain.link import LinkStatus
+from statefulroute.domain.link import LinkStatus, ObservedHandOver
 from statefulroute.domain.loss import find_losses
 from statefulroute.domain.pacing import is_rewrite
 from statefulroute.domain.route import MissingWorkload, RouteView
@@ -21,6 +21,9 @@ from unit.domain.builders import NOON, deployment, link, load, pod, route, view,
 FULL = LinkStatus(LinkPhase.PENDING, LinkReason.AT_CAPACITY, "all pods are full", facts_hash="1")
 BOUND = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game")
 LOST = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", 2, facts_hash="1")
+HANDING_OVER = LinkStatus(
+    LinkPhase.HANDING_OVER, LinkReason.HANDING_OVER, "to 3", 2, "game-2", None, "1", ObservedHandOver("a", "now")
+)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,8 @@ LOST = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", 2, facts
         (FULL, {"facts_hash": None, "message": "no room"}, False),
         (LOST, {"message": "the pod is gone"}, True),
         (LOST, {"pod_name": "game-2"}, False),
+        (HANDING_OVER, {"hand_over": None}, True),  # a definition of an earlier version drops it
+        (HANDING_OVER, {"facts_hash": "2"}, False),
     ],
 )
 def test_what_a_status_states_is_compared_and_not_its_words(

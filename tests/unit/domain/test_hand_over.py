@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,7 +37,7 @@ from statefulroute.domain.hand_over import (
     has_moved_as_asked,
     is_cancelled,
 )
-from statefulroute.domain.link import HandOver, Link, LinkStatus
+from statefulroute.domain.link import HandOver, Link, LinkStatus, ObservedHandOver
 from statefulroute.domain.loss import find_absence
 from statefulroute.domain.pacing import needs_turn
 from statefulroute.domain.pod import Node, Pod
@@ -55,6 +56,7 @@ HANDING_OVER = LinkStatus(
     "game-0",
     "game-0.game.play.svc",
     hash_facts((1,)),
+    ObservedHandOver("", STARTED),
 )
 HANDS_OVER = {"handOver": {"timeoutSeconds": 7}, "onPodLost": {"action": "Rebind"}}
 DRAINED = {**HANDS_OVER, "pods": [{"index": 0, "routingState": "Shutdown"}]}
@@ -358,3 +360,101 @@ def test_a_started_hand_over_is_not_ended_by_the_next_decision(
                 break
     assert isinstance(plan, UpdateStatus)
     assert started <= 1
+
+
+ASKED_A = msgspec.structs.replace(HANDING_OVER, hand_over=ObservedHandOver("a", STARTED))
+AT_NOON = int(NOON.timestamp())
+
+
+def named_0(uid: str, age: int = -1, state: ServiceState = ServiceState.READY) -> Pod:
+    """Returns a pod of the name game-0 that is some seconds older than the hand-over."""
+    return pod(0, state, uid=uid, creation_timestamp=AT_NOON - age)
+
+
+def test_status_keeps_which_pod_was_asked() -> None:
+    assert plan_of(handed_over(status=BOUND_TO_0), settled(named_0("a", 60), pod(1))) == UpdateStatus(ASKED_A)
+    assert plan_of(handed_over(status=ASKED_A), settled(named_0("a", 60), pod(1))) == UpdateStatus(ASKED_A)
+
+
+@pytest.mark.parametrize("state", [ServiceState.READY, ServiceState.NOT_READY, ServiceState.PENDING])
+def test_user_of_a_pod_that_was_replaced_under_its_name_moves_at_once(state: ServiceState) -> None:
+    plan = plan_of(handed_over(status=ASKED_A), settled(named_0("b", state=state), pod(1)))
+    assert isinstance(plan, CommitHandOver)
+    assert (plan.pod, plan.cause, plan.outcome.result) == (1, LossCause.POD_DELETED, HandOverResult.POD_GONE)
+    assert plan.outcome.explanation == "pod 'game-0' is gone: another pod has its name"
+
+
+def test_replaced_pod_counts_as_gone_while_losses_are_suspended() -> None:
+    suspension = LossSuspension(RouteReason.PODS_LOST, 3, 4, 50)
+    plan = plan_of(handed_over(status=ASKED_A), settled(named_0("b"), pod(1), loss_suspension=suspension))
+    assert isinstance(plan, CommitHandOver)
+
+
+def test_user_whose_pod_was_replaced_stays_under_its_name_if_the_new_pod_takes_no_users() -> None:
+    pods = (named_0("b"), pod(1, ServiceState.NOT_READY), pod(2))
+    assert plan_of(handed_over(status=ASKED_A), settled(*pods)) == EndHandOver("pod 'game-1' is not Ready")
+    drained = plan_of(handed_over(status=ASKED_A), settled(*pods, spec=DRAINED))
+    assert drained == StartHandOver(HandOver(2, STARTED))
+    gone = {1: PodLoss(LossCause.NODE_NOT_READY, "is gone", is_grace_over=True)}
+    withheld = plan_of(handed_over(status=ASKED_A), settled(named_0("b"), pod(1), withheld_losses=gone), is_due=True)
+    assert withheld == UpdateStatus(ASKED_A)
+
+
+@pytest.mark.parametrize(
+    ("status", "asked", "present"),
+    [
+        pytest.param(BOUND_TO_0, TO_1, named_0("b"), id="nothing is known of the pod that was asked"),
+        pytest.param(ASKED_A, HandOver(1, "2026-01-01T12:00:01Z"), named_0("b", -9), id="another hand-over"),
+        pytest.param(ASKED_A, HandOver(2, STARTED), named_0("b"), id="a hand-over to another pod"),
+        pytest.param(ASKED_A, TO_1, named_0("b", 0), id="the pod may have been asked"),
+        pytest.param(ASKED_A, TO_1, named_0("b", 60), id="the operator saw the hand-over before the pod"),
+    ],
+)
+def test_pod_that_may_have_been_asked_is_waited_for(status: LinkStatus, asked: HandOver, present: Pod) -> None:
+    tested, route_view = handed_over(hand_over=asked, status=status), settled(present, pod(1), pod(2))
+    plan = plan_of(tested, route_view)
+    assert isinstance(plan, UpdateStatus)
+    assert plan.status.phase is LinkPhase.HANDING_OVER
+    due = plan_of(tested, route_view, is_due=True)
+    assert isinstance(due, CommitHandOver)
+    assert due.outcome.result is HandOverResult.TIMED_OUT
+
+
+def test_hand_over_with_an_unreadable_time_waits_for_its_time_out() -> None:
+    status = msgspec.structs.replace(HANDING_OVER, hand_over=ObservedHandOver("a", "now"))
+    tested = handed_over(hand_over=HandOver(1, "now"), status=status)
+    assert plan_of(tested, settled(named_0("b"), pod(1))) == UpdateStatus(status)
+
+
+def test_user_who_is_not_handed_over_stays_with_a_pod_that_was_replaced() -> None:
+    assert plan_of(link(0, status=BOUND_TO_0), settled(named_0("b"), pod(1))) == UpdateStatus(BOUND_TO_0)
+
+
+@given(
+    st.lists(st.sampled_from(["ask", "replace", "look", "look at an old cache"]), max_size=12),
+    st.sampled_from([0, 1, 3600]),
+)
+def test_only_a_pod_that_was_asked_and_is_replaced_counts_as_gone(steps: list[str], seconds_ahead: int) -> None:
+    """The clock of the client may be ahead; then the hand-over waits for its time-out."""
+    present = before = named_0("first", 3600)
+    tested, asked_uid, seen_uid = link(0, status=BOUND_TO_0), None, None
+    for second, step in enumerate(steps):
+        match step:
+            case "ask":
+                time = NOON + timedelta(seconds=second + seconds_ahead)
+                tested = link(0, hand_over=HandOver(1, time.isoformat()), status=tested.status)
+                asked_uid, seen_uid = present.uid, None
+            case "replace":
+                present, before = named_0(str(second), -second), present
+            case _:
+                seen = present if step == "look" else before
+                plan = plan_of(tested, settled(seen, pod(1)))
+                is_gone = asked_uid is not None and seen_uid == asked_uid != seen.uid and seen is present
+                if isinstance(plan, CommitHandOver):
+                    assert plan.outcome.result is HandOverResult.POD_GONE
+                    assert asked_uid != present.uid
+                    return
+                assert not (is_gone and not seconds_ahead)
+                assert isinstance(plan, UpdateStatus)
+                tested = msgspec.structs.replace(tested, status=plan.status)
+                seen_uid = seen_uid or seen.uid

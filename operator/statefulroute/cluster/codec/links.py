@@ -11,7 +11,7 @@ from statefulroute.api.vocabulary import LinkPhase, LinkReason
 from statefulroute.cluster.codec.objects import CamelStruct, ConditionObject, find_condition
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.keys import RouteKey
-from statefulroute.domain.link import HandOver, Link, LinkStatus, expire_time
+from statefulroute.domain.link import HandOver, Link, LinkStatus, ObservedHandOver, expire_time
 from statefulroute.domain.times import parse_time
 from statefulroute.domain.validation import find_violation
 
@@ -41,6 +41,11 @@ class _HandOver(CamelStruct, kw_only=True):
     start_time: str = ""
 
 
+class _ObservedHandOver(CamelStruct):
+    pod_uid: str = ""
+    start_time: str = ""
+
+
 class _LinkSpec(CamelStruct, kw_only=True):
     route_name: str
     uid: str | None = None
@@ -63,6 +68,7 @@ class PodLinkStatusObject(CamelStruct):
     expire_time: str | None = None
     observed_generation: int = 0
     facts_hash: str | None = None
+    hand_over: _ObservedHandOver | None = None
     conditions: list[ConditionObject] | None = None
 
 
@@ -87,11 +93,13 @@ def _link_status(  # noqa: PLR0913, PLR0917 - the fields of a status
     pod_name: str | None,
     host: str | None,
     facts_hash: str | None,
+    hand_over: tuple[str, str] | None,
 ) -> LinkStatus | None:
     """Returns the status of a link, or None if it has none. All links with the same status share one object."""
     if not phase:
         return None
-    return LinkStatus(LinkPhase(phase), LinkReason(reason), message, pod_index, pod_name, host, facts_hash)
+    observed = None if hand_over is None else ObservedHandOver(*hand_over)
+    return LinkStatus(LinkPhase(phase), LinkReason(reason), message, pod_index, pod_name, host, facts_hash, observed)
 
 
 def make_link(link: PodLinkObject) -> Link:
@@ -134,6 +142,7 @@ def make_link(link: PodLinkObject) -> Link:
             status.pod_name,
             status.host,
             status.facts_hash,
+            None if status.hand_over is None else (status.hand_over.pod_uid, status.hand_over.start_time),
         ),
         observed_generation=status.observed_generation,
         status_expire_time=parse_time(status.expire_time),

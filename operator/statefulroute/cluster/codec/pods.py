@@ -82,6 +82,7 @@ def _make_pod(pod: _Pod) -> Pod:
         name=metadata.name,
         uid=metadata.uid,
         resource_version=int(metadata.resource_version),
+        creation_timestamp=int(metadata.creation_timestamp.timestamp()),
         service_state=service_state(
             phase=pod.status.phase, is_ready=is_ready, is_terminating=metadata.deletion_timestamp is not None
         ),
