@@ -3,6 +3,7 @@
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pykube.objects import Pod, StatefulSet
@@ -20,6 +21,7 @@ from node.chat import (
     kill_container,
 )
 from node.gateway import deploy_gateway
+from node.metrics import SERVICES, VALUES, Monitoring
 from node.rooms import VERSION, Users, await_gateway, deploy_rooms
 from node.sandbox import RealSandboxes
 from node.sidecar import NAMESPACE as SIDECAR_NAMESPACE
@@ -46,11 +48,35 @@ def restricted_kubectl(admin: Kubectl) -> Kubectl:
 
 
 @pytest.fixture(scope="module")
-def release(helm: Helm, restricted_kubectl: Kubectl) -> Release:  # noqa: ARG001
+def monitoring(admin: Kubectl, restricted_kubectl: Kubectl) -> Monitoring:  # noqa: ARG001
+    """Two pods that may and may not read metrics, and the certificate of these."""
+    monitoring = Monitoring(admin)
+    monitoring.deploy()
+    return monitoring
+
+
+@pytest.fixture(scope="module")
+def release(helm: Helm, monitoring: Monitoring) -> Release:  # noqa: ARG001
     """The operator with the resolver. The last test uninstalls it."""
-    release = Release(helm, "statefulroute", RESTRICTED_NAMESPACE, {"resolver": {"enabled": True}})
+    release = Release(helm, "statefulroute", RESTRICTED_NAMESPACE, {"resolver": {"enabled": True}, **VALUES})
     release.install()
     return release
+
+
+def pods_with_metrics(independent_client: IndependentClient) -> list[tuple[str, str]]:
+    """Returns the Service of the metrics and the IP address of each pod of the release; none has restarted."""
+    services = dict(zip(("operator", "resolver"), SERVICES, strict=True))
+    pods = independent_client.all(Pod, RESTRICTED_NAMESPACE)
+    assert [restarts(pod) for pod in pods] == [0] * 4
+    component = "app.kubernetes.io/component"
+    return [(services[pod["metadata"]["labels"][component]], pod["status"]["podIP"]) for pod in pods]
+
+
+def restarts(pod: dict[str, Any]) -> int:
+    """Returns how often the only container of a Ready pod has restarted."""
+    (status,) = pod["status"]["containerStatuses"]
+    assert status["ready"]
+    return int(status["restartCount"])
 
 
 def versions(chat: Service, *links: str) -> list[str]:
@@ -90,6 +116,32 @@ def certificate(folder: Path) -> list[str]:
     named = ("-subj", "/CN=statefulroute-resolver", "-out", issued, "-keyout", key)
     subprocess.run(["openssl", *made, *named], check=True, capture_output=True)  # noqa: S607 - the machine's openssl
     return [f"--from-file=tls.crt={issued}", f"--from-file=tls.key={key}", f"--from-file=ca.crt={issued}"]
+
+
+@pytest.mark.usefixtures("release")
+def test_metrics_are_read_with_the_token_of_an_account_and_a_renewed_certificate_is_used(
+    monitoring: Monitoring, restricted_kubectl: Kubectl, independent_client: IndependentClient
+) -> None:
+    monitoring.await_ready()
+    for service in SERVICES:
+        assert monitoring.read(service)[:2] == (200, True)
+        assert monitoring.read(service, has_token=False)[:2] == (401, False)
+        assert monitoring.read(service, pod="stranger")[:2] == (403, False)
+
+    pods = pods_with_metrics(independent_client)
+    (before,) = {monitoring.read(service, host=host).serial for service, host in pods}
+    monitoring.issue(RESTRICTED_NAMESPACE)
+    # A change of a pod lets the kubelet update its files at once, instead of within a minute or more.
+    restricted_kubectl.run("annotate", "pods", "--all", "example.com/renewed=true").expect_success()
+    for service, host in pods:
+        eventually(
+            lambda service=service, host=host: monitoring.read(service, host=host).serial != before,
+            f"{host} uses the renewed certificate",
+            seconds=120,
+            poll_seconds=1,
+        )
+    assert pods_with_metrics(independent_client) == pods, "the probes have not failed"
+    monitoring.delete()
 
 
 @pytest.mark.usefixtures("release")
