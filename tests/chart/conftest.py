@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from chart.kubelet import Kubelet, kubelet
-from chart.releases import RESTRICTED_NAMESPACE, Helm
+from chart.releases import CHART, RESTRICTED_NAMESPACE, Helm, previous_chart
 from helmchart import programs
 from localcluster import LocalCluster
+from localcluster.kubectl import minor_of
 from localcluster.progress import PlainProgress
 from support.independent_client import IndependentClient
 from support.kubectl import Kubectl
@@ -78,6 +79,12 @@ def running(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, tmp_pa
     """A simulated kubelet that runs the pods of the release."""
     with kubelet(dedicated_cluster.kubeconfig, str(restricted_kubectl.namespace), tmp_path / "kubelet") as runner:
         yield runner
+
+
+@pytest.fixture
+def first_chart(dedicated_cluster: LocalCluster) -> Path:
+    """The chart of the previous release; the present one on Kubernetes 1.31, which cannot install the previous one."""
+    return previous_chart() if minor_of(dedicated_cluster.version) > 31 else CHART
 
 
 @pytest.fixture

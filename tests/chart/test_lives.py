@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 
 from chart.kubelet import NOT_READY_ANNOTATION, Kubelet
-from chart.releases import CHART, RESTRICTED_NAMESPACE, Helm, Release, previous_chart
+from chart.releases import RESTRICTED_NAMESPACE, Helm, Release
 from localcluster import LocalCluster
-from localcluster.kubectl import minor_of
 from statefulroute.api.group import FINALIZER
 from support.independent_client import IndependentClient, StatefulRoute
 from support.kubectl import Kubectl
@@ -53,12 +52,6 @@ def versions(service: Service) -> dict[str, tuple[str, str]]:
     """Returns the stored links' uids and versions: any write changes a version."""
     metadata = [link["metadata"] for link in service.links()]
     return {each["name"]: (each["uid"], each["resourceVersion"]) for each in metadata}
-
-
-@pytest.fixture
-def first_chart(dedicated_cluster: LocalCluster) -> Path:
-    """The chart of the previous release; the present one on Kubernetes 1.31, which cannot install the previous one."""
-    return previous_chart() if minor_of(dedicated_cluster.version) > 31 else CHART
 
 
 @pytest.mark.parametrize("helm", ["helm4", "helm3"][: scaled(1, 2)], indirect=True)

@@ -134,7 +134,7 @@ def test_both_accounts_may_review_tokens_and_readers_may_read(helm4: Helm, names
     items = rendered(helm4, {**AUTHENTICATED, "watchNamespaces": namespaces})
     for component in COMPONENTS:
         assert {"tokenreviews", "subjectaccessreviews"} <= granted(items, f"statefulroute-{component}")
-    reader = items["ClusterRole", "statefulroute-metrics-reader"]
+    reader = items["ClusterRole", f"statefulroute-metrics-reader{'.play' if namespaces else ''}"]
     assert reader["rules"] == [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
     assert reader["metadata"]["labels"][COMPONENT] == "metrics-reader"
 

@@ -87,7 +87,8 @@ def test_no_name_or_label_is_too_long(helm4: Helm, release: str, override: str) 
     values = everything_on("play") | names | {"extraObjects": []}
     for item in rendered(helm4, values, release=release):
         metadata = item["metadata"]
-        assert len(metadata["name"]) <= 63, metadata["name"]
+        # After a dot, names of the cluster have the namespace of the release.
+        assert all(len(label) <= 63 for label in metadata["name"].split(".")), metadata["name"]
         assert all(len(value) <= 63 for value in metadata["labels"].values()), metadata
 
 
@@ -95,6 +96,32 @@ def test_names_are_distinct_for_a_long_release_name(helm4: Helm) -> None:
     items = rendered(helm4, everything_on("play") | {"fullnameOverride": ""}, release=LONG_NAME)
     keys = [(item["kind"], item["metadata"].get("namespace"), item["metadata"]["name"]) for item in items]
     assert len(keys) == len(set(keys))
+
+
+def test_two_releases_of_some_namespaces_share_a_name_and_no_object(helm4: Helm) -> None:
+    once = {name: {"install": False} for name in ("crds", "admissionPolicies")}
+    alerts = {name: {"enabled": False} for name in ("prometheusRule", "grafanaDashboard")}
+    values = everything_on("play") | once | alerts
+
+    def keys(namespace: str) -> set[tuple[str, ...]]:
+        text = helm4.render(values | {"watchNamespaces": [namespace]}, f"--namespace={namespace}").expect_success()
+        return {
+            (item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
+            for item in documents(text.stdout)
+        }
+
+    play, work = keys("play"), keys("work")
+    assert not play & work
+    cluster_wide = {name for _, namespace, name in play if namespace != "play"}
+    assert {name.partition(".")[2] for name in cluster_wide} == {"play"}
+    reviews = {f"{'f' * length}-{kind}" for kind, length in (("operator-metrics", 46), ("resolver-tokens", 47))}
+    assert {f"{name}.play" for name in reviews} < cluster_wide
+
+
+def test_only_a_release_of_some_namespaces_has_its_namespace_in_names(helm4: Helm) -> None:
+    values = {"metrics": {"tls": {"secretName": "tls"}, "authentication": True}}
+    names = {item["metadata"]["name"] for item in rendered(helm4, values) if item["kind"] == "ClusterRole"}
+    assert {"statefulroute-operator", "statefulroute-operator-metrics", "statefulroute-metrics-reader"} < names
 
 
 @pytest.mark.parametrize("what", ["default", "everything"])

@@ -6,6 +6,8 @@ import pytest
 
 from chart.releases import Helm
 from chart.samples import nested
+from helmchart.fields import values_of
+from helmchart.values import Values
 
 BY_THE_SCHEMA = [
     ({"replicas": "x"}, "at '/replicas': got string, want integer"),
@@ -14,8 +16,6 @@ BY_THE_SCHEMA = [
     ({"imge": {"tag": "x"}}, "at '': additional properties 'imge' not allowed"),
     ({"image.tagg": "x"}, "at '/image': additional properties 'tagg' not allowed"),
     ({"image.repository": ""}, "at '/image/repository': minLength: got 0, want 1"),
-    ({"image": None}, "at '': missing property 'image'"),
-    ({"service.port": None}, "at '/service': missing property 'port'"),
     ({"service.port": 65536}, "at '/service/port': maximum: got 65,536, want 65,535"),
     ({"watchNamespaces": ["a", "a"]}, "at '/watchNamespaces': items at 0 and 1 are equal"),
     (
@@ -26,7 +26,6 @@ BY_THE_SCHEMA = [
     ({"livenessProbe.periodSeconds": 0}, "at '/livenessProbe/periodSeconds': minimum: got 0, want 1"),
     ({"resolver.unknownUid": "drop"}, "at '/resolver/unknownUid': value must be one of 'bind', 'any', 'refuse'"),
     ({"resolver.uidFrom": []}, "at '/resolver/uidFrom': minItems: got 0, want 1"),
-    ({"resolver.drainSeconds": None}, "at '/resolver': missing property 'drainSeconds'"),
     ({"commonAnnotations.a": True}, "at '/commonAnnotations/a': got boolean, want string"),
     ({"extraContainers": {"name": "proxy"}}, "at '/extraContainers': got object, want array"),
     ({"resolver.extraInitContainers": ["proxy"]}, "at '/resolver/extraInitContainers/0': got string, want object"),
@@ -70,6 +69,20 @@ BY_THE_CHART = [
         (
             "strategy is set and leaderElection.enabled is false: two operators at the same time would both write; set "
             "strategy.type to Recreate, or enable leader election."
+        ),
+    ),
+    (
+        {"strategy": {"type": "Recreate", "rollingUpdate": {"maxSurge": 1}}},
+        (
+            "strategy.type is Recreate, which ends all pods before others start: remove strategy.rollingUpdate, or set "
+            "strategy.type to RollingUpdate."
+        ),
+    ),
+    (
+        {"resolver.strategy": {"type": "Recreate", "rollingUpdate": {"maxUnavailable": 1}}},
+        (
+            "resolver.strategy.type is Recreate, which ends all pods before others start: remove "
+            "resolver.strategy.rollingUpdate, or set resolver.strategy.type to RollingUpdate."
         ),
     ),
     (
@@ -209,6 +222,13 @@ BY_THE_CHART = [
         ),
     ),
     (
+        {"resolver.service.metricsPort": 8081},
+        (
+            "resolver.service.metricsPort is set: set resolver.metricsService.port instead, because the metrics have a "
+            "Service of their own."
+        ),
+    ),
+    (
         {"resolver.service.grpcPort": 8080},
         "resolver.service.httpPort and grpcPort must be two different numbers.",
     ),
@@ -220,6 +240,24 @@ BY_THE_CHART = [
         ),
     ),
 ]
+
+
+REQUIRED = {
+    ".".join(value.path): value.default
+    for value in values_of(Values())
+    if value.is_group or not isinstance(value.default, dict | list | str) or value.choices
+}
+GROUPS = sorted({path.rpartition(".")[0] for path in REQUIRED})
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_chart_says_which_values_are_missing(helm4: Helm, group: str) -> None:
+    missing = [path for path in REQUIRED if path.rpartition(".")[0] == group]
+    (line,) = (
+        line for line in helm4.render(nested(dict.fromkeys(missing))).stderr.splitlines() if line.startswith("no value")
+    )
+    assert set(missing) <= {*line.removeprefix("no value for ").partition(": ")[0].split(", ")}
+    assert line.endswith("use --reset-then-reuse-values, which adds the defaults of new values.")
 
 
 @pytest.mark.parametrize(("values", "message"), BY_THE_SCHEMA)

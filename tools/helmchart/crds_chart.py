@@ -9,7 +9,7 @@ from helmchart.chart_file import crds_chart_file
 from helmchart.fields import values_of
 from helmchart.model import StringMap, ValueGroup
 from helmchart.readme import rows
-from helmchart.schema import values_schema
+from helmchart.schema import plain_schema
 from helmchart.text import TEMPLATE_HEADER, template_text
 from helmchart.values_file import values_file
 from statefulroute.api.crd import custom_resource_definition
@@ -66,7 +66,7 @@ def crds_chart(root: Path) -> Iterator[tuple[Path, str]]:
     yield Path("Chart.yaml"), crds_chart_file(root)
     yield Path("README.md"), _README + rows(values_of(CRDValues()))
     yield Path("values.yaml"), values_file(CRDValues())
-    yield Path("values.schema.json"), values_schema(CRDValues)
+    yield Path("values.schema.json"), plain_schema(CRDValues)
     for model in (PodLink, StatefulRoute):
         yield Path("templates") / f"{model.names.plural}.yaml", _template(model)
 

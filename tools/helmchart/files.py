@@ -7,6 +7,7 @@ from helmchart.chart_file import OLDEST_KUBERNETES, chart_file
 from helmchart.crds import crds_and_policies
 from helmchart.crds_chart import crds_chart
 from helmchart.patterns import pattern_checks
+from helmchart.presence import presence_checks
 from helmchart.rbac import rbac_rules
 from helmchart.readme import readme
 from helmchart.schema import values_schema
@@ -32,10 +33,11 @@ def _chart_files(root: Path) -> Iterator[tuple[Path, str]]:
     yield Path("Chart.yaml"), chart_file(root)
     yield Path("README.md"), readme(OLDEST_KUBERNETES)
     yield Path("values.yaml"), values_file(Values())
-    yield Path("values.schema.json"), values_schema(Values)
+    yield Path("values.schema.json"), values_schema()
     yield from crds_and_policies()
     yield rbac_rules()
     yield pattern_checks()
+    yield presence_checks()
     yield from _monitoring_files(root)
 
 

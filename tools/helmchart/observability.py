@@ -34,8 +34,9 @@ class Metrics(ValueGroup):
     authentication: bool = Field(
         default=False,
         description="Whether clients need a token whose user may `get` the path `/metrics`, as the ClusterRole "
-        "`...-metrics-reader` allows. It needs `metrics.tls.secretName`, and a ClusterRole for operator and resolver, "
-        "even if `watchNamespaces` is set: the API server reviews the tokens.",
+        "`...-metrics-reader` allows (with `watchNamespaces`, `...-metrics-reader.NAMESPACE`). It needs "
+        "`metrics.tls.secretName`, and a ClusterRole for operator and resolver, even if `watchNamespaces` is set: the "
+        "API server reviews the tokens.",
     )
 
 

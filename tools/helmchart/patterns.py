@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from helmchart.model import FIX_KEY, PATTERN_KEY
-from helmchart.schema import schema_with_patterns
+from helmchart.schema import full_schema
 from helmchart.text import TEMPLATE_HEADER
 
 
 def pattern_checks() -> tuple[Path, str]:
     """Returns the template: its path in the chart's folder, and its text."""
-    checks = "".join(_checks(schema_with_patterns(), ""))
+    checks = "".join(_checks(full_schema(), ""))
     text = f'{TEMPLATE_HEADER}\n{{{{- define "statefulroute.patterns" -}}}}\n{checks}{{{{- end -}}}}\n'
     return Path("templates/_patterns.tpl"), text
 

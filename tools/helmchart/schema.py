@@ -4,21 +4,35 @@ import json
 from typing import Any
 
 from helmchart.model import FIX_KEY, PATTERN_KEY, ValueGroup
-from helmchart.values import Values
+from helmchart.values import FORMER_VALUES, Values
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
 
-def values_schema(values: type[ValueGroup]) -> str:
-    """Returns the schema of the values of a chart as text."""
-    schema = _without_patterns(_inlined_schema(values))
+def values_schema() -> str:
+    """Returns the schema of the values of the chart as text, without what the chart checks itself."""
+    schema = _without_required(_without_patterns(full_schema()))
+    for *groups, key in FORMER_VALUES:
+        group = schema
+        for name in groups:
+            group = group["properties"][name]
+        group["properties"][key] = {}
+    return _text(schema)
+
+
+def plain_schema(values: type[ValueGroup]) -> str:
+    """Returns the schema of the values of a chart that checks nothing itself, as text."""
+    return _text(_inlined_schema(values))
+
+
+def _text(schema: dict[str, Any]) -> str:
     # Helm sets it to the values of all charts if this one is a subchart.
     schema["properties"]["global"] = {"type": "object", "description": "The values of all charts of an installation."}
     return json.dumps({"$schema": DRAFT, **schema}, indent=2, ensure_ascii=False) + "\n"
 
 
-def schema_with_patterns() -> dict[str, Any]:
-    """Returns the schema without references, with the patterns of texts, which the chart checks itself."""
+def full_schema() -> dict[str, Any]:
+    """Returns the schema without references, with the patterns and required values that the chart checks itself."""
     return _inlined_schema(Values)
 
 
@@ -57,6 +71,13 @@ def _is_required(node: dict[str, Any]) -> bool:
     if "$ref" in node:
         return True
     return node.get("type") != "object" and node.get("default") not in ("", [])
+
+
+def _without_required(group: dict[str, Any]) -> dict[str, Any]:
+    """Returns the schema of a group of values that requires none of them, nor any in the groups in it."""
+    inner = {name: _without_required(each) for name, each in group.get("properties", {}).items()}
+    rest = {key: value for key, value in group.items() if key != "required"}
+    return rest | ({"properties": inner} if inner else {})
 
 
 def _without_patterns(node: Any) -> Any:  # noqa: ANN401 - JSON

@@ -326,3 +326,8 @@ class Values(ValueGroup):
         description="Objects of your own that the release contains, too, each as an object or as text; both are "
         "rendered as templates of the chart.",
     )
+
+
+#: The values of earlier versions of the chart. The schema lets them pass: the chart says what replaces them, and with
+#: `--reuse-values` they are those of the earlier version, although nobody has set them.
+FORMER_VALUES = (("resolver", "service", "metricsPort"),)

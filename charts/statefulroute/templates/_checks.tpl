@@ -10,9 +10,26 @@ instead.
 {{- end -}}
 
 {{/*
-Checks that values.schema.json cannot express, because they concern several values.
+Fails if values are missing, which would otherwise end the rendering somewhere. Arguments: the group that contains them, the
+start of their names, and their keys.
+*/}}
+{{- define "statefulroute.checkPresence" -}}
+{{- $missing := list -}}
+{{- range last . -}}
+{{- if not (hasKey (first $) .) -}}
+{{- $missing = append $missing (printf "%s%s" (index $ 1) .) -}}
+{{- end -}}
+{{- end -}}
+{{- with $missing -}}
+{{- fail (printf "\n\nno value for %s: set it, or if you upgrade with --reuse-values, use --reset-then-reuse-values, which adds the defaults of new values." (join ", " .)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Checks that values.schema.json cannot express, or not in a sentence that says what to do.
 */}}
 {{- define "statefulroute.checks" -}}
+{{- include "statefulroute.presence" . -}}
 {{- include "statefulroute.patterns" . -}}
 {{- with .Values.leaderElection -}}
 {{- if and (not .enabled) (gt (int $.Values.replicas) 1) -}}
@@ -27,6 +44,13 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- end -}}
 {{- if le (mul 10 .renewDeadlineSeconds) (mul 12 .retryPeriodSeconds) -}}
 {{- fail (printf "\n\nleaderElection.renewDeadlineSeconds (%d) must be more than 1.2 times leaderElection.retryPeriodSeconds (%d): a failed renewal needs time for a retry." (int .renewDeadlineSeconds) (int .retryPeriodSeconds)) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $strategy := dict "strategy" .Values.strategy "resolver.strategy" .Values.resolver.strategy -}}
+{{- with $strategy -}}
+{{- if and (eq (default "RollingUpdate" .type) "Recreate") .rollingUpdate -}}
+{{- fail (printf "\n\n%s.type is Recreate, which ends all pods before others start: remove %s.rollingUpdate, or set %s.type to RollingUpdate." $name $name $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if le (int .Values.releaseOnUninstall.timeoutSeconds) (int .Values.terminationGracePeriodSeconds) -}}
@@ -81,6 +105,9 @@ Checks that values.schema.json cannot express, because they concern several valu
 {{- end -}}
 {{- if and .tls.clientCertificates (not .tls.secretName) -}}
 {{- fail "\n\nresolver.tls.clientCertificates is true: set resolver.tls.secretName to a Secret with tls.crt, tls.key and ca.crt." -}}
+{{- end -}}
+{{- if hasKey .service "metricsPort" -}}
+{{- fail "\n\nresolver.service.metricsPort is set: set resolver.metricsService.port instead, because the metrics have a Service of their own." -}}
 {{- end -}}
 {{- if eq (int .service.httpPort) (int .service.grpcPort) -}}
 {{- fail "\n\nresolver.service.httpPort and grpcPort must be two different numbers." -}}

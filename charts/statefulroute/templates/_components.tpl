@@ -259,13 +259,16 @@ kind, the key of its endpoints, and the values of the kind.
 {{- $root := first . -}}
 {{- $component := list $root (index . 1) -}}
 {{- with last . -}}
+{{- $namespace := .namespace | default $root.Release.Namespace -}}
+{{- $name := eq $namespace $root.Release.Namespace | ternary "componentName" "sharedName" -}}
 apiVersion: monitoring.coreos.com/v1
 kind: {{ index $ 3 }}
 metadata:
   {{- include "statefulroute.metadata" (dict
     "root" $root
     "component" (last $component)
-    "namespace" (.namespace | default $root.Release.Namespace)
+    "name" (include (printf "statefulroute.%s" $name) $component)
+    "namespace" $namespace
     "labels" .labels
   ) | nindent 2 }}
 spec:

@@ -26,6 +26,17 @@ The name of a component, at most 63 characters. Arguments: the root and the comp
 {{- printf "%s-%s" ($fullname | trunc (int (sub 62 (len $component))) | trimSuffix "-") $component -}}
 {{- end -}}
 
+{{/*
+The name of a component's object that is cluster-wide, or in another namespace than the release. A release with
+`watchNamespaces` may be one of several with its name, so its namespace is a part of the name. The same arguments.
+*/}}
+{{- define "statefulroute.sharedName" -}}
+{{- include "statefulroute.componentName" . -}}
+{{- with first . -}}
+{{- if .Values.watchNamespaces }}.{{ .Release.Namespace }}{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "statefulroute.serviceAccountName" -}}
 {{- include "statefulroute.accountName" (list . "operator" .Values) -}}
 {{- end -}}
