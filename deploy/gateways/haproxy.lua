@@ -23,7 +23,7 @@ if token_file then
   end)
 end
 
--- Sets txn.endpoint, or responds to the user. Of the user's headers, it sends only the uid to the resolver.
+-- Sets txn.endpoint and its address, txn.pod, or responds to the user. Of the user's headers, it sends only the uid to the resolver.
 core.register_action("resolve", { "http-req" }, function(txn, path)
   local headers = {
     [uid_header] = txn.http:req_get_headers()[uid_header],
@@ -41,6 +41,7 @@ core.register_action("resolve", { "http-req" }, function(txn, path)
   local endpoint = response.headers and response.headers["x-gateway-destination-endpoint"]
   if response.status == 200 and endpoint then
     txn:set_var("txn.endpoint", endpoint[0])
+    txn:set_var("txn.pod", endpoint[0]:match("^%[?(.-)%]?:%d+$"))
     return
   end
   local reply = txn:reply({ status = 503 })

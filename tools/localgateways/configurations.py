@@ -60,6 +60,7 @@ class GatewayAddresses:
         dns_port: The port of the DNS server on loopback; None uses the system's.
         credentials: What the gateway authenticates itself with; None is nothing.
         uid_header: The header with the uid.
+        is_public: Whether it listens at all addresses and at the ports of its configuration, and not on loopback.
     """
 
     port: int
@@ -76,6 +77,11 @@ class GatewayAddresses:
     dns_port: int | None = None
     credentials: Credentials | None = None
     uid_header: str = _UID_HEADER
+    is_public: bool = False
+
+    def local(self, listeners: Mapping[str, str]) -> Mapping[str, str]:
+        """Returns the replacements of listeners, unless the gateway is public."""
+        return {} if self.is_public else listeners
 
 
 def envoy(name: str, addresses: GatewayAddresses, changes: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -102,7 +108,8 @@ def envoy(name: str, addresses: GatewayAddresses, changes: Mapping[str, str] = M
     configuration = yaml.safe_load(text)
     configuration["admin"]["address"] = _socket_address("127.0.0.1", addresses.admin_port)
     resources = configuration["static_resources"]
-    resources["listeners"][0]["address"] = _socket_address("127.0.0.1", addresses.port)
+    if not addresses.is_public:
+        resources["listeners"][0]["address"] = _socket_address("127.0.0.1", addresses.port)
     clusters = {cluster["name"]: cluster for cluster in resources["clusters"]}
     for cluster in (clusters["pods"], clusters["pods-http2"]):
         (pods,) = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
@@ -112,7 +119,7 @@ def envoy(name: str, addresses: GatewayAddresses, changes: Mapping[str, str] = M
             dns_cluster["typed_dns_resolver_config"] = _dns_resolver(addresses.dns_port)
     resolvers = [resolver.rpartition(":") for resolver in addresses.resolvers]
     clusters["resolver"]["load_assignment"]["endpoints"][0]["lb_endpoints"] = [
-        {"endpoint": {"address": _socket_address(host, int(port))}} for host, _, port in resolvers
+        {"endpoint": {"address": _socket_address(host.strip("[]"), int(port))}} for host, _, port in resolvers
     ]
     return yaml.safe_dump(configuration)
 
@@ -136,8 +143,12 @@ def nginx(name: str, addresses: GatewayAddresses, headless: str | None = None) -
         _PATH: f"/authorize/{addresses.namespace}/{addresses.route}",
         "^10\\.": f"^{addresses.pod_range}\\.",
         ":7777": f":{addresses.pod_port}",
-        "listen 8000": f"listen 127.0.0.1:{addresses.port}",
-        "listen 8001": f"listen 127.0.0.1:{addresses.grpc_port}",
+        **addresses.local(
+            {
+                "[::]:8000 ipv6only=off": f"127.0.0.1:{addresses.port}",
+                "[::]:8001 ipv6only=off": f"127.0.0.1:{addresses.grpc_port}",
+            }
+        ),
         "/tmp/": f"{addresses.folder}/",  # noqa: S108 - it is replaced
     }
     if addresses.credentials is not None and addresses.credentials.kind is Authentication.TOKEN:
@@ -159,7 +170,7 @@ def haproxy(name: str, addresses: GatewayAddresses) -> str:
         _PATH: f"/authorize/{addresses.namespace}/{addresses.route}",
         "^10\\.": f"^{addresses.pod_range}\\.",
         ":7777": f":{addresses.pod_port}",
-        "bind 0.0.0.0:8000": f"bind 127.0.0.1:{addresses.port}",
+        **addresses.local({"bind [::]:8000 v4v6": f"bind 127.0.0.1:{addresses.port}"}),
         "/etc/haproxy/": f"{addresses.folder}/",
         **socket,
     }
@@ -188,7 +199,7 @@ def traefik(addresses: GatewayAddresses) -> str:
             replace_all((CONFIGURATIONS / "traefik-token.yaml").read_text(), token)
         )
     replacements = {
-        "0.0.0.0:8000": f"127.0.0.1:{addresses.port}",
+        **addresses.local({"address: :8000": f"address: 127.0.0.1:{addresses.port}"}),
         "127.0.0.1:8002": f"127.0.0.1:{addresses.admin_port}",
         "/etc/traefik/dynamic": str(folder),
     }

@@ -63,18 +63,14 @@ def nginx(program: Path, configuration: str, addresses: GatewayAddresses) -> Ite
 @contextmanager
 def haproxy(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
     """Runs a HAProxy until the context exits. Has the arguments and errors of `envoy`."""
-    file = addresses.folder / "haproxy.cfg"
-    file.write_text(configuration)
-    with running_process([program, "-db", "-f", file], addresses) as pid:
+    with running_process(haproxy_command(program, configuration, addresses), addresses) as pid:
         yield _gateway(addresses, pid, grpc_port=addresses.port)
 
 
 @contextmanager
 def traefik(program: Path, configuration: str, addresses: GatewayAddresses) -> Iterator[Gateway]:
     """Runs a Traefik until the context exits. Has the arguments and errors of `envoy`."""
-    file = addresses.folder / "traefik.yaml"
-    file.write_text(configuration)
-    with running_process([program, f"--configFile={file}"], addresses) as pid:
+    with running_process(traefik_command(program, configuration, addresses), addresses) as pid:
         gateway = _gateway(addresses, pid, grpc_port=addresses.port)
         if not wait_until(lambda: _has_routes(gateway.url, addresses.uid_header), _START_SECONDS):
             raise LocalClusterError(f"traefik does not read its dynamic configuration in {addresses.folder}")
@@ -110,6 +106,20 @@ def nginx_command(program: Path, configuration: str, addresses: GatewayAddresses
     file.write_text(configuration)
     settings = "daemon off; user root;" if os.geteuid() == 0 else "daemon off;"
     return [str(program), "-p", str(addresses.folder), "-c", str(file), "-g", settings]
+
+
+def haproxy_command(program: Path, configuration: str, addresses: GatewayAddresses) -> list[str]:
+    """Writes the configuration of a HAProxy, and returns the command that runs it."""
+    file = addresses.folder / "haproxy.cfg"
+    file.write_text(configuration)
+    return [str(program), "-db", "-f", str(file)]
+
+
+def traefik_command(program: Path, configuration: str, addresses: GatewayAddresses) -> list[str]:
+    """Writes the configuration of a Traefik, and returns the command that runs it."""
+    file = addresses.folder / "traefik.yaml"
+    file.write_text(configuration)
+    return [str(program), f"--configFile={file}"]
 
 
 def _gateway(addresses: GatewayAddresses, pid: int, *, grpc_port: int, admin: str | None = None) -> Gateway:

@@ -25,7 +25,7 @@ class TooLargeError extends Error {}
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      listen: { type: "string", default: "0.0.0.0:8080" },
+      listen: { type: "string", default: ":8080" }, // without a host, all addresses of IPv4 and IPv6
       sidecar: { type: "string", default: process.env.STATEFULROUTE_SIDECAR ?? "http://127.0.0.1:8470" },
       store: { type: "string" }, // a folder that all pods share; by default the rooms are in memory
     },
@@ -40,8 +40,8 @@ async function main(): Promise<void> {
   const server = createServer((request, response) => {
     serve(rooms, driver.pod.podName, request, response).catch((error: unknown) => fail(response, error));
   });
-  const { hostname, port } = new URL(`http://${values.listen}`);
-  server.listen(Number(port), hostname);
+  const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(values.listen) ?? [];
+  server.listen(Number(port), host || undefined);
   await once(server, "listening");
   console.error(`${driver.pod.podName} serves rooms at ${values.listen}`);
   await stopped;
