@@ -1,4 +1,4 @@
-"""The short form of `make chaos`: a dozen faults of different kinds with a fixed seed, without a violation."""
+"""The short form of `make chaos`: 14 faults of different kinds with a fixed seed, without a violation."""
 
 import logging
 import os
@@ -29,23 +29,16 @@ MAX_FAULT_SECONDS = 12.0
 #: One or more faults of each family; each process of the product is a target.
 SHORT_LIST = (
     "leader: kill -9",
-    "leader: 504 after the write",
     "leader: 410 instead of a watch",
     "leader: token rotated",
     "leader: clock +1 h",
-    "leader: the date is an hour ahead",
-    "leader: 500 within a watch",
     "standby: frozen",
-    "standby: 429 within a watch",
     "resolver: connections are half open",
-    "resolver: too little memory",
     "driver: 504 after the write",
     "API server: kill -9",
     "etcd: frozen",
     "pods: lost by tens",
-    "pods: stuck",
     "pods: shut down",
-    "slots: pods take no new users",
     "nodes: all not ready",
     "statuses: of a newer version",
     "links: a flood",
