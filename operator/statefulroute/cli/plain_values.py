@@ -1,14 +1,21 @@
-"""Passes on the values of options that need no conversion.
+"""Converts the values of options without pydantic.
 
 Typer converts each value with pydantic, whose import takes longer than the rest of a command. Most values are the text
-that was typed, or a default, and stay as they are; typer converts the others.
+that was typed, or a default, and stay as they are. Valid numbers, choices and files are converted here; typer converts
+the others, and refuses what is not valid.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
+
+#: Longer numbers are left to typer.
+_MAX_DIGITS = 18
 
 
 class PlainCommand(TyperCommand):
@@ -63,6 +70,32 @@ class _Conversion:
                 return list(value)
         elif parser is not None:
             return parser(value)
-        elif isinstance(annotation, type) and isinstance(value, annotation):
-            return value
+        elif isinstance(annotation, type):
+            plain = value if isinstance(value, annotation) else _valid_value(value, annotation, self.descriptor)
+            if plain is not None:
+                return plain
         return self.original().coerce(value, param=param, ctx=ctx)
+
+
+def _valid_value(text: str, annotation: type, descriptor: Any) -> Any:  # noqa: ANN401 - as above
+    """Returns the number, the choice or the path of a readable file; None if typer has to convert or to refuse it."""
+    limits = descriptor.parameter_info
+    if issubclass(annotation, Enum):
+        return next((choice for choice in annotation if choice.value == text), None)
+    if annotation is int and text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS:
+        number = int(text)
+        is_too_small = limits.min is not None and number < limits.min
+        is_too_large = limits.max is not None and number > limits.max
+        return None if is_too_small or is_too_large else number
+    if annotation is Path and _accepts_any_file(limits) and os.access(text, os.R_OK):
+        return Path(text)
+    return None
+
+
+def _accepts_any_file(limits: Any) -> bool:  # noqa: ANN401 - as above
+    """Returns whether an option accepts the path of any readable file, as it was typed."""
+    return (
+        limits.file_okay
+        and limits.dir_okay
+        and not (limits.writable or limits.resolve_path or limits.allow_dash or limits.path_type)
+    )

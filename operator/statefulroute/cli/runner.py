@@ -13,6 +13,7 @@ import typer
 
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.output.messages import log_to_stderr, print_message, reset_warnings
+from statefulroute.cli.system_certificates import without_system_certificates
 from statefulroute.cluster.errors import (
     APIError,
     ClusterError,
@@ -61,7 +62,8 @@ class ClusterOptions:
             NotConnectedError: no cluster is configured.
         """
         # aiohttp takes half of the start of a command, and `--help` and completion of options do without it.
-        from statefulroute.cluster.client import Client  # noqa: PLC0415
+        with without_system_certificates():
+            from statefulroute.cluster.client import Client  # noqa: PLC0415
         from statefulroute.cluster.connection import connect  # noqa: PLC0415
         from statefulroute.cluster.impersonation import Impersonation  # noqa: PLC0415
 

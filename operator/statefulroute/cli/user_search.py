@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from statefulroute.api.group import POD_LINK, STATEFUL_ROUTE
+from statefulroute.api.group import POD_LINK
 from statefulroute.api.vocabulary import ConditionType, LinkPhase, LinkReason, NotServingReason, RoutingState
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cli.objects import condition, is_deletion_blocked, namespaced_name, omitted_pods
@@ -25,7 +25,6 @@ from statefulroute.domain.route import Route
 from statefulroute.domain.serving import pod_not_serving_reason
 from statefulroute.domain.slots.lookup import binding_slot
 from statefulroute.domain.unlisted_pods import linked_pod_name, unlisted_pod
-from statefulroute.domain.validation import validate_uid
 
 _CONCURRENCY = 16
 _FORBIDDEN = 403
@@ -56,15 +55,11 @@ class _Match:
     not_serving_reason: str
 
 
-async def show_whereis(cluster: Cluster, terminal: Terminal, uid: str, options: ListOptions) -> None:
-    """Write where a user is, with one read per route; a list of links is read only if none is found that way.
-
-    Raises:
-        InvalidParameterError: the uid is not valid.
-    """
-    uid = validate_uid(uid)
+async def show_whereis(
+    cluster: Cluster, terminal: Terminal, uid: str, routes: Sequence[Object], options: ListOptions
+) -> None:
+    """Write where a user is, with one read per route; a list of links is read only if none is found that way."""
     search = _Search(cluster, uid)
-    routes = [route async for route in cluster.objects(cluster.path(STATEFUL_ROUTE))]
     matches = [match for match in await asyncio.gather(*map(search.match, routes)) if match is not None]
     matches = matches or await search.matches_without_route(routes)
     if search.is_pod_access_forbidden:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from tests.support.pod_certificates import PodAuthority
 from typer.testing import CliRunner, Result
 
 from statefulroute.cli import PACKAGES_OF_EXTRAS
@@ -46,8 +47,60 @@ for command in sys.argv[1:]:
     print(f"{command}:", *sys.modules, file=sys.stderr)
 """
 
+#: Runs command lines, and prints after each the imported modules. Then it prints how many CA certificates
+#: the contexts of aiohttp have, and a context that is created now.
+COMMAND_LINES = """
+import ssl
+import sys
+from contextlib import suppress
+from statefulroute.cli import main
+for line in sys.argv[1:]:
+    sys.argv = ["statefulroute", *line.split()]
+    with suppress(SystemExit):
+        main()
+    print(f"LOADED {line}:", *sys.modules, file=sys.stderr)
+from aiohttp import connector
+contexts = connector._SSL_CONTEXT_VERIFIED, connector._SSL_CONTEXT_UNVERIFIED, ssl.create_default_context()
+print("AUTHORITIES", *(context.cert_store_stats()["x509"] for context in contexts), file=sys.stderr)
+"""
+
 #: What takes longer to import than the rest of a command.
 LARGE_PACKAGES = {"aiohttp", "kopf", "kubernetes", "pydantic", "rich", "structlog", "textual", "uvloop"}
+
+#: Arguments with which each command sends a request to the cluster.
+REQUESTS = {
+    "routes": "",
+    "pods": "game",
+    "links": "game --phase Bound",
+    "slots": "game",
+    "whereis": "alice",
+    "link": "game alice 1 --ttl 5m",
+    "move": "game alice 1",
+    "unlink": "game alice",
+    "export": "game",
+    "drain": "game game-0",
+    "undrain": "game game-0",
+    "scale": "game 2",
+    "rollout": "status game",
+    "set-state": "game Ready",
+    "confirm-loss": "game --dry-run client",
+    "check": "",
+}
+
+#: Commands that send no request by themselves, need a terminal, run until they are stopped, or work on many links: the
+#: last ones import pydantic before their first request.
+OTHER_COMMANDS = {
+    "operator",
+    "resolver",
+    "sidecar",
+    "version",
+    "completion",
+    "console",
+    "top",
+    "events",
+    "import",
+    "release",
+}
 
 COMMANDS: dict[str, object] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -118,12 +171,36 @@ def test_completion_of_commands_and_options_imports_no_large_package(words: list
     assert LARGE_PACKAGES & {*result.stdout.rpartition("LOADED")[2].split()} == set()
 
 
-def test_command_that_asks_the_cluster_imports_the_http_client_and_no_other_large_package(tmp_path: Path) -> None:
-    kubeconfig = tmp_path / "config"
+@pytest.fixture(scope="module")
+def requesting(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What commands print whose API server refuses connections, where the system trusts one certificate authority."""
+    kubeconfig = tmp_path_factory.mktemp("cluster") / "config"
     kubeconfig.write_text(KUBECONFIG)
-    result = run("pods", "game", "-n", "play", env={"KUBECONFIG": str(kubeconfig)})
-    assert "127.0.0.1:9" in result.stderr
-    assert LARGE_PACKAGES & {*result.stdout.rpartition("LOADED")[2].split()} == {"aiohttp"}
+    authority = PodAuthority().write(kubeconfig.parent).ca
+    lines = [f"{command} {arguments} --kubeconfig {kubeconfig}" for command, arguments in REQUESTS.items()]
+    environment = {"SSL_CERT_FILE": str(authority)}
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND_LINES, *lines], capture_output=True, text=True, check=True, env=environment
+    )
+    return done.stderr.splitlines()
+
+
+def test_every_command_is_tested_with_a_request_or_sends_none() -> None:
+    assert REQUESTS.keys() | OTHER_COMMANDS == COMMANDS.keys()
+
+
+def test_commands_import_only_the_http_client_of_the_large_packages_before_their_first_request(
+    requesting: list[str],
+) -> None:
+    assert sum("127.0.0.1:9" in line for line in requesting) == len(REQUESTS)
+    loaded = {line.split()[1]: {*line.split()} for line in requesting if line.startswith("LOADED")}
+    assert loaded.keys() == REQUESTS.keys()
+    others = {command: LARGE_PACKAGES & modules - {"aiohttp"} for command, modules in loaded.items()}
+    assert others == {command: set() for command in REQUESTS}
+
+
+def test_http_client_of_commands_does_not_read_the_certificates_of_the_system(requesting: list[str]) -> None:
+    assert requesting[-1] == "AUTHORITIES 0 0 1"
 
 
 @pytest.mark.parametrize("name", typer.main.get_command(app).list_commands(None))  # type: ignore[attr-defined]

@@ -9,10 +9,7 @@ from typing import Any
 import msgspec
 
 from statefulroute.api.admission import POLICIES
-from statefulroute.api.crd import custom_resource_definition
-from statefulroute.api.group import API_VERSION, GROUP, POD_LINK, STATEFUL_ROUTE
-from statefulroute.api.podlink import PodLink
-from statefulroute.api.statefulroute import StatefulRoute
+from statefulroute.api.group import API_VERSION, GROUP, POD_LINK, STATEFUL_ROUTE, Kind
 from statefulroute.cli.checks.results import CheckResult, Level
 from statefulroute.cli.cluster import Cluster, Object
 from statefulroute.cluster.errors import APIError, NotFoundError
@@ -35,8 +32,8 @@ _EVERYWHERE: dict[str, Any] = {"namespaceSelector": {}, "objectSelector": {}}
 async def check_definitions(cluster: Cluster) -> AsyncIterator[CheckResult]:
     """Check whether both kinds are installed, in this version."""
     has_results = False
-    for model in (PodLink, StatefulRoute):
-        result = await _check_definition(cluster, model)
+    for kind in (POD_LINK, STATEFUL_ROUTE):
+        result = await _check_definition(cluster, kind)
         if result is not None:
             has_results = True
             yield result
@@ -45,51 +42,62 @@ async def check_definitions(cluster: Cluster) -> AsyncIterator[CheckResult]:
         yield CheckResult(_DEFINITIONS, Level.OK, message)
 
 
-async def _check_definition(cluster: Cluster, model: type[PodLink | StatefulRoute]) -> CheckResult | None:
-    expected, kind = _to_json_types(custom_resource_definition(model)), model.names.kind
+async def _check_definition(cluster: Cluster, kind: Kind) -> CheckResult | None:
     try:
-        served = await cluster.get(f"{_CRDS}/{model.names.crd_name}")
+        served = await cluster.get(f"{_CRDS}/{kind.crd_name}")
     except NotFoundError:
-        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"kind {kind} is not installed", _APPLY_CRDS)
+        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"kind {kind.kind} is not installed", _APPLY_CRDS)
     except APIError as error:
         if error.status != _FORBIDDEN:
             raise
-        return await _check_discovery(cluster, model)
+        return await _check_discovery(cluster, kind)
     states = {each["type"]: each["status"] for each in served.get("status", {}).get("conditions", ())}
     if states.get("Established") != "True":
         return CheckResult(
             _DEFINITIONS,
             Level.PROBLEM,
-            f"the API server does not serve {kind} yet",
-            f"kubectl describe crd {model.names.crd_name}",
+            f"the API server does not serve {kind.kind} yet",
+            f"kubectl describe crd {kind.crd_name}",
         )
-    (expected_version,) = expected["spec"]["versions"]
+    expected_version = _expected_version(kind)
     served_version = next(
         (each for each in served["spec"]["versions"] if each["name"] == expected_version["name"]), None
     )
     if served_version is None or not served_version["served"]:
-        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"{kind} is not served as {API_VERSION}", _APPLY_CRDS)
+        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"{kind.kind} is not served as {API_VERSION}", _APPLY_CRDS)
     path = difference(expected_version, served_version, exact=True)
     if path:
         return CheckResult(
             _DEFINITIONS,
             Level.PROBLEM,
-            f"{kind} is installed, but not in version {version('statefulroute')}: {path} differs",
+            f"{kind.kind} is installed, but not in version {version('statefulroute')}: {path} differs",
             _APPLY_CRDS,
         )
     return None
 
 
-async def _check_discovery(cluster: Cluster, model: type[PodLink | StatefulRoute]) -> CheckResult:
+def _expected_version(kind: Kind) -> Object:
+    """Returns the version in the definition of a kind of this version of the program."""
+    # The import of pydantic takes as long as the rest of the start: the first request is sent before it.
+    from statefulroute.api.crd import custom_resource_definition  # noqa: PLC0415
+    from statefulroute.api.podlink import PodLink  # noqa: PLC0415
+    from statefulroute.api.statefulroute import StatefulRoute  # noqa: PLC0415
+
+    definition = _to_json_types(custom_resource_definition(PodLink if kind is POD_LINK else StatefulRoute))
+    expected: list[Object] = definition["spec"]["versions"]
+    return expected[0]
+
+
+async def _check_discovery(cluster: Cluster, kind: Kind) -> CheckResult:
     """Check which kinds are served, for a user without the permission to read definitions."""
     try:
         served = await cluster.get(f"/apis/{API_VERSION}")
-        is_served = model.names.plural in {each["name"] for each in served["resources"]}
+        is_served = kind.plural in {each["name"] for each in served["resources"]}
     except NotFoundError:
         is_served = False
     if not is_served:
-        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"kind {model.names.kind} is not installed", _APPLY_CRDS)
-    message = f"{model.names.kind} is served; you do not have the permission to check its version"
+        return CheckResult(_DEFINITIONS, Level.PROBLEM, f"kind {kind.kind} is not installed", _APPLY_CRDS)
+    message = f"{kind.kind} is served; you do not have the permission to check its version"
     return CheckResult(_DEFINITIONS, Level.NOTICE, message)
 
 

@@ -1,11 +1,18 @@
 """Whether a route requires its pods to report their load, and whether they do."""
 
-from statefulroute.api.statefulroute import LoadSettings
+from functools import cache
+
 from statefulroute.api.vocabulary import ConditionType, LoadSource, RouteReason
 from statefulroute.cli.cluster import Object
 from statefulroute.cli.objects import condition
 
-_DEFAULTS = LoadSettings().model_dump(mode="json", by_alias=True)
+
+@cache
+def _defaults() -> Object:
+    """Returns the defaults of `spec.load`."""
+    from statefulroute.api.statefulroute import LoadSettings  # noqa: PLC0415 - commands send their first request before
+
+    return LoadSettings().model_dump(mode="json", by_alias=True)
 
 
 def has_no_load(route: Object) -> bool:
@@ -19,7 +26,7 @@ def requires_load(route: Object) -> bool:
     A spec does not tell a default that was written from one that the API server filled in.
     """
     settings = route["spec"].get("load", {})
-    return any(_DEFAULTS.get(name) != value for name, value in settings.items()) or has_reported_load(route)
+    return any(_defaults().get(name) != value for name, value in settings.items()) or has_reported_load(route)
 
 
 def is_polled(route: Object) -> bool:

@@ -1,5 +1,6 @@
 """`whereis`: finds the pods that hold a user."""
 
+from statefulroute.api.group import STATEFUL_ROUTE
 from statefulroute.cli.cluster import Cluster
 from statefulroute.cli.cluster_command import cluster_command
 from statefulroute.cli.options import NoHeaders, OutputOption, Uid
@@ -7,6 +8,7 @@ from statefulroute.cli.output.formats import TABLE
 from statefulroute.cli.output.listing import ListOptions
 from statefulroute.cli.output.terminal import Terminal
 from statefulroute.cli.runner import ClusterOptions, run
+from statefulroute.domain.validation import validate_uid
 
 
 @cluster_command(all_namespaces=True)
@@ -28,8 +30,11 @@ def whereis(
     options = ListOptions(output, no_headers=no_headers)
 
     async def work(cluster: Cluster) -> None:
-        from statefulroute.cli.user_search import show_whereis  # noqa: PLC0415 - `whereis --help` starts faster
+        user = validate_uid(uid)
+        routes = [route async for route in cluster.objects(cluster.path(STATEFUL_ROUTE))]
+        # It imports pydantic, which takes as long as the rest of the start.
+        from statefulroute.cli.user_search import show_whereis  # noqa: PLC0415
 
-        await show_whereis(cluster, Terminal(), uid, options)
+        await show_whereis(cluster, Terminal(), user, routes, options)
 
     run(cluster_options, work)
