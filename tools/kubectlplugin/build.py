@@ -22,7 +22,8 @@ _ENTRY = Path(__file__).with_name("entry.py")
 _LICENSE = Path(__file__).parents[2] / "LICENSE"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
-#: Commands are imported by name, and the console reads its pages.
+#: Commands are imported by name, and the console reads its pages. If the program contained setuptools, PyInstaller
+#: would import it at every start; in Python 3.11, PyInstaller takes distutils from it.
 _OPTIONS = (
     "--onedir",
     "--debug=noarchive",
@@ -32,6 +33,8 @@ _OPTIONS = (
     "--collect-submodules=statefulroute.console",
     "--collect-data=statefulroute",
     "--collect-submodules=textual.widgets",
+    "--exclude-module=setuptools",
+    "--exclude-module=distutils",
     "--noconfirm",
     "--log-level=ERROR",
 )
