@@ -190,7 +190,7 @@ def test_a_sidecar_that_cannot_start_says_why(make: Make, tmp_path: Path) -> Non
         (("--http-address=localhost:99999",), "there is no port 99999"),
     ):
         sidecar = make(*options, pod=9)
-        sidecar.launch(sidecar.environment)
+        sidecar.launch()
         assert sidecar.wait() != 0
         assert message in sidecar.log_text
         assert "Traceback" not in sidecar.log_text

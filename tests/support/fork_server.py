@@ -1,4 +1,4 @@
-"""Starts operators and resolvers as copies of a process that has imported them: a start takes a tenth of the CPU.
+"""Starts processes of the product as copies of one that has imported it: a start takes a tenth of the CPU.
 
 The copies run the installed command as a new process would, with their own environment and output. They are for tests
 that need many operators, not for those of how a process starts. Servers of an example, which use the driver, can be
@@ -29,12 +29,14 @@ _MODULES = (
     "statefulroute.cli.app",
     "statefulroute.cli.commands.operator",
     "statefulroute.cli.commands.resolver",
+    "statefulroute.cli.commands.sidecar",
     "statefulroute.cli.process",
     "statefulroute.controllers.operator",
     "statefulroute.driver.environment",
     "statefulroute.driver.server",
     "statefulroute.resolver.process",
     "statefulroute.resolver.grpc.server",
+    "statefulroute.sidecar.process",
     "uvloop",
 )
 

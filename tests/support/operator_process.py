@@ -52,6 +52,8 @@ class OperatorProcess:
         fixed = ["--log-format", "json", "--no-leader-elect"]
         self._command = [PROGRAM, "operator", "--kubeconfig", kubeconfig, *fixed, *options]
         self._log_file = log_file
+        self._environment: dict[str, str] = {}
+        """The environment variables that configure it."""
         self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._started_at = 0
         """The length of the log when the present process started."""
@@ -94,13 +96,13 @@ class OperatorProcess:
         """Starts the process without waiting.
 
         Args:
-            environment: Additional environment variables.
+            environment: Additional environment variables, also those that act on a new interpreter.
             prefix: A command with its arguments that runs the process.
         """
         if self.is_running:
             raise AssertionError("it runs already")
         self._started_at = len(self.log_text)
-        variables = {**os.environ, **NO_AUTHORITIES, **(environment or {})}
+        variables = {**os.environ, **NO_AUTHORITIES, **self._environment, **(environment or {})}
         with self._log_file.open("ab") as log:
             if prefix or environment or self._command[0] != _INSTALLED:
                 self._process = subprocess.Popen(

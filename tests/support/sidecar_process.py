@@ -27,11 +27,11 @@ class SidecarProcess(OperatorProcess):
     def __init__(self, kubeconfig: Path, log_file: Path, namespace: str, pod: str, *options: str) -> None:
         super().__init__(kubeconfig, log_file)
         self._command = [PROGRAM, "sidecar", "--log-format", "json", *ANY_PORT, *options]
-        self.environment = {"KUBECONFIG": str(kubeconfig), "POD_NAME": pod, "POD_NAMESPACE": namespace}
+        self._environment = {"KUBECONFIG": str(kubeconfig), "POD_NAME": pod, "POD_NAMESPACE": namespace}
 
     def start(self) -> Self:
         """Starts the process and waits until its driver has started; kills it if it does not."""
-        self.launch(self.environment)
+        self.launch()
         try:
             self.await_serving()
         except BaseException:
