@@ -185,8 +185,13 @@ def test_workload_state_is_in_status_annotations_and_events(game: Service) -> No
     report(game, 0, 0, 0)
     game.await_status(workloadState="Idle", workloadLoad=0)
     for load, state in ((3, "High"), (5, "Overloaded"), (1, "Normal")):
+        game.edit_route(workloadPeriodSeconds=A_DAY)  # no assessment sees the reports of a part of the pods
+        game.await_observed()
         for index in range(3):
             game.report(index, load, load + 1)
+        for index in range(3):
+            game.await_pod(index, loadState=load, weightedLoadMilli=load * 1000 + 500)
+        game.edit_route(workloadPeriodSeconds=1)
         game.await_status(workloadState=state, workloadLoad=load)
         game.await_annotations(StatefulSet, "game", workload_state=state, workload_load=f"{load}.5")
     events = [

@@ -18,7 +18,7 @@ from localcluster.toolchain import Go, find_go, run_with_progress
 KUBERNETES = re.compile(r"^\s*k8s\.io/kubernetes (v(\d+)\.(\d+)\.\d+)$", re.MULTILINE)
 NEWEST = "go.mod"
 VERSION_PACKAGE = "k8s.io/component-base/version"
-RETAINED_BUILDS = 3
+RETAINED_BUILDS = 9  # one of each supported version of Kubernetes, and two more
 RETAINED_SECONDS = 24 * 3600.0
 
 
