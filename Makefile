@@ -329,7 +329,7 @@ test-sandboxes: setup ## Run the sandbox example with 50 users who come and go a
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/sandbox -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: test-docs
-test-docs: setup ## Test the accessibility of the documentation site in each view (`make test`: each page in one)
+test-docs: setup ## Test the accessibility of six pages of the documentation site in each view (`make test`: one page in each)
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/website
 
 .PHONY: test-chart
