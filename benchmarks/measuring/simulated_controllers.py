@@ -33,7 +33,8 @@ from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.pod import Owner, Pod
-from statefulroute.domain.route import Route, Workload
+from statefulroute.domain.route import Route
+from statefulroute.domain.workload import Workload
 
 ROUTE = RouteKey("bench", "game")
 _OWNER = Owner("StatefulSet", "game", "uid-of-game")

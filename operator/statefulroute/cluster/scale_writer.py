@@ -9,7 +9,7 @@ from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ConflictError
 from statefulroute.cluster.scales import ScaleReader, naming_permission
 from statefulroute.domain.keys import WorkloadKey
-from statefulroute.domain.route import Workload
+from statefulroute.domain.workload import Workload
 
 
 class _Metadata(msgspec.Struct, rename="camel"):

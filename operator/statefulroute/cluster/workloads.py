@@ -20,7 +20,8 @@ from statefulroute.cluster.scales import ForbiddenError, NotScalableError, Scale
 from statefulroute.cluster.workload_watches import WorkloadVersion, WorkloadWatches
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import STATEFUL_SET, RouteKey, WorkloadKey
-from statefulroute.domain.route import MissingWorkload, Route, Workload, WorkloadAnnotations, workload_not_found
+from statefulroute.domain.route import Route
+from statefulroute.domain.workload import MissingWorkload, Workload, WorkloadAnnotations, workload_not_found
 
 log = get_logger(__name__)
 

@@ -11,7 +11,8 @@ from statefulroute.controllers.workload_pods import PodGroup, group_of, groups_o
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.placement_index import PlacementIndex
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import MissingWorkload, Route, RouteView, Workload
+from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.workload import MissingWorkload, Workload
 
 K = TypeVar("K", bound=Hashable)
 

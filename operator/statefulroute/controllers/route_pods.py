@@ -11,8 +11,9 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.pod_views import PodRules, PodViews
-from statefulroute.domain.route import MissingWorkload, PodView, Route, RouteView, Workload
+from statefulroute.domain.route import PodView, Route, RouteView
 from statefulroute.domain.slots.placement import takes_no_new_users
+from statefulroute.domain.workload import MissingWorkload, Workload
 
 
 @dataclass(frozen=True, slots=True)

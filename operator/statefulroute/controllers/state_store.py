@@ -27,7 +27,8 @@ from statefulroute.domain.lost_pods import lost_pod_causes
 from statefulroute.domain.placement import has_tiers
 from statefulroute.domain.placement_index import PlacementIndex
 from statefulroute.domain.pod import Node, Pod
-from statefulroute.domain.route import MissingWorkload, PodView, Route, RouteView, Workload
+from statefulroute.domain.route import PodView, Route, RouteView
+from statefulroute.domain.workload import MissingWorkload, Workload
 
 #: A load is checked this long after it became stale, because the clocks of timers and of the day differ a little.
 _STALE_MARGIN = timedelta(milliseconds=20)

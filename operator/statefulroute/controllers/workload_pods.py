@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from statefulroute.cluster.cache import Cache
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import Workload
+from statefulroute.domain.workload import Workload
 
 _NONE: Mapping[str, Pod] = MappingProxyType({})
 

@@ -17,8 +17,9 @@ from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.load import has_changed_significantly
 from statefulroute.domain.milli import MILLI, format_milli
 from statefulroute.domain.pod import PodAnnotations
-from statefulroute.domain.route import PodView, Route, RouteView, WorkloadAnnotations
+from statefulroute.domain.route import PodView, Route, RouteView
 from statefulroute.domain.times import format_rfc3339
+from statefulroute.domain.workload import WorkloadAnnotations
 
 #: The deletion costs of closing pods: those that wait for users, and those that may be removed.
 _CLOSING_COST, _REMOVABLE_COST = "-1", "-2"

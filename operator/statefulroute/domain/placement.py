@@ -8,7 +8,8 @@ from statefulroute.api.disruption import Rollout
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import Load
 from statefulroute.domain.milli import MILLI
-from statefulroute.domain.route import PodView, RouteView, Workload
+from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.workload import Workload
 
 if TYPE_CHECKING:
     from statefulroute.domain.placement_index import PlacementIndex

@@ -10,7 +10,8 @@ from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.pod_sets import NO_PODS, add_pod, remove_pod
-from statefulroute.domain.route import PodView, Route, Workload
+from statefulroute.domain.route import PodView, Route
+from statefulroute.domain.workload import Workload
 
 #: From the least to the most restrictive.
 _BY_RESTRICTION = list[RoutingState](

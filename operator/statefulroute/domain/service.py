@@ -11,8 +11,9 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.placement import best_pod, is_silence_assumed
 from statefulroute.domain.pod import REVISION_LABEL, Pod
-from statefulroute.domain.route import PodView, Route, RouteView, Workload
+from statefulroute.domain.route import PodView, Route, RouteView
 from statefulroute.domain.unlisted_pods import EndpointLookup, omits_pods, unlisted_pod
+from statefulroute.domain.workload import Workload
 
 #: The workload states of services that are too busy for more users.
 _BUSY_STATES = (WorkloadState.OVERLOADED, WorkloadState.SHUTDOWN)

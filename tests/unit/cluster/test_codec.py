@@ -34,7 +34,8 @@ from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.load import LoadReport, UnreadableReport
 from statefulroute.domain.pod import Owner, Pod, PodAnnotations
-from statefulroute.domain.route import Route, Workload, WorkloadAnnotations
+from statefulroute.domain.route import Route
+from statefulroute.domain.workload import Workload, WorkloadAnnotations
 from support.captured_logs import captured_logs
 from unit.cluster.objects import CREATED, link, metadata, page, pod, route
 

@@ -16,8 +16,9 @@ from statefulroute.cluster.workload_watches import WorkloadVersion
 from statefulroute.cluster.workloads import Workloads
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import WorkloadKey
-from statefulroute.domain.route import MissingWorkload, Route, Workload
+from statefulroute.domain.route import Route
 from statefulroute.domain.selector import Selector
+from statefulroute.domain.workload import MissingWorkload, Workload
 from unit.cluster.fake_api import Call, FakeAPI, Stream, eventually
 from unit.cluster.objects import bookmark, event, page
 from unit.cluster.test_workloads import DEPLOYMENT, DEPLOYMENT_ROUTE, KEY, LIST, SET_ROUTE, route, scale

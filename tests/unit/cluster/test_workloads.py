@@ -16,8 +16,9 @@ from statefulroute.cluster.errors import APIError
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.workloads import Workloads
 from statefulroute.domain.keys import WorkloadKey
-from statefulroute.domain.route import MissingWorkload, Route, Workload, WorkloadAnnotations
+from statefulroute.domain.route import Route
 from statefulroute.domain.selector import Selector
+from statefulroute.domain.workload import MissingWorkload, Workload, WorkloadAnnotations
 from support.captured_logs import captured_logs
 from unit.cluster.fake_api import Call, FakeAPI
 from unit.cluster.objects import metadata

@@ -35,7 +35,8 @@ from statefulroute.domain.keys import LinkKey, RouteKey, slot_link_name
 from statefulroute.domain.link import HandOver, Link, LinkStatus
 from statefulroute.domain.load import LoadResponse
 from statefulroute.domain.pod import Owner, Pod, PodAnnotations
-from statefulroute.domain.route import Route, Workload
+from statefulroute.domain.route import Route
+from statefulroute.domain.workload import Workload
 
 GAME = RouteKey("games", "game")
 OWNER = Owner("StatefulSet", "game", "uid-of-game")

@@ -22,7 +22,8 @@ from statefulroute.controllers.routes.refresh import RouteRefresher
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import Load, LoadReport, LoadResponse
 from statefulroute.domain.pod import Pod, PodAnnotations
-from statefulroute.domain.route import Route, RouteView, Workload
+from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.workload import Workload
 from unit.controllers.environment import (
     GAME,
     Environment,

@@ -15,7 +15,8 @@ from statefulroute.controllers.routes import route_timer
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport, LoadResponse
 from statefulroute.domain.pod import PodAnnotations
-from statefulroute.domain.route import Route, WorkloadAnnotations
+from statefulroute.domain.route import Route
+from statefulroute.domain.workload import WorkloadAnnotations
 from unit.controllers.environment import eventually, link, route, workload
 from unit.controllers.timer_environment import HANDLED, TimerEnvironment, reachable_pod, running, shorten_delays
 

@@ -11,7 +11,8 @@ from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.controllers.route_pods import RoutePods
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.pod import Node, Owner, Pod, PodAnnotations
-from statefulroute.domain.route import RouteView, Workload, WorkloadAnnotations
+from statefulroute.domain.route import RouteView
+from statefulroute.domain.workload import Workload, WorkloadAnnotations
 from unit.controllers.environment import GAME, OWNER, Environment, link, pod, route, workload
 
 CHESS = RouteKey("games", "chess")

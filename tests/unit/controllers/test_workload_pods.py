@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from statefulroute.cluster.cache import Cache
 from statefulroute.controllers.workload_pods import WorkloadPods, group_of, groups_of
 from statefulroute.domain.pod import Owner, Pod
-from statefulroute.domain.route import Workload
 from statefulroute.domain.selector import Selector
+from statefulroute.domain.workload import Workload
 from unit.controllers.environment import pod, workload
 
 NAMESPACES, NAMES, LABELS = ("games", "chats"), ("one", "two"), ("a", "b")

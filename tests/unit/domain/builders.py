@@ -15,8 +15,9 @@ from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.pod import Node, Owner, Pod, ordinal
-from statefulroute.domain.route import MissingWorkload, PodLoss, Route, RouteView, Workload
+from statefulroute.domain.route import PodLoss, Route, RouteView
 from statefulroute.domain.selector import Selector
+from statefulroute.domain.workload import MissingWorkload, Workload
 from unit.domain.route_view import build_route_view
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

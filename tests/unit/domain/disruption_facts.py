@@ -10,8 +10,8 @@ from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.disruption.plan import Plan, plan_disruptions
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.route import Workload
 from statefulroute.domain.selector import Selector
+from statefulroute.domain.workload import Workload
 from unit.domain.builders import NOON
 
 

@@ -6,7 +6,8 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod
 from statefulroute.domain.pod_views import PodRules, PodViews
-from statefulroute.domain.route import MissingWorkload, Route, RouteView, Workload
+from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.workload import MissingWorkload, Workload
 
 
 def build_route_view(  # noqa: PLR0913, PLR0917 - what belongs to a route

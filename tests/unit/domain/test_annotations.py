@@ -25,7 +25,8 @@ from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.load import Load
 from statefulroute.domain.milli import format_milli
 from statefulroute.domain.pod import PodAnnotations
-from statefulroute.domain.route import Route, WorkloadAnnotations
+from statefulroute.domain.route import Route
+from statefulroute.domain.workload import WorkloadAnnotations
 from unit.domain.builders import NOON, STALE, deployment, load, named_pod, route, view
 
 DEPLOYMENT = route(workloadRef={"kind": "Deployment"})

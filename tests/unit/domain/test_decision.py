@@ -33,7 +33,8 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.link import Link, LinkStatus
 from statefulroute.domain.pacing import needs_turn
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
+from statefulroute.domain.route import PodLoss, RouteView
+from statefulroute.domain.workload import MissingWorkload
 from unit.domain.builders import NOON, link, plan_of, pod, route, view, workload
 
 BOUND_TO_2 = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game.play.svc")

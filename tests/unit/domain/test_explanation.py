@@ -15,7 +15,8 @@ from statefulroute.domain.explanation import hash_facts
 from statefulroute.domain.link import LinkStatus, ObservedHandOver
 from statefulroute.domain.loss import find_losses
 from statefulroute.domain.pacing import is_rewrite
-from statefulroute.domain.route import MissingWorkload, RouteView
+from statefulroute.domain.route import RouteView
+from statefulroute.domain.workload import MissingWorkload
 from unit.domain.builders import NOON, deployment, link, load, pod, route, view, workload
 
 FULL = LinkStatus(LinkPhase.PENDING, LinkReason.AT_CAPACITY, "all pods are full", facts_hash="1")

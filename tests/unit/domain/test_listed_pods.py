@@ -25,8 +25,9 @@ from statefulroute.api.vocabulary import ClosingReason, RouteReason, RoutingStat
 from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load
-from statefulroute.domain.route import MissingWorkload, RouteView
+from statefulroute.domain.route import RouteView
 from statefulroute.domain.route_status import route_status
+from statefulroute.domain.workload import MissingWorkload
 from unit.domain.builders import NOON, STALE, load, pod, route, view, workload
 from unit.domain.large_views import MANY, big_view, stored_size, worst_status
 

@@ -6,7 +6,8 @@ from statefulroute.api.vocabulary import LossCause, RouteReason, RoutingState, S
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.loss import Absence, AbsentPod, PodLosses, find_losses
 from statefulroute.domain.pod import Node
-from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
+from statefulroute.domain.route import PodLoss, RouteView
+from statefulroute.domain.workload import MissingWorkload
 from unit.domain.builders import deployment, named_pod, pod, route, view, workload
 from unit.domain.route_view import build_route_view
 

@@ -13,7 +13,8 @@ from statefulroute.domain.keys import PodKey
 from statefulroute.domain.loss import find_losses
 from statefulroute.domain.loss_suspension import LossState, evaluate_losses
 from statefulroute.domain.pod import Node, Pod
-from statefulroute.domain.route import LossSuspension, MissingWorkload, Route, RouteView, Workload
+from statefulroute.domain.route import LossSuspension, Route, RouteView
+from statefulroute.domain.workload import MissingWorkload, Workload
 from unit.domain.builders import NOON, deployment, named_pod, pod, route, view, workload
 
 #: The present time in seconds of a monotonic clock, and the end of the grace period of a pod that is gone since then.

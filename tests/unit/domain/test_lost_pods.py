@@ -12,8 +12,9 @@ from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.lost_pods import follow_lost_pods, lost_pod_causes, lost_pods_of
 from statefulroute.domain.pod import Node
-from statefulroute.domain.route import MissingWorkload, PodLoss, RouteView
+from statefulroute.domain.route import PodLoss, RouteView
 from statefulroute.domain.route_status import route_status
+from statefulroute.domain.workload import MissingWorkload
 from unit.domain.builders import NOON, deployment, named_pod, pod, view
 
 LATER = NOON + timedelta(seconds=30.5)

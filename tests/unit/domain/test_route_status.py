@@ -14,8 +14,9 @@ from statefulroute.domain.assessment import Assessment
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import LossSuspension, MissingWorkload, RouteView
+from statefulroute.domain.route import LossSuspension, RouteView
 from statefulroute.domain.route_status import count_links_at_report, route_status
+from statefulroute.domain.workload import MissingWorkload
 from unit.domain.builders import NOON, STALE, load, pod, route, view, workload
 
 DENY, SHUTDOWN = RoutingState.DENY_NEW_CALL, RoutingState.SHUTDOWN

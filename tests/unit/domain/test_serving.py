@@ -4,8 +4,9 @@ import pytest
 
 from statefulroute.api.vocabulary import RouteReason, RoutingState, ServiceState
 from statefulroute.domain.pod import Node
-from statefulroute.domain.route import MissingWorkload, RouteView
+from statefulroute.domain.route import RouteView
 from statefulroute.domain.serving import not_serving_reason, unserved_links
+from statefulroute.domain.workload import MissingWorkload
 from unit.domain.builders import deployment, named_pod, pod, route, view
 
 SHUTDOWN = RoutingState.SHUTDOWN

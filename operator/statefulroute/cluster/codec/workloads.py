@@ -6,7 +6,7 @@ from statefulroute.api.annotations import WORKLOAD_LOAD, WORKLOAD_STATE
 from statefulroute.cluster.codec.objects import EMPTY, CamelStruct, Metadata, shared_string
 from statefulroute.cluster.resource_type import ResourceType
 from statefulroute.domain.label_selector import LabelSelector
-from statefulroute.domain.route import Workload, WorkloadAnnotations
+from statefulroute.domain.workload import Workload, WorkloadAnnotations
 
 
 class _Ordinals(CamelStruct):

@@ -17,7 +17,8 @@ from statefulroute.domain.disruption.autoscaling import (
 )
 from statefulroute.domain.disruption.facts import PodFacts
 from statefulroute.domain.keys import PodKey, RouteKey
-from statefulroute.domain.route import Route, Workload
+from statefulroute.domain.route import Route
+from statefulroute.domain.workload import Workload
 
 
 @dataclass(slots=True)

@@ -34,7 +34,8 @@ from statefulroute.domain.disruption.status import (
     unplanned_status,
 )
 from statefulroute.domain.keys import PodKey, RouteKey
-from statefulroute.domain.route import Route, RouteView, Workload
+from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.workload import Workload
 
 log = structlog.get_logger(__name__)
 

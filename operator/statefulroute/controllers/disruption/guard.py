@@ -33,7 +33,8 @@ from statefulroute.domain.disruption.node_drain import mark_changes
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import PodKey, RouteKey
 from statefulroute.domain.pod import Pod
-from statefulroute.domain.route import Route, RouteView, Workload
+from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.workload import Workload
 
 log = structlog.get_logger(__name__)
 

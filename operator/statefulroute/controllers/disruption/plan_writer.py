@@ -20,7 +20,8 @@ from statefulroute.domain.disruption.contested_scale import ContestedScale
 from statefulroute.domain.disruption.events import replaced_event, scaled_event
 from statefulroute.domain.disruption.plan import Action, EvictPod, Plan, SetReplicas, SetRouteReplicas
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.route import Route, Workload
+from statefulroute.domain.route import Route
+from statefulroute.domain.workload import Workload
 
 log = structlog.get_logger(__name__)
 

@@ -21,8 +21,9 @@ from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import Link
 from statefulroute.domain.placement import best_pod
-from statefulroute.domain.route import MissingWorkload, RouteView
+from statefulroute.domain.route import RouteView
 from statefulroute.domain.slots.moves import has_to_leave
+from statefulroute.domain.workload import MissingWorkload
 
 #: Reconciles one link.
 Reconcile = Callable[[LinkKey], Awaitable[ReconcileResult]]

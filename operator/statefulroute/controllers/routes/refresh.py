@@ -26,7 +26,8 @@ from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport
 from statefulroute.domain.pod import Pod, PodAnnotations
-from statefulroute.domain.route import Route, RouteView, Workload
+from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.workload import Workload
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -9,8 +9,8 @@ from statefulroute.api.vocabulary import RouteReason
 from statefulroute.domain.conditions import ConditionState
 from statefulroute.domain.keys import WorkloadKey
 from statefulroute.domain.label_selector import label_selector
-from statefulroute.domain.route import Workload
 from statefulroute.domain.selector import Membership, Selector
+from statefulroute.domain.workload import Workload
 
 _NAME_MAX_LENGTH = 253
 _HASH_LENGTH = 10

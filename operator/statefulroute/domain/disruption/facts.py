@@ -8,7 +8,7 @@ from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.domain.disruption.autoscaling import Recommendation
 from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.keys import PodKey
-from statefulroute.domain.route import Workload
+from statefulroute.domain.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ConditionType, RouteReason
 from statefulroute.domain.conditions import ConditionState
 from statefulroute.domain.disruption.features import protects_pods, scales_workload
-from statefulroute.domain.route import MissingWorkload, Route
+from statefulroute.domain.route import Route
+from statefulroute.domain.workload import MissingWorkload
 
 
 @dataclass(frozen=True, slots=True)
