@@ -357,8 +357,9 @@ class RouteStore:
         view = self._losses.evaluate(replace(view, end_causes=entry.end_causes, index=index), changed)
         for listener in self._listeners:
             listener(view)
+        entry.index = index
         self._pods_changed(entry, view, former, changed)
-        entry.last_view, entry.index = view, index
+        entry.last_view = view
         return view
 
     def _pods_changed(
@@ -373,8 +374,8 @@ class RouteStore:
         if last_view is None and (last_view := self._former_views.pop(key, None)) is not None:
             former = last_view.pods
         changes = compare_pods(former, last_view, view, is_complete=changed is None)
-        if view.index is not None:
-            view.index.update(view, changes.changed if changed is None else changes.changed | changed)
+        if entry.index is not None:
+            entry.index.update(view, changes.changed if changed is None else changes.changed | changed)
         for listener in tuple(self._pod_listeners.get(key, ())):
             listener(changes)
 

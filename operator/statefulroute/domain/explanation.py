@@ -1,5 +1,6 @@
 """What the message of a status states, apart from its wording."""
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -7,6 +8,18 @@ import msgspec
 
 #: Values of JSON. A released version must not change their meaning, because the next one compares their hash.
 Facts = tuple[object, ...]
+
+
+#: The code of a reason, and its values.
+Reason = tuple[str | int, ...]
+
+
+class NamedReason(NamedTuple):
+    """A reason, and the names of the first pods that take no new users for it."""
+
+    reason: Reason
+    pods: Sequence[str]
+    has_others: bool
 
 
 class Explanation(NamedTuple):

@@ -2,10 +2,9 @@
 
 from collections.abc import Container, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 from statefulroute.api.vocabulary import RoutingState, ServiceState
-from statefulroute.domain.explanation import Explanation
+from statefulroute.domain.explanation import Explanation, NamedReason, Reason
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.placement import available_pods, current_index, silent_pods
 from statefulroute.domain.route import PodView, RouteView
@@ -25,17 +24,6 @@ _WORDING = {
     "silent": "without a load report for more than {} s",
     "full": "at the limit of {} links (placement.maxLinksPerPod)",
 }
-
-#: The code of a reason, and its values.
-Reason = tuple[str | int, ...]
-
-
-class NamedReason(NamedTuple):
-    """A reason, and the names of the first pods that take no new users for it."""
-
-    reason: Reason
-    pods: Sequence[str]
-    has_others: bool
 
 
 def explain_no_pod(view: RouteView, now: datetime) -> Explanation:

@@ -2,17 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from statefulroute.api.disruption import Rollout
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import Load
 from statefulroute.domain.milli import MILLI
-from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.route import PodFinder, PodView, RouteView
 from statefulroute.domain.workload import Workload
-
-if TYPE_CHECKING:
-    from statefulroute.domain.placement_index import PlacementIndex
 
 _PERCENT = 100
 
@@ -37,7 +33,7 @@ def has_tiers(view: RouteView) -> bool:
     return len({_tier(view, workload, rollout, pod) for pod in view.pods.values()}) > 1
 
 
-def current_index(view: RouteView) -> "PlacementIndex | None":
+def current_index(view: RouteView) -> PodFinder | None:
     """Returns the index of a view, by which a pod is found without a look at all of them; None if it has none."""
     return view.index if view.index is not None and view.index.is_of(view) else None
 

@@ -14,13 +14,12 @@ from heapq import merge
 from itertools import islice
 from typing import NamedTuple, TypeVar
 
+from statefulroute.domain.explanation import NamedReason, Reason
 from statefulroute.domain.fresh_loads import FreshLoads
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.milli import MILLI
 from statefulroute.domain.no_pod import (
     MAX_NAMED_PODS,
-    NamedReason,
-    Reason,
     full_reason,
     silent_reason,
     unavailable_reason,

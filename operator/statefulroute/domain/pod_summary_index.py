@@ -25,7 +25,7 @@ from statefulroute.domain.pod_summary import (
     pod_status,
     status_reports,
 )
-from statefulroute.domain.route import PodView, RouteView
+from statefulroute.domain.route import PodFinder, PodView, RouteView
 
 T = TypeVar("T", SortKey, tuple[int, bool, SortKey])
 
@@ -119,7 +119,7 @@ class PodSummaryIndex:
         self._statuses: dict[SortKey, PodStatus] = {}
         """The statuses of the pods that are listed now."""
 
-    def is_of(self, index: PlacementIndex) -> bool:
+    def is_of(self, index: PodFinder) -> bool:
         """Returns whether the pods are those of an index."""
         return self._index is index
 

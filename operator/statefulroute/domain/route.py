@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from statefulroute.api.limits import API_VERSION_MAX_LENGTH, KIND_MAX_LENGTH
 from statefulroute.api.route_status import LostPodStatus, ObservedWorkload, StatefulRouteStatus
@@ -18,13 +18,11 @@ from statefulroute.api.vocabulary import (
     WorkloadState,
 )
 from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.explanation import NamedReason
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Pod
 from statefulroute.domain.workload import MissingWorkload, Workload, workload_not_found
-
-if TYPE_CHECKING:
-    from statefulroute.domain.placement_index import PlacementIndex
 
 #: The workloads whose controller uses the pod-deletion-cost annotation.
 _DELETION_COST_KINDS = {("apps/v1", "Deployment"), ("apps/v1", "ReplicaSet")}
@@ -233,6 +231,22 @@ class LossSuspension:
     percent: int
 
 
+class PodFinder(Protocol):
+    """Finds the pod for a new user without looking at all pods of a view: `PlacementIndex` does."""
+
+    def is_of(self, view: "RouteView") -> bool:
+        """Returns whether a view is the latest one, which alone the answers are for."""
+
+    def best_pod(self, now: datetime) -> PodView | None:
+        """Returns the pod that the next user is placed on; None if no pod takes new users."""
+
+    def has_available_pod(self, now: datetime) -> bool:
+        """Returns whether a pod accepts new users, or would if it had room."""
+
+    def reasons(self, now: datetime) -> Sequence[NamedReason]:
+        """Returns why the pods take no new users if `best_pod` is None, each reason with the first pods."""
+
+
 _NOTHING: Mapping[PodKey, Any] = {}
 
 
@@ -274,7 +288,7 @@ class RouteView:
     """The number of slots of each pod; a slot that is handed over counts for the pod that takes it."""
     closing: Mapping[PodKey, Closing] = field(default_factory=_nothing)
     """The pods that are about to be removed on purpose."""
-    index: "PlacementIndex | None" = field(default=None, compare=False, repr=False)
+    index: PodFinder | None = field(default=None, compare=False, repr=False)
     """Finds the pod for a new user. It is that of the latest view of the route."""
 
     @property

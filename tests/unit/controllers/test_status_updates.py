@@ -25,6 +25,7 @@ from statefulroute.domain import listed_pods
 from statefulroute.domain.annotations import pod_annotations
 from statefulroute.domain.assessment import Assessment, assess
 from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.placement_index import PlacementIndex
 from statefulroute.domain.pod_summary import summarize_pods
 from statefulroute.domain.pod_summary_index import PodSummaryIndex
 from statefulroute.domain.route_status import route_status
@@ -56,7 +57,7 @@ class SummarizedService(ChangingService):
     def build_status(self) -> StatefulRouteStatus:
         """Returns the status of the route, after both ways were compared."""
         view = self.view()
-        assert view.index is not None
+        assert isinstance(view.index, PlacementIndex)
         if self._summary is None or not self._summary.is_of(view.index):
             self._summary = PodSummaryIndex(view, view.index)
         summaries = self._summary.summarize(view, self.now), summarize_pods(replace(view, index=None), self.now)

@@ -65,9 +65,9 @@ def test_index_chooses_as_the_rule(
     others: dict[PodKey, int] = {}
     pods = [pod(index, state) for index, state in enumerate(states)]
     route_view = view(*pods, route=route(**spec), loads=loads, link_counts=counts, other_link_counts=[others])
-    route_view = replace(route_view, index=PlacementIndex(route_view, NOON))
-    assert route_view.index is not None
-    route_view.index.update(route_view)
+    index = PlacementIndex(route_view, NOON)
+    route_view = replace(route_view, index=index)
+    index.update(route_view)
     now = NOON
     for kind, key, value in (("time", 0, 0), *changes):
         match kind, value:
@@ -79,9 +79,10 @@ def test_index_chooses_as_the_rule(
                 loads.pop(key, None)
             case "lost" | "withheld", bool(is_lost):
                 route_view = _with_loss(route_view, kind, key, is_lost=is_lost)
+                index.update(route_view, [key])
             case _, int(links):
                 (counts if kind == "links" else others)[key] = links
-        route_view.index.pod_changed(key)
+        index.pod_changed(key)
         plain = replace(route_view, index=None)
         best = best_pod(route_view, now)
         assert best == best_pod(plain, now)
@@ -96,10 +97,7 @@ def _with_loss(route_view: RouteView, kind: str, key: int, *, is_lost: bool) -> 
     losses = {pod_key: loss for pod_key, loss in getattr(route_view, name).items() if pod_key != key}
     if is_lost:
         losses[key] = LOSS
-    route_view = replace(route_view, **{name: losses})
-    assert route_view.index is not None
-    route_view.index.update(route_view, [key])
-    return route_view
+    return replace(route_view, **{name: losses})
 
 
 def test_index_does_not_choose_for_an_earlier_view() -> None:

@@ -12,6 +12,7 @@ from statefulroute.controllers.slots.statuses import SlotStatuses
 from statefulroute.domain.events import route_status_events
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.placement import current_index
+from statefulroute.domain.placement_index import PlacementIndex
 from statefulroute.domain.pod_summary import PodSummary, summarize_pods
 from statefulroute.domain.pod_summary_index import PodSummaryIndex
 from statefulroute.domain.route import Route, RouteView
@@ -68,7 +69,7 @@ class RouteStatuses:
         known = self._summaries.get(key)
         if index is None or known is None or not known.is_of(index):
             self._summaries.pop(key, None)
-            if index is None or len(view.pods) <= _FEW_PODS:
+            if not isinstance(index, PlacementIndex) or len(view.pods) <= _FEW_PODS:
                 return summarize_pods(view, now)
             known = self._summaries[key] = PodSummaryIndex(view, index)
         return known.summarize(view, now)
