@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.features import plans_disruptions
 from statefulroute.domain.keys import PodKey, WorkloadKey
 from statefulroute.domain.route import Route

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.fresh_loads import FreshLoads
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load

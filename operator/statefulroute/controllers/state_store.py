@@ -19,7 +19,7 @@ from statefulroute.controllers.route_entries import RouteEntries, RouteEntry
 from statefulroute.controllers.route_pods import PodChanges, RoutePods, compare_pods
 from statefulroute.controllers.workload_pods import WorkloadPods
 from statefulroute.controllers.workload_routes import WorkloadRoutes
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load, LoadReport
 from statefulroute.domain.loss import AbsentPod, end_cause

@@ -13,7 +13,7 @@ from statefulroute.api.annotations import (
 )
 from statefulroute.api.limits import INT32_MAX
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.load import has_changed_significantly
 from statefulroute.domain.milli import MILLI, format_milli
 from statefulroute.domain.pod import PodAnnotations

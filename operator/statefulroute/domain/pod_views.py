@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.load import Load
 from statefulroute.domain.pod import Node, Pod

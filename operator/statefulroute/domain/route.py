@@ -17,7 +17,7 @@ from statefulroute.api.vocabulary import (
     ServiceState,
     WorkloadState,
 )
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.explanation import NamedReason
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
 from statefulroute.domain.load import Load

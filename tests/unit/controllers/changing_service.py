@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from statefulroute.api.vocabulary import ClosingReason, RoutingState, ServiceState
 from statefulroute.controllers.route_pods import PodChanges
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.load import LoadReport

@@ -13,7 +13,7 @@ from statefulroute.cluster.cache import Cache
 from statefulroute.controllers.disruption.autoscaler import Autoscaler
 from statefulroute.controllers.disruption.unplaced_links import UnplacedLinks
 from statefulroute.controllers.links.counts import LinkCounts
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.facts import PodFacts
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey
 from statefulroute.domain.link import HandOver, Link

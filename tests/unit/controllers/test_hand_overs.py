@@ -12,7 +12,7 @@ from statefulroute.api.vocabulary import ClosingReason, LinkPhase, LossCause, Ro
 from statefulroute.cluster.errors import ConflictError, UnreachableError
 from statefulroute.controllers.links.hand_overs import HandOvers
 from statefulroute.controllers.monitoring.hand_overs import HandOverMetrics
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.hand_over import HandOverResult
 from statefulroute.domain.keys import LinkKey
 from statefulroute.domain.link import HandOver, Link

@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 from structlog.testing import capture_logs
 
-from statefulroute.controllers.routes import turns as turns_module
-from statefulroute.controllers.routes.turns import RouteTurns
+from statefulroute.controllers import turns as turns_module
+from statefulroute.controllers.turns import RouteTurns
 from statefulroute.domain.keys import RouteKey
 from unit.controllers.environment import eventually, idle
 

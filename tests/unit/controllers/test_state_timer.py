@@ -11,7 +11,8 @@ from structlog.testing import capture_logs
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import RoutingState, ServiceState
 from statefulroute.cluster.errors import APIError, ConflictError, UnreachableError
-from statefulroute.controllers.routes import handlers, scheduler, timers, turns
+from statefulroute.controllers import turns
+from statefulroute.controllers.routes import handlers, scheduler, timers
 from statefulroute.domain.keys import RouteKey
 from statefulroute.domain.load import LoadReport, LoadResponse
 from statefulroute.domain.pod import Owner, Pod, PodAnnotations

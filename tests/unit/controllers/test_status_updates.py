@@ -24,7 +24,7 @@ from statefulroute.controllers.routes.lost_pods import LostPodTracker
 from statefulroute.domain import listed_pods
 from statefulroute.domain.annotations import pod_annotations
 from statefulroute.domain.assessment import Assessment, assess
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.placement_index import PlacementIndex
 from statefulroute.domain.pod_summary import summarize_pods
 from statefulroute.domain.pod_summary_index import PodSummaryIndex

@@ -6,7 +6,7 @@ from typing import Any
 
 from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import ClosingReason
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.disruption.plan import Plan, plan_disruptions
 from statefulroute.domain.keys import PodKey

@@ -14,7 +14,7 @@ from statefulroute.api.vocabulary import (
     WorkloadState,
 )
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.status import CONDITION_TYPES, DisruptionStatus
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.load import Load

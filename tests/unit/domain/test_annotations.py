@@ -21,7 +21,7 @@ from statefulroute.api.route_status import PodClosing, PodStatus, StatefulRouteS
 from statefulroute.api.vocabulary import ClosingReason, RoutingState, ServiceState, WorkloadState
 from statefulroute.domain.annotations import is_annotator, pod_annotations, workload_annotations
 from statefulroute.domain.assessment import Assessment
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.load import Load
 from statefulroute.domain.milli import format_milli
 from statefulroute.domain.pod import PodAnnotations

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from statefulroute.api.vocabulary import ClosingReason
 from statefulroute.domain.annotations import closing_cost
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.disruption.plan import Action, EvictPod, SetReplicas, plan_disruptions
 from statefulroute.domain.keys import PodKey

@@ -18,6 +18,7 @@ from statefulroute.api.vocabulary import (
     RoutingState,
     ServiceState,
 )
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.decision import (
     LinkView,
     Move,
@@ -27,7 +28,6 @@ from statefulroute.domain.decision import (
     is_waiting_for_room,
     move_cause,
 )
-from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.explanation import hash_facts
 from statefulroute.domain.hand_over import (
     CommitHandOver,

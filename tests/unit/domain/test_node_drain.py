@@ -8,7 +8,7 @@ import pytest
 from statefulroute.api.limits import CLOSING_PODS_MAX
 from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import ClosingReason
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.closing_pods import STALLED_AFTER
 from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.disruption.node_drain import HOLD, drained_pods, mark_changes

@@ -7,7 +7,7 @@ import pytest
 
 from statefulroute.api.limits import CLOSING_PODS_MAX
 from statefulroute.api.vocabulary import ClosingReason, ConditionType
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.plan import Action, Plan, SetReplicas
 from unit.domain.builders import NOON
 from unit.domain.disruption_facts import absent_pod, closing, plan, pod

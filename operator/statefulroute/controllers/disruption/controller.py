@@ -21,8 +21,8 @@ from statefulroute.controllers.disruption.planners import Planners
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.disruption.unplaced_links import UnplacedLinks
 from statefulroute.controllers.links.counts import LinkCounts
-from statefulroute.controllers.routes.turns import RouteTurns
 from statefulroute.controllers.state_store import RouteStore
+from statefulroute.controllers.turns import RouteTurns
 from statefulroute.domain.disruption.events import closing_events, empty_event
 from statefulroute.domain.disruption.facts import DisruptionFacts
 from statefulroute.domain.disruption.features import plans_disruptions, protects_pods

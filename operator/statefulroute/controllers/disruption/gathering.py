@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from statefulroute.cluster.cache import Cache
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.facts import PodFacts
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.pod import Pod

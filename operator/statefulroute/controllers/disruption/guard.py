@@ -16,6 +16,7 @@ from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.writes import PodWriter
 from statefulroute.controllers.disruption.namespace_budgets import NamespaceBudgets
 from statefulroute.controllers.state_store import RouteStore
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.conditions import ConditionState
 from statefulroute.domain.disruption.budgets import (
     Budget,
@@ -26,7 +27,6 @@ from statefulroute.domain.disruption.budgets import (
     plan_budget,
     refused,
 )
-from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.facts import DisruptionFacts
 from statefulroute.domain.disruption.features import plans_disruptions, protects_pods
 from statefulroute.domain.disruption.node_drain import mark_changes

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from statefulroute.controllers.monitoring.timers import TimerMeter
 from statefulroute.controllers.routes.period import Period
-from statefulroute.controllers.routes.turns import RouteTurns
+from statefulroute.controllers.turns import RouteTurns
 from statefulroute.domain.keys import RouteKey
 
 R = TypeVar("R")

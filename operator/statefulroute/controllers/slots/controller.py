@@ -12,10 +12,10 @@ from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.cluster.informers import Informers
 from statefulroute.cluster.writes import LinkWriter
 from statefulroute.controllers.links.counts import LinkCounts
-from statefulroute.controllers.routes.turns import RouteTurns
 from statefulroute.controllers.slots.balancer import SlotBalancer
 from statefulroute.controllers.slots.statuses import SlotStatuses
 from statefulroute.controllers.state_store import RouteStore
+from statefulroute.controllers.turns import RouteTurns
 from statefulroute.domain.backoff import Backoff
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import LinkKey, PodKey, RouteKey, slot_link_name

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from statefulroute.api.disruption import Disruption
 from statefulroute.api.vocabulary import ClosingReason, PodLostAction
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.times import format_rfc3339

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from statefulroute.api.vocabulary import ClosingReason, RouteEventReason
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.facts import PodFacts
 from statefulroute.domain.events import Event, EventType, route_event
 from statefulroute.domain.keys import PodKey

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from statefulroute.api.statefulroute import StatefulRouteSpec
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.autoscaling import Recommendation
-from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.keys import PodKey
 from statefulroute.domain.workload import Workload
 

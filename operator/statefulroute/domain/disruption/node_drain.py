@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from statefulroute.domain.disruption.closing import Closing
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.disruption.closing_pods import may_remove
 from statefulroute.domain.disruption.facts import DisruptionFacts
 from statefulroute.domain.keys import PodKey

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from statefulroute.api.limits import CLOSING_PODS_MAX
 from statefulroute.api.vocabulary import ClosingReason, ConditionType
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.conditions import ConditionState
-from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.closing_pods import close_pods, next_check
 from statefulroute.domain.disruption.facts import DisruptionFacts
 from statefulroute.domain.disruption.node_drain import drained_pods

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from statefulroute.api.disruption import Rollout
 from statefulroute.api.vocabulary import ClosingReason, RolloutStrategy, RouteReason
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.conditions import ConditionState
-from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.closing_pods import describe_occupied, may_remove, occupied
 from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.keys import PodKey

@@ -5,8 +5,8 @@ from itertools import takewhile
 
 from statefulroute.api.limits import CLOSING_PODS_MAX
 from statefulroute.api.vocabulary import ClosingReason, RouteReason
+from statefulroute.domain.closing import Closing
 from statefulroute.domain.conditions import ConditionState
-from statefulroute.domain.disruption.closing import Closing
 from statefulroute.domain.disruption.closing_pods import describe_occupied, may_remove, occupied
 from statefulroute.domain.disruption.facts import DisruptionFacts, PodFacts
 from statefulroute.domain.keys import PodKey, pod_sort_key
