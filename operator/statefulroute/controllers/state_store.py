@@ -2,47 +2,34 @@
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from statefulroute.api.vocabulary import LoadSource, RoutingState
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.informers import Informers
 from statefulroute.controllers.closing_pods import ClosingPods
 from statefulroute.controllers.deadlines import Deadlines
+from statefulroute.controllers.entry_pods import EntryPods
 from statefulroute.controllers.known_nodes import KnownNodes
 from statefulroute.controllers.load_tracker import LoadTracker
 from statefulroute.controllers.loss_tracker import LossTracker, UnverifiedListener
 from statefulroute.controllers.route_entries import RouteEntries, RouteEntry
-from statefulroute.controllers.route_pods import PodChanges, RoutePods, compare_pods
+from statefulroute.controllers.route_pods import RoutePods
+from statefulroute.controllers.route_watchers import PodListener, RouteWatchers, Watcher
+from statefulroute.controllers.view_builder import ViewBuilder
 from statefulroute.controllers.workload_pods import WorkloadPods
 from statefulroute.controllers.workload_routes import WorkloadRoutes
 from statefulroute.domain.closing import Closing
 from statefulroute.domain.keys import PodKey, RouteKey, WorkloadKey
-from statefulroute.domain.load import Load, LoadReport
-from statefulroute.domain.loss import AbsentPod, end_cause
-from statefulroute.domain.lost_pods import lost_pod_causes
-from statefulroute.domain.placement import has_tiers
-from statefulroute.domain.placement_index import PlacementIndex
+from statefulroute.domain.load import LoadReport
+from statefulroute.domain.loss import AbsentPod
 from statefulroute.domain.pod import Node, Pod
-from statefulroute.domain.route import PodView, Route, RouteView
-from statefulroute.domain.workload import MissingWorkload, Workload
+from statefulroute.domain.route import Route, RouteView
+from statefulroute.domain.workload import Workload
 
 #: A load is checked this long after it became stale, because the clocks of timers and of the day differ a little.
 _STALE_MARGIN = timedelta(milliseconds=20)
-
-#: Up to so many pods, a choice looks at each of them. That takes no longer than an index, which needs 3 KB a route.
-_MAX_SCANNED_PODS = 4
-
-#: Called when a route, its workload or one of its pods has changed in a way that may change a decision.
-Watcher = Callable[[], None]
-
-L = TypeVar("L")
-
-#: Called with what distinguishes the pods of each new view of a route from the view before.
-PodListener = Callable[[PodChanges], None]
 
 
 class RouteStore:
@@ -75,23 +62,21 @@ class RouteStore:
         self._informers = informers
         self._links_of = links_of
         self._arriving_at = arriving_at
-        self._slots_of = slots_of
         self._clock = clock
         self._workload_routes = WorkloadRoutes()
         self._loads = LoadTracker(self._count_links, clock)
         self._entries = RouteEntries()
         self._closing = ClosingPods(is_switched_off=not plans_disruptions)
         self._workload_pods = WorkloadPods(informers.pods.cache)
+        self._pods = EntryPods(self._workload_pods, self._loads)
         self._losses = LossTracker(self._invalidate, clock, monotonic)
         self._nodes = KnownNodes(informers)
         self._staleness_deadlines: Deadlines[RouteKey] = Deadlines(self._check_staleness)
         """When the next load of a route may be stale."""
-        self._watchers: dict[RouteKey, list[Watcher]] = {}
-        self._pod_listeners: dict[RouteKey, list[PodListener]] = {}
-        self._former_views: dict[RouteKey, RouteView] = {}
-        """The last view of each route that has pod listeners, and whose view is built again from scratch."""
-        self._watchers_of_all: list[Callable[[RouteKey], object]] = []
-        self._listeners: list[Callable[[RouteView], object]] = []
+        self._watchers = RouteWatchers()
+        self._views = ViewBuilder(
+            links_of, self._other_counts, slots_of, self._loads, self._closing, self._losses, self._watchers
+        )
         informers.routes.cache.listen(self._route_changed)
         informers.workloads.listen(self._workload_changed)
         informers.pods.cache.listen(self._pod_changed)
@@ -118,11 +103,11 @@ class RouteStore:
         Returns:
             A function that removes the watcher.
         """
-        return _add_listener(self._watchers, key, watcher)
+        return self._watchers.watch(key, watcher)
 
     def listen_for_pods(self, key: RouteKey, listener: PodListener) -> Callable[[], None]:
         """Calls a function with the changes of pods at each new view of a route; returns one that removes it."""
-        return _add_listener(self._pod_listeners, key, listener)
+        return self._watchers.listen_for_pods(key, listener)
 
     def revision(self, key: RouteKey) -> int | None:
         """Returns a number that changes with all that the status and the annotations of a route depend on.
@@ -144,7 +129,7 @@ class RouteStore:
 
     def watch_all(self, watcher: Callable[[RouteKey], object]) -> None:
         """Calls a function with the key of a route at every change of its view."""
-        self._watchers_of_all.append(watcher)
+        self._watchers.watch_all(watcher)
 
     def prepare(self, key: RouteKey) -> bool:
         """Finds what belongs to a route before this operator leads, so that its first view takes less time.
@@ -184,9 +169,9 @@ class RouteStore:
                 prepared.add(key)
             else:
                 self._remove_entry(key)
-                self._notify(key)
+                self._watchers.notify(key)
         self._loads.retain_routes(prepared)
-        self._former_views.clear()
+        self._views.clear()
 
     def pod_count(self, key: RouteKey) -> int:
         """Returns the number of pods of a route in use."""
@@ -211,7 +196,7 @@ class RouteStore:
 
     def listen(self, listener: Callable[[RouteView], object]) -> None:
         """Calls a function with each new view of every route, before anything is decided by it."""
-        self._listeners.append(listener)
+        self._watchers.listen(listener)
 
     def others(self, key: RouteKey) -> tuple[RouteKey, ...]:
         """Returns the other routes to the workload of a route."""
@@ -270,23 +255,13 @@ class RouteStore:
     ) -> None:
         """Stores the load of a pod of a route, unless another pod has taken its place."""
         entry = self._entries.get(key)
-        if entry is None or (pod_key := entry.key_of(pod)) is None:
-            return
-        former = self._loads.loads_of(key).get(pod_key)
-        if self._loads.observe(entry.route, pod_key, pod, report, routing_state):
-            entry.members.pod_changed(pod_key, pod.name)
+        if entry is not None and self._pods.observe_load(entry, pod, report, routing_state):
             self._invalidate(key)
-        elif _is_repeated(former, self._loads.loads_of(key).get(pod_key)):
-            return
-        entry.members.fresh.update(pod_key)
-        entry.choice_changed(pod_key)
 
     def observe_load_error(self, key: RouteKey, pod: Pod, message: str) -> None:
         """Stores why the load of a pod could not be read. The last load of the pod counts until it is stale."""
         entry = self._entries.get(key)
-        if entry is None or (pod_key := entry.key_of(pod)) is None:
-            return
-        if self._loads.observe_error(key, pod_key, pod, message):
+        if entry is not None and self._pods.observe_load_error(entry, pod, message):
             self._invalidate(key)
 
     def _create_entry(self, route: Route) -> RouteEntry:
@@ -296,88 +271,23 @@ class RouteStore:
         members = RoutePods(route, workload, self._loads.loads_of(route.key), self._clock(), closing)
         entry = RouteEntry(route, workload, {}, members)
         self._entries.add(entry)
-        self._loads.restore(route.key, route.status.pods)
-        if isinstance(workload, Workload):
-            entry.pods = {pod.name: pod for pod in self._workload_pods.of(workload)}
-            by_key = {workload.pod_key(pod): pod for pod in entry.pods.values()}
-            self._loads.retain(route.key, {key: pod.uid for key, pod in by_key.items()})
-            for key, pod in by_key.items():
-                self._loads.observe_annotations(route, key, pod)
-                if route.spec.load.source is LoadSource.HTTP:
-                    self._loads.restore_stale(route.key, key, pod)
-            for key in by_key:
-                entry.members.fresh.update(key)
+        self._pods.read(entry)
         return entry
-
-    def _read_status(self, entry: RouteEntry) -> None:
-        """Adds what the status of a route shows to an entry, before its first view."""
-        key, causes = entry.route.key, lost_pod_causes(entry.route)
-        if causes and isinstance(entry.workload, Workload):
-            by_key = {entry.workload.pod_key(pod) for pod in entry.pods.values()}
-            for pod, cause in causes.items():
-                if pod not in by_key:
-                    entry.end_causes.setdefault(pod, cause)
-        if entry.is_prepared and self._loads.needs_statuses(key):  # it has changed since
-            self._loads.restore(key, entry.route.status.pods)
 
     def _build_view(self, entry: RouteEntry) -> RouteView:
         """Builds the next view of a route from the last one, and from the pods that have changed since."""
-        key, now = entry.route.key, self._clock()
+        now = self._clock()
         if entry.last_view is None:
             workload_key = entry.route.workload_key
             entry.members.close(self._closing.restore(workload_key, self.routes_to(workload_key), now))
         changed, former = entry.members.update(entry.pods, self._nodes.get)
         if entry.last_view is None:  # all pods are new, also if they were prepared
             changed, former = None, {}
-            self._read_status(entry)
+            self._pods.read_status(entry)
         self._entries.view_built(entry)
-        workload = entry.workload
-        view = RouteView(
-            entry.route,
-            workload if isinstance(workload, Workload) else None,
-            workload if isinstance(workload, MissingWorkload) else None,
-            entry.members.views,
-            self._links_of(key),
-            self._loads.loads_of(key),
-            self._loads.errors_of(key),
-            other_link_counts=self._other_counts(entry.route),
-            closing=self._closing.of(entry.route.workload_key),
-            slot_counts={} if entry.route.spec.slots is None else self._slots_of(key),
-        )
         entry.members.fresh.advance(now)
         self._schedule_staleness_check(entry, now)
-        if entry.end_causes:
-            kept = {pod: cause for pod, cause in entry.end_causes.items() if pod in view.pods or view.link_count(pod)}
-            entry.end_causes = kept
-        index = entry.index
-        if has_tiers(view):
-            index = None
-        elif index is None or changed is None:
-            index = PlacementIndex(view, now) if len(view.pods) > _MAX_SCANNED_PODS else None
-        view = self._losses.evaluate(replace(view, end_causes=entry.end_causes, index=index), changed)
-        for listener in self._listeners:
-            listener(view)
-        entry.index = index
-        self._pods_changed(entry, view, former, changed)
-        entry.last_view = view
-        return view
-
-    def _pods_changed(
-        self,
-        entry: RouteEntry,
-        view: RouteView,
-        former: Mapping[PodKey, PodView | None],
-        changed: AbstractSet[PodKey] | None,
-    ) -> None:
-        """Updates the index, and calls the listeners for the pods of a route, with what differs from the last view."""
-        key, last_view = entry.route.key, entry.last_view
-        if last_view is None and (last_view := self._former_views.pop(key, None)) is not None:
-            former = last_view.pods
-        changes = compare_pods(former, last_view, view, is_complete=changed is None)
-        if entry.index is not None:
-            entry.index.update(view, changes.changed if changed is None else changes.changed | changed)
-        for listener in tuple(self._pod_listeners.get(key, ())):
-            listener(changes)
+        return self._views.build(entry, former, changed, now)
 
     def _other_counts(self, route: Route) -> tuple[Mapping[PodKey, int], ...]:
         """Returns the live counts of the users that the pods of a route have, or will have, besides its links."""
@@ -430,8 +340,8 @@ class RouteStore:
             self._loads.forget_route(route.key)
         self._remove_entry(route.key)
         if new is None:
-            self._former_views.pop(route.key, None)
-        self._notify(route.key)
+            self._views.forget(route.key)
+        self._watchers.notify(route.key)
 
     def _workload_changed(self, key: WorkloadKey) -> None:
         for entry in self._entries.of_workload(key):
@@ -443,52 +353,13 @@ class RouteStore:
             elif old != new:
                 self._remove_entry(entry.route.key)
                 if entry.view is not None:
-                    self._notify(entry.route.key)
+                    self._watchers.notify(entry.route.key)
 
     def _pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         pods = (pod for pod in (old, new) if pod is not None)
         for entry in self._entries.concerned_by(*pods):
-            if isinstance(entry.workload, Workload) and self._update_pod(entry, entry.workload, old, new):
+            if isinstance(entry.workload, Workload) and self._pods.update(entry, entry.workload, old, new):
                 self._invalidate(entry.route.key)
-
-    def _update_pod(self, entry: RouteEntry, workload: Workload, old: Pod | None, new: Pod | None) -> bool:
-        """Updates a pod of an entry; returns whether that may change a decision."""
-        pod = new or old
-        if pod is None:
-            return False
-        was_member, is_member = pod.name in entry.pods, new is not None and workload.owns(new)
-        if not was_member and not is_member:
-            return False
-        pod_key = workload.pod_key(pod)
-        if not is_member or (old and new and old.uid != new.uid):
-            self._loads.forget(entry.route.key, pod_key, pod.name)
-        may_differ, former = True, self._loads.loads_of(entry.route.key).get(pod_key)
-        if new is None or not is_member:
-            del entry.pods[pod.name]
-        else:
-            may_differ = self._update_member(entry, pod_key, old, new)
-            has_annotations_of_old = old is not None and old.annotations == new.annotations
-            load = self._loads.loads_of(entry.route.key).get(pod_key)
-            if not may_differ and has_annotations_of_old and (load is former or _is_repeated(former, load)):
-                return False
-        entry.members.fresh.update(pod_key)
-        entry.choice_changed(pod_key)
-        if may_differ:
-            entry.members.pod_changed(pod_key, pod.name)
-        return may_differ
-
-    def _update_member(self, entry: RouteEntry, pod_key: PodKey, old: Pod | None, new: Pod) -> bool:
-        """Stores a version of an entry's pod; returns whether it may change a decision."""
-        was_member = new.name in entry.pods
-        entry.pods[new.name] = new
-        if not was_member or old is None or old.uid != new.uid:
-            entry.end_causes.pop(pod_key, None)
-        if (cause := end_cause(new)) is not None:
-            entry.end_causes.setdefault(pod_key, cause)
-        if not was_member or old is None or old.decision_inputs != new.decision_inputs:
-            self._loads.observe_annotations(entry.route, pod_key, new)
-            return True
-        return old.load_report != new.load_report and self._loads.observe_annotations(entry.route, pod_key, new)
 
     def _node_changed(self, old: Node | None, new: Node | None) -> None:
         if (name := self._nodes.observe(old, new)) is not None:
@@ -497,8 +368,8 @@ class RouteStore:
 
     def _remove_entry(self, key: RouteKey) -> None:
         entry = self._entries.get(key)
-        if entry is not None and entry.last_view is not None and key in self._pod_listeners:
-            self._former_views[key] = entry.last_view
+        if entry is not None:
+            self._views.keep_view(entry)
         self._entries.remove(key)
         self._losses.cancel(key)
         self._staleness_deadlines.cancel(key)
@@ -515,28 +386,4 @@ class RouteStore:
         if entry is not None and entry.view is not None:
             entry.view = None
             entry.touch()
-            self._notify(key)
-
-    def _notify(self, key: RouteKey) -> None:
-        for watcher in tuple(self._watchers.get(key, ())):
-            watcher()
-        for watcher_of_all in self._watchers_of_all:
-            watcher_of_all(key)
-
-
-def _is_repeated(former: Load | None, load: Load | None) -> bool:
-    """Returns whether a fresh load was reported once more, with the same figures, and at the same time or later."""
-    return former is not None and load is not None and former.figures == load.figures
-
-
-def _add_listener(listeners: dict[RouteKey, list[L]], key: RouteKey, listener: L) -> Callable[[], None]:
-    """Adds a listener of a route; returns a function that removes it."""
-    of_route = listeners.setdefault(key, [])
-    of_route.append(listener)
-
-    def remove() -> None:
-        of_route.remove(listener)
-        if not of_route and listeners.get(key) is of_route:
-            del listeners[key]
-
-    return remove
+            self._watchers.notify(key)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.vocabulary import ClosingReason, ServiceState
 from statefulroute.cluster.events import EventRecorder
-from statefulroute.controllers import state_store
+from statefulroute.controllers import view_builder
 from statefulroute.controllers.disruption.statuses import DisruptionStatuses
 from statefulroute.controllers.routes import statuses
 from statefulroute.controllers.routes.assessments import Assessments
@@ -97,7 +97,7 @@ def _short_lists() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(listed_pods, "LISTED_PODS_MAX", 4)
         patch.setattr(listed_pods, "BEST_PODS", 1)
-        patch.setattr(state_store, "_MAX_SCANNED_PODS", -1)  # the summary needs an index of any number of pods
+        patch.setattr(view_builder, "_MAX_SCANNED_PODS", -1)  # the summary needs an index of any number of pods
         yield
 
 

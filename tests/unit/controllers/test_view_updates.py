@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from statefulroute.api.vocabulary import ServiceState
-from statefulroute.controllers import state_store
-from statefulroute.controllers.state_store import _MAX_SCANNED_PODS
+from statefulroute.controllers import view_builder
+from statefulroute.controllers.view_builder import _MAX_SCANNED_PODS
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.no_pod import explain_no_pod
 from statefulroute.domain.placement import best_pod, has_available_pod
@@ -109,7 +109,7 @@ def test_updated_views_equal_those_from_scratch(
             _check_nodes(updated, views[0])
             former = _check_changes(updated, views[0], former)
 
-    with patch.object(state_store, "_MAX_SCANNED_PODS", max_scanned_pods):
+    with patch.object(view_builder, "_MAX_SCANNED_PODS", max_scanned_pods):
         run_in_own_loop(run())
 
 
