@@ -1,37 +1,28 @@
 """Operations on links with the Kubernetes API: each applies a domain rule with one conditional request."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
-from typing import TypeGuard, TypeVar
+from typing import TypeVar
 
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.clock import IntervalClock, utc_interval
-from statefulroute.cluster.errors import APIError, ClusterError, UnreachableError
 from statefulroute.cluster.link_requests import (
-    RETRY_BACKOFF,
-    TOO_MANY_REQUESTS,
     CachedLinks,
     LinkRequests,
     LinkSnapshot,
 )
+from statefulroute.cluster.link_transactions import LinkTransactions, Rule
 from statefulroute.cluster.token_reader import TokenReader
-from statefulroute.domain.errors import ContendedError, DeadlineExceededError
-from statefulroute.domain.keys import PodKey, RouteKey, UidOrSlot, bound_link_name, link_name, slot_link_name
+from statefulroute.domain.keys import PodKey, RouteKey, UidOrSlot, link_name, slot_link_name
 from statefulroute.domain.leaving import CommitResult, commit_hand_over
 from statefulroute.domain.link import HandOver, Link
 from statefulroute.domain.link_limiter import LinkLimiter
 from statefulroute.domain.operations import (
     Attempt,
-    Delete,
     LinkWrite,
-    Put,
-    Step,
     active_link,
-    classify_write,
     find_holder,
-    is_written,
     remove_link,
     remove_link_if_bound_to,
     renew_link,
@@ -40,7 +31,6 @@ from statefulroute.domain.operations import (
     try_set_link,
 )
 from statefulroute.domain.slots.lookup import binding_slot
-from statefulroute.domain.times import TimeInterval
 from statefulroute.domain.validation import (
     validate_grace_seconds,
     validate_pod,
@@ -50,9 +40,6 @@ from statefulroute.domain.validation import (
 )
 
 ResultT = TypeVar("ResultT")
-
-#: The maximum number of attempts of an operation. An attempt fails only if another client's write succeeded.
-_MAX_ATTEMPTS = 12
 
 #: The maximum number of requests of one batch in progress.
 _MAX_PARALLEL_READS = 16
@@ -95,11 +82,10 @@ class LinkStore:
         self._namespace = namespace
         self._limiter = limiter
         self._slots_of = slots_of
-        self._on_write = on_write
         self._requests = LinkRequests(client, namespace, links, keep_managed_fields=keep_managed_fields)
+        self._transactions = LinkTransactions(self._requests, namespace, clock, deadline_seconds, limiter, on_write)
         self._clock = clock
         self._tokens = TokenReader(self._requests, slots_of, clock)
-        self._deadline_seconds = deadline_seconds
         self._flights: dict[tuple[str, str], asyncio.Task[PodKey]] = {}
 
     async def get(self, route: str, uid: str, *, fresh: bool = False) -> Link | None:
@@ -169,7 +155,7 @@ class LinkStore:
             ClusterError: as `get`.
         """
         _checked_link_name(route, uid)
-        async with self._deadline():
+        async with self._transactions.deadline():
             return await self._tokens.read(route, uid, pod)
 
     async def set(self, route: str, uid: str, pod: PodKey, *, ttl_seconds: int | None = None) -> PodKey | None:
@@ -224,17 +210,17 @@ class LinkStore:
     async def _compute(
         self, route: str, uid: str, choose: Callable[[], Awaitable[PodKey]], ttl_seconds: int | None
     ) -> PodKey:
-        async with self._deadline() as timeout:
+        async with self._transactions.deadline() as timeout:
             snapshot = await self._requests.get(route, _checked_link_name(route, uid))
             if find_holder(snapshot.link, self._clock()).result is not None:
                 # The cached link may be gone: only a chosen pod is bound, never the pod of a stale link.
-                holder = await self._attempt(route, uid, find_holder, snapshot, timeout)
+                holder = await self._transactions.attempt(route, uid, find_holder, snapshot, timeout)
                 if holder is not None:
                     return holder
             if snapshot.link is None and self._limiter is not None:  # no pod is chosen in vain
                 self._limiter.check(RouteKey(self._namespace, route))
             rule = partial(set_link_if_absent, pod=validate_pod(await choose()), ttl_seconds=ttl_seconds)
-            return await self._attempt(route, uid, rule, snapshot, timeout)
+            return await self._transactions.attempt(route, uid, rule, snapshot, timeout)
 
     async def remove(self, route: str, uid: str, *, grace_seconds: int | None = None) -> bool:
         """Removes a link, at once or after a grace period; returns whether it existed. Raises as `get` does."""
@@ -253,7 +239,7 @@ class LinkStore:
         self,
         route: str,
         uid: str,
-        rule: Callable[[Link | None, TimeInterval], Step[ResultT]],
+        rule: Rule[ResultT],
         *,
         expect_absent: bool = False,
     ) -> ResultT:
@@ -285,8 +271,10 @@ class LinkStore:
             hand_over: the hand-over that the old pod has carried out.
         """
         rule = partial(commit_hand_over, origin=origin, hand_over=hand_over)
-        async with self._deadline() as timeout:
-            return await self._attempt(link.route.name, link.bound, rule, LinkSnapshot(link, is_fresh=False), timeout)
+        async with self._transactions.deadline() as timeout:
+            return await self._transactions.attempt(
+                link.route.name, link.bound, rule, LinkSnapshot(link, is_fresh=False), timeout
+            )
 
     async def links_of(self, uid: str, routes: Iterable[str]) -> dict[str, PodKey]:
         """Returns the pod of a uid in each of the given routes in which it is bound. Raises as `get` does."""
@@ -313,7 +301,7 @@ class LinkStore:
 
     async def _get(self, route: str, name: str, *, fresh: bool) -> Link | None:
         """Returns an active link by its name, within the deadline."""
-        async with self._deadline():
+        async with self._transactions.deadline():
             link = await self._requests.read(name) if fresh else (await self._requests.get(route, name)).link
             return active_link(link, self._clock().earliest)
 
@@ -327,7 +315,7 @@ class LinkStore:
 
         try:
             # The deadline is that of all reads together.
-            async with self._deadline(), asyncio.TaskGroup() as group:
+            async with self._transactions.deadline(), asyncio.TaskGroup() as group:
                 tasks = {key: group.create_task(limited(read)) for key, read in reads.items()}
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -337,92 +325,17 @@ class LinkStore:
         self,
         route: str,
         uid: str,
-        rule: Callable[[Link | None, TimeInterval], Step[ResultT]],
+        rule: Rule[ResultT],
         snapshot: LinkSnapshot | None = None,
     ) -> ResultT:
-        """Executes a rule within the deadline, as `_attempt` does."""
+        """Executes a rule within the deadline, as `LinkTransactions.attempt` does."""
         name = _checked_link_name(route, uid)
-        async with self._deadline() as timeout:
-            return await self._attempt(route, uid, rule, snapshot or await self._requests.get(route, name), timeout)
-
-    async def _attempt(
-        self,
-        route: str,
-        bound: UidOrSlot,
-        rule: Callable[[Link | None, TimeInterval], Step[ResultT]],
-        snapshot: LinkSnapshot,
-        timeout: asyncio.Timeout,  # noqa: ASYNC109 - that of the whole operation, which may have several parts
-    ) -> ResultT:
-        """Executes a rule, writes its result if the link has not changed, and otherwise starts again.
-
-        It retries until the deadline while the API server is unreachable.
-        """
-        name = bound_link_name(route, bound)
-        refusal: ClusterError | None = None
-        uncertain_step: Step[ResultT] | None = None
-        before_uncertain: Link | None = None
-        attempt = unreachable_count = 0
-        while attempt < _MAX_ATTEMPTS:
-            if uncertain_step is not None and is_written(uncertain_step.write, snapshot.link):
-                self._observe_write(before_uncertain, uncertain_step.write)
-                return uncertain_step.result
-            step = rule(snapshot.link, self._clock())
-            if step.write is None and snapshot.is_fresh:
-                return step.result
-            if step.write is not None:
-                attempt += 1
-                # A write to a link that is being deleted would be lost with it.
-                if not (snapshot.link and snapshot.link.is_deleting):
-                    refusal = await self._try_write(route, bound, snapshot.link, step.write)
-                    if refusal is None:
-                        self._observe_write(snapshot.link, step.write)
-                        return step.result
-                    if isinstance(refusal, UnreachableError):  # the next read shows whether it was written
-                        uncertain_step, before_uncertain = step, snapshot.link
-                        attempt, unreachable_count = attempt - 1, unreachable_count + 1
-                asked_seconds = 0.0 if refusal is None else refusal.retry_after_seconds
-                pause = RETRY_BACKOFF.delay(attempt + unreachable_count - 1, asked_seconds)
-                if asked_seconds and _is_too_busy(refusal) and _ends_before(timeout, pause):
-                    raise refusal  # the caller learns now how long to wait, and not at the deadline
-                await asyncio.sleep(pause)
-            snapshot = LinkSnapshot(await self._requests.read(name), is_fresh=True)
-        if _is_too_busy(refusal):
-            raise refusal
-        raise ContendedError(f"other clients changed the link {name!r} {_MAX_ATTEMPTS} times in a row: try again")
-
-    async def _try_write(
-        self, route: str, bound: UidOrSlot, link: Link | None, write: Put | Delete
-    ) -> ClusterError | None:
-        """Writes a link as `LinkRequests.try_write` does, unless it is a new one above the limit."""
-        if link is not None or self._limiter is None:
-            return await self._requests.try_write(route, bound, link, write)
-        with self._limiter.creating(RouteKey(self._namespace, route)):
-            return await self._requests.try_write(route, bound, link, write)
-
-    def _observe_write(self, before: Link | None, write: Put | Delete | None) -> None:
-        if self._on_write is not None and write is not None:
-            self._on_write(classify_write(before, write, self._clock().earliest))
-
-    @asynccontextmanager
-    async def _deadline(self) -> AsyncIterator[asyncio.Timeout]:
-        try:
-            async with asyncio.timeout(self._deadline_seconds) as timeout:
-                yield timeout
-        except TimeoutError as error:
-            raise DeadlineExceededError(f"the API server did not answer within {self._deadline_seconds:g} s") from error
+        async with self._transactions.deadline() as timeout:
+            return await self._transactions.attempt(
+                route, uid, rule, snapshot or await self._requests.get(route, name), timeout
+            )
 
 
 def _checked_link_name(route: str, uid: str) -> str:
     """Validates a route and a uid, and returns the name of their link."""
     return link_name(validate_route(route), validate_uid(uid))
-
-
-def _is_too_busy(refusal: ClusterError | None) -> TypeGuard[APIError]:
-    """Returns whether the API server was too busy for a request, which it has not handled."""
-    return isinstance(refusal, APIError) and refusal.status == TOO_MANY_REQUESTS
-
-
-def _ends_before(timeout: asyncio.Timeout, pause: float) -> bool:
-    """Returns whether a timeout ends before a pause of these seconds."""
-    end = timeout.when()
-    return end is not None and end < asyncio.get_running_loop().time() + pause
