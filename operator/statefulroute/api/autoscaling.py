@@ -2,10 +2,8 @@
 
 from pydantic import Field, JsonValue
 
-from statefulroute.api.limits import INT32_MAX
+from statefulroute.api.limits import DAY_SECONDS, INT32_MAX
 from statefulroute.api.model import Model
-
-_DAY_SECONDS = 86_400
 
 _BOUNDS_RULE: dict[str, JsonValue] = {
     "rule": "self.minReplicas <= self.maxReplicas",
@@ -48,7 +46,7 @@ class Autoscaling(Model):
         default=300,
         description="How long fewer pods have to be enough before pods are closed.",
         ge=0,
-        le=_DAY_SECONDS,
+        le=DAY_SECONDS,
     )
 
 

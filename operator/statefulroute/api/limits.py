@@ -5,6 +5,9 @@ This module imports nothing, so a client that only checks a value loads no API t
 
 INT32_MAX = 2**31 - 1
 
+#: The longest period that most settings accept.
+DAY_SECONDS = 86_400
+
 #: A regular expression for a DNS label (RFC 1123) of any length.
 DNS_LABEL = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_LABEL_MAX_LENGTH = 63

@@ -10,6 +10,7 @@ from statefulroute.api.group import API_VERSION, STATEFUL_ROUTE
 from statefulroute.api.hand_over import HandOverSettings
 from statefulroute.api.limits import (
     API_VERSION_MAX_LENGTH,
+    DAY_SECONDS,
     DNS_LABEL,
     DNS_LABEL_MAX_LENGTH,
     DNS_SUBDOMAIN,
@@ -19,30 +20,20 @@ from statefulroute.api.limits import (
     PORT_MAX,
     PORT_NAME_MAX_LENGTH,
 )
+from statefulroute.api.load import THRESHOLDS_RULE, LoadSettings, WorkloadThresholds
 from statefulroute.api.model import (
     Model,
     cel_string,
     list_type_map,
     validation_rules,
 )
+from statefulroute.api.pod_loss import OnPodLost
 from statefulroute.api.route_status import StatefulRouteStatus
 from statefulroute.api.slots import SLOTS_RULES, Rebalance, Slots
-from statefulroute.api.vocabulary import LoadSource, PodLostAction, RoutingState
+from statefulroute.api.vocabulary import RoutingState
 
 #: The values that a user can set `routingState` to. `Unknown` is only the state of a pod that has not reported one.
 _SETTABLE_ROUTING_STATES: dict[str, JsonValue] = {"enum": ["Ready", "DenyNewCall", "Shutdown"]}
-
-_DAY_SECONDS = 86_400
-
-#: The message names all three thresholds, because a user may have set only some of them.
-_THRESHOLDS_RULE: dict[str, JsonValue] = {
-    "rule": "self.normal < self.high && self.high < self.overloaded",
-    "message": "workloadThresholds must rise: normal < high < overloaded",
-    "messageExpression": (
-        "'workloadThresholds must rise: normal < high < overloaded, not %d, %d, %d'"
-        ".format([self.normal, self.high, self.overloaded])"
-    ),
-}
 
 
 class WorkloadRef(Model):
@@ -98,63 +89,6 @@ class NamedPodOverride(Model):
     )
 
 
-class HTTPLoad(Model):
-    """The endpoint of each pod that returns its load as `{"loadState": n, "waitingTasks": n, "routingState": s}`."""
-
-    path: str = Field(
-        default="/load",
-        description="The path of the URL. It is used literally: a '?' does not start a query.",
-        max_length=1024,
-        json_schema_extra=validation_rules(("self.startsWith('/')", "path must start with '/'")),
-    )
-    port: int = Field(description="The port of the pod.", ge=1, le=PORT_MAX)
-    timeout_seconds: int = Field(default=1, description="The timeout of one request.", ge=1, le=60)
-
-
-class LoadSettings(Model):
-    """The source of the pods' load and its weights."""
-
-    source: LoadSource = Field(
-        default=LoadSource.REPORTED,
-        description="Reported: the driver in each pod writes annotations. HTTP: the operator polls each pod.",
-    )
-    http: HTTPLoad | None = Field(
-        default=None, description="The endpoint that the operator polls if the source is HTTP."
-    )
-    cpu_factor_percent: int = Field(
-        default=70,
-        description="The weight f of waitingTasks, in percent. loadState has the remaining weight: "
-        "weighted = f * waitingTasks + (1 - f) * loadState.",
-        ge=0,
-        le=100,
-    )
-    stale_after_seconds: int = Field(
-        default=90,
-        description="Load older than this is stale. A pod with stale load takes no new users while enough pods have "
-        "fresh load (minFreshPercent).",
-        ge=1,
-        le=_DAY_SECONDS,
-    )
-    min_fresh_percent: int = Field(
-        default=50,
-        description="A pod with stale load takes no new users, because it may be hanging, while at least this "
-        "percentage of the available pods that have ever reported have fresh load. If fewer have, the reports fail and "
-        "not the pods: pods with stale load are then compared by their links. 0 is any fresh load, 100 is never.",
-        ge=0,
-        le=100,
-    )
-
-
-class WorkloadThresholds(Model):
-    """The mean weighted loads from which a service is Normal, High and Overloaded."""
-
-    normal: int = Field(
-        default=1, description="From this load on, the service is Normal; below it, Idle.", ge=0, le=INT32_MAX
-    )
-    high: int = Field(default=3, description="From this load on, the service is High.", ge=0, le=INT32_MAX)
-    overloaded: int = Field(default=5, description="From this load on, the service is Overloaded.", ge=0, le=INT32_MAX)
-
-
 class Placement(Model):
     """How new users are distributed over the pods."""
 
@@ -180,59 +114,6 @@ class LinkSettings(Model):
         "0 is no limit. Existing links stay.",
         ge=0,
         le=INT32_MAX,
-    )
-
-
-class SuspendLosses(Model):
-    """When so many nodes or pods look lost at once that the operator does not act on it: a fault is more likely."""
-
-    nodes_percent: int = Field(
-        default=55,
-        description="Losses are suspended while more than this percentage of the nodes with pods of the route is "
-        "lost; 0 is never.",
-        ge=0,
-        le=100,
-    )
-    pods_percent: int = Field(
-        default=50,
-        description="Losses are suspended while more than this percentage of the pods looks lost, for another reason "
-        "than a scale-down; 0 is never.",
-        ge=0,
-        le=100,
-    )
-    minimum: int = Field(
-        default=3,
-        description="The number of lost nodes, or of pods that look lost, from which losses are suspended; fewer "
-        "suspend none.",
-        ge=1,
-        le=INT32_MAX,
-    )
-
-
-class OnPodLost(Model):
-    """What the operator does with the links of a pod that is gone, shut down, or not Ready for too long."""
-
-    action: PodLostAction = Field(
-        default=PodLostAction.REBIND,
-        description="Keep marks the links Lost, Rebind moves them to other pods, Release deletes them.",
-    )
-    grace_seconds: int = Field(
-        default=30,
-        description="How long a pod may be gone before it counts as lost. Use more than the time that a restart takes.",
-        ge=0,
-        le=_DAY_SECONDS,
-    )
-    not_ready_seconds: int = Field(
-        default=300,
-        description="How long a pod that exists may be not Ready before it counts as lost; 0 is without end. Use more "
-        "than the time that a pod takes to become Ready.",
-        ge=0,
-        le=_DAY_SECONDS,
-    )
-    suspend: SuspendLosses = Field(
-        default=SuspendLosses(),
-        description="When so many nodes or pods look lost at once that losses are suspended: no link is moved, deleted "
-        "or marked until fewer look lost or a user confirms the loss (kubectl statefulroute confirm-loss).",
     )
 
 
@@ -301,15 +182,15 @@ class StatefulRouteSpec(Model):
         ),
     )
     state_period_seconds: int = Field(
-        default=30, description="How often the load and the routing state are refreshed.", ge=1, le=_DAY_SECONDS
+        default=30, description="How often the load and the routing state are refreshed.", ge=1, le=DAY_SECONDS
     )
     workload_period_seconds: int = Field(
-        default=60, description="How often the workload state is refreshed.", ge=1, le=_DAY_SECONDS
+        default=60, description="How often the workload state is refreshed.", ge=1, le=DAY_SECONDS
     )
     workload_thresholds: WorkloadThresholds = Field(
         default=WorkloadThresholds(),
         description="The mean weighted loads from which the service is Normal, High and Overloaded.",
-        json_schema_extra={"x-kubernetes-validations": [_THRESHOLDS_RULE]},
+        json_schema_extra={"x-kubernetes-validations": [THRESHOLDS_RULE]},
     )
     placement: Placement = Field(default=Placement(), description="How new users are distributed over the pods.")
     links: LinkSettings = Field(default=LinkSettings(), description="Settings of all links of the route.")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from statefulroute.api.statefulroute import HTTPLoad
+from statefulroute.api.load import HTTPLoad
 from statefulroute.cluster.fair_limiter import FairLimiter
 from statefulroute.domain.fair_slots import FairSlots
 from statefulroute.domain.keys import RouteKey

@@ -8,7 +8,7 @@ import msgspec
 
 from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, WAITING_TASKS
 from statefulroute.api.limits import INT32_MAX
-from statefulroute.api.statefulroute import WorkloadThresholds
+from statefulroute.api.load import WorkloadThresholds
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 from statefulroute.domain.milli import MILLI
 

@@ -5,7 +5,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import StrEnum
 
-from statefulroute.api.statefulroute import OnPodLost
+from statefulroute.api.pod_loss import OnPodLost
 from statefulroute.api.vocabulary import LossCause, RoutingState, ServiceState
 from statefulroute.domain.keys import PodKey, pod_sort_key
 from statefulroute.domain.pod import Pod

@@ -4,7 +4,7 @@ import msgspec
 from aiohttp import web
 
 from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, ROUTING_STATE, WAITING_TASKS
-from statefulroute.api.statefulroute import HTTPLoad
+from statefulroute.api.load import HTTPLoad
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.client import Client
 from statefulroute.domain.times import format_rfc3339

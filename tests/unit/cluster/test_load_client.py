@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import pytest
 
-from statefulroute.api.statefulroute import HTTPLoad
+from statefulroute.api.load import HTTPLoad
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.cluster.load_client import MAX_BODY_BYTES, LoadClient, LoadUnreadableError
 from statefulroute.domain.keys import RouteKey

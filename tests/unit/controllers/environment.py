@@ -11,8 +11,9 @@ import msgspec
 
 from statefulroute.api.annotations import POD_DELETION_COST, WEIGHTED_LOAD
 from statefulroute.api.group import STATEFUL_ROUTE
+from statefulroute.api.load import HTTPLoad
 from statefulroute.api.route_status import StatefulRouteStatus
-from statefulroute.api.statefulroute import HTTPLoad, StatefulRouteSpec
+from statefulroute.api.statefulroute import StatefulRouteSpec
 from statefulroute.api.vocabulary import LossCause, MoveReason, RoutingState, ServiceState
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from statefulroute.api.annotations import LOAD_STATE, REPORT_TIME, ROUTING_STATE, WAITING_TASKS
 from statefulroute.api.limits import INT32_MAX
-from statefulroute.api.statefulroute import WorkloadThresholds
+from statefulroute.api.load import WorkloadThresholds
 from statefulroute.api.vocabulary import RoutingState, WorkloadState
 from statefulroute.domain.assessment import Assessment, assess
 from statefulroute.domain.load import (

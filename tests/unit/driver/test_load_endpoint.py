@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import aiohttp
 import pytest
 
-from statefulroute.api.statefulroute import HTTPLoad
+from statefulroute.api.load import HTTPLoad
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.driver.parts import PodReport
 from statefulroute.driver.publishers import LoadEndpoint

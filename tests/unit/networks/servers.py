@@ -16,7 +16,7 @@ import uvloop
 from aiohttp import web
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from statefulroute.api.statefulroute import HTTPLoad
+from statefulroute.api.load import HTTPLoad
 from statefulroute.api.vocabulary import RoutingState
 from statefulroute.driver.hand_over_configuration import HandOverConfiguration
 from statefulroute.driver.parts import PodReport, ServerInformation

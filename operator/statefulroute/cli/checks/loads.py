@@ -10,7 +10,7 @@ from statefulroute.cli.objects import condition
 @cache
 def _defaults() -> Object:
     """Returns the defaults of `spec.load`."""
-    from statefulroute.api.statefulroute import LoadSettings  # noqa: PLC0415 - commands send their first request before
+    from statefulroute.api.load import LoadSettings  # noqa: PLC0415 - commands send their first request before
 
     return LoadSettings().model_dump(mode="json", by_alias=True)
 

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 import structlog
 
 from statefulroute.api.annotations import POD_ANNOTATIONS, WORKLOAD_ANNOTATIONS
+from statefulroute.api.load import HTTPLoad
 from statefulroute.api.route_status import ObservedWorkload
-from statefulroute.api.statefulroute import HTTPLoad, WorkloadRef
+from statefulroute.api.statefulroute import WorkloadRef
 from statefulroute.api.vocabulary import LoadSource
 from statefulroute.cluster.clock import Clock
 from statefulroute.cluster.errors import ClusterError, ConflictError, NotFoundError, is_outage
