@@ -342,7 +342,7 @@ async def test_route_has_a_queue_only_while_it_has_links(monkeypatch: pytest.Mon
     environment = Environment().with_pods(0)
 
     def watched() -> list[object]:
-        return list(environment.route_store._watchers)  # noqa: SLF001 - a queue watches its route
+        return list(environment.route_store._watchers._watchers)  # noqa: SLF001 - a queue watches its route
 
     async with running_route(environment):
         assert watched() == []
