@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 
 import pykube
 
-from support.independent_client import IndependentClient
+from support.independent_client import IndependentClient, PodLink
+from support.waiting import eventually
 
 QUOTA = "links"
 _LINKS = "count/podlinks.statefulroute.io"
@@ -21,6 +23,21 @@ def link_quota(client: IndependentClient, namespace: str, links: int) -> Iterato
     try:
         # The controller of quotas takes up to a minute to know a custom kind. Until then, links would be refused.
         client.patch_status(pykube.ResourceQuota, QUOTA, namespace, {"hard": hard, "used": {_LINKS: "0"}})
+        if links == 0:
+            eventually(lambda: _refuses_links(client, namespace), "the API server knows the quota")
         yield
     finally:
         quota.delete()
+
+
+def _refuses_links(client: IndependentClient, namespace: str) -> bool:
+    link = {
+        "apiVersion": PodLink.version,
+        "kind": PodLink.kind,
+        "metadata": {"name": "quotas.try", "namespace": namespace},
+        "spec": {"routeName": "quotas", "uid": "try"},
+    }
+    response = client.http.post(
+        version=PodLink.version, namespace=namespace, url=PodLink.endpoint, params={"dryRun": "All"}, json=link
+    )
+    return response.status_code == HTTPStatus.FORBIDDEN and QUOTA in response.text
