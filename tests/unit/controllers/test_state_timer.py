@@ -96,12 +96,13 @@ async def test_changes_at_the_same_time_go_into_one_status() -> None:
     async with running(environment):
         await eventually(lambda: environment.route_writer.written)
         await idle()
-        written = len(environment.route_writer.written)
+        written, time = len(environment.route_writer.written), asyncio.get_running_loop().time
+        started = time()
         for number in range(50):
             environment.links.put(link(30, f"user-{number}", pod=0))
             await idle()
         await eventually(lambda: environment.last_status.links == 50)
-        assert len(environment.route_writer.written) - written <= 5
+        assert len(environment.route_writer.written) - written <= 5 + (time() - started) / SETTLE_SECONDS
 
 
 async def test_pod_that_becomes_ready_later_is_polled_at_once() -> None:
@@ -271,7 +272,7 @@ async def test_pods_that_hang_delay_no_other_namespace(monkeypatch: pytest.Monke
 
 
 async def test_all_routes_are_served_before_their_statuses_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler, "_SERVED_A_SECOND", 1_000)
+    monkeypatch.setattr(scheduler, "_SERVED_A_SECOND", 60)  # 2 seconds for all, also on a busy machine
     environment = TimerEnvironment()
     keys = [RouteKey("games", f"game-{number}") for number in range(120)]
     for key in keys:
