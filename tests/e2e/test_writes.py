@@ -66,7 +66,7 @@ def test_move_costs_two_writes_and_a_hand_over_four(
     service.await_all_bound(50)
     count = service.client.count_requests()
     service.edit_route(pods=[{"index": 1, "routingState": "Shutdown"}])
-    eventually(lambda: service.links_by_pod() == {0: 25, 2: 25}, "the users are on other pods")
+    eventually(lambda: 1 not in service.links_by_pod(), "the users are on other pods")
     service.await_all_bound(50)
     assert podlink_patches(count.patches()) == {"podlinks": 50 * writes, "podlinks/status": 50 * writes}
 
