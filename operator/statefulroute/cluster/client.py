@@ -36,8 +36,8 @@ _REQUEST_TIMEOUT = aiohttp.ClientTimeout(total=65, sock_connect=10)
 #: A healthy watch receives an event or a bookmark about once a minute; after this time, the connection is dead.
 _WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=150)
 
-#: A request that its caller gives up after this time is recorded as one without a response. Before it, the caller has
-#: most likely gone away itself.
+#: A request that its caller gives up after this time counts as one without a response. Before it, the caller has most
+#: likely gone away itself.
 _GIVEN_UP_SECONDS = 1.0
 
 #: aiohttp's value for an unlimited number of connections.
@@ -240,6 +240,7 @@ class Client:
             raise
         except asyncio.CancelledError:  # the caller's deadline is over, or it has gone away
             if time.monotonic() - started >= _GIVEN_UP_SECONDS:
+                self.expiry_clock.observe(None)
                 self._record(method, path, None, started)
             raise
         self._record(method, path, response.status, started)

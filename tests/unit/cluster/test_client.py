@@ -29,6 +29,12 @@ async def started_get(api: FakeAPI, client: Client) -> tuple[Call, "asyncio.Task
     return await api.call(), task
 
 
+def is_expiry_paused(client: Client) -> bool:
+    """Returns whether the time by which links end stands still."""
+    time = client.expiry_clock.interval()
+    return time.earliest < time.latest
+
+
 async def test_get_sends_the_path_the_parameters_and_the_user_agent(api: FakeAPI, client: Client) -> None:
     call, task = await started_get(api, client)
     assert (call.method, call.path, call.query) == ("GET", "/api/v1/pods", {"limit": "2"})
@@ -252,6 +258,7 @@ async def test_request_that_its_caller_gives_up_is_recorded_unless_the_caller_le
 ) -> None:
     records: list[RequestRecord] = []
     observed = client.observed(records.append)
+    client.expiry_clock.observe(200)
     for seconds, expected in ((3600.0, []), (0.0, [("create", "pods", None)])):
         monkeypatch.setattr(client_module, "_GIVEN_UP_SECONDS", seconds)
         task = asyncio.create_task(observed.post("/api/v1/pods", b"{}"))
@@ -260,6 +267,7 @@ async def test_request_that_its_caller_gives_up_is_recorded_unless_the_caller_le
         with pytest.raises(asyncio.CancelledError):
             await task
         assert [record[:3] for record in records] == expected
+        assert is_expiry_paused(client) == bool(expected), "links that could not be renewed do not end"
 
 
 async def test_a_watch_does_not_wait_for_requests(api: FakeAPI, tmp_path: Path) -> None:
