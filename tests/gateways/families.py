@@ -1,6 +1,7 @@
 """Runs a gateway, and a resolver and a pod as simple as possible, and asks the gateway at each address of the machine.
 
-Usage: families.py ADDRESSES COMMAND..., with the addresses as a JSON list. Prints the statuses by address.
+Usage: families.py ADDRESSES COMMAND..., with the addresses as a JSON list. Prints, by address, which client the pod has
+got from the gateway in X-Forwarded-For; the status of the response if the request has not reached the pod.
 """
 
 import json
@@ -27,7 +28,9 @@ def serve(address: str) -> None:
         def do_GET(self) -> None:
             is_pod = self.server.server_port == POD_PORT
             self.send_response(201 if is_pod else 200)
-            if not is_pod:
+            if is_pod:
+                self.send_header("X-Client", self.headers.get("X-Forwarded-For", ""))
+            else:
                 self.send_header("X-Gateway-Destination-Endpoint", f"{host}:{POD_PORT}")
                 self.send_header("X-Statefulroute-Pod", "game-0")
             self.send_header("Content-Length", "0")
@@ -40,15 +43,18 @@ def serve(address: str) -> None:
         threading.Thread(target=Server((address, port), Handler).serve_forever, daemon=True).start()
 
 
-def status(address: str) -> int:
-    """Returns the status of a request at an address: 201 as soon as it reaches the pod, otherwise the last one."""
+def client(address: str) -> str | int:
+    """Returns the client of a request at an address as soon as it reaches the pod, otherwise the last status."""
     deadline = time.monotonic() + START_SECONDS
     last = 0
-    while last != 201 and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
         connection = HTTPConnection(address, GATEWAY_PORT, timeout=10)
         try:
             connection.request("GET", "/", headers={"x-user-id": "alice"})
-            last = connection.getresponse().status
+            response = connection.getresponse()
+            last = response.status
+            if last == 201:
+                return response.getheader("X-Client", "")
         except OSError:
             time.sleep(0.1)
         finally:
@@ -61,7 +67,7 @@ def main() -> None:
     serve(addresses[-1])
     with subprocess.Popen(command, stdout=sys.stderr) as gateway:
         try:
-            sys.stdout.write(json.dumps({address: status(address) for address in addresses}))
+            sys.stdout.write(json.dumps({address: client(address) for address in addresses}))
         finally:
             gateway.terminate()
 

@@ -145,8 +145,10 @@ def nginx(name: str, addresses: GatewayAddresses, headless: str | None = None) -
         ":7777": f":{addresses.pod_port}",
         **addresses.local(
             {
-                "[::]:8000 ipv6only=off": f"127.0.0.1:{addresses.port}",
-                "[::]:8001 ipv6only=off": f"127.0.0.1:{addresses.grpc_port}",
+                "listen 8000": f"listen 127.0.0.1:{addresses.port}",
+                "listen [::]:8000 so_keepalive=60s:10s:3;": "",
+                "listen 8001": f"listen 127.0.0.1:{addresses.grpc_port}",
+                "listen [::]:8001 http2 so_keepalive=60s:10s:3;": "",
             }
         ),
         "/tmp/": f"{addresses.folder}/",  # noqa: S108 - it is replaced
@@ -170,7 +172,7 @@ def haproxy(name: str, addresses: GatewayAddresses) -> str:
         _PATH: f"/authorize/{addresses.namespace}/{addresses.route}",
         "^10\\.": f"^{addresses.pod_range}\\.",
         ":7777": f":{addresses.pod_port}",
-        **addresses.local({"bind [::]:8000 v4v6": f"bind 127.0.0.1:{addresses.port}"}),
+        **addresses.local({"bind 0.0.0.0:8000": f"bind 127.0.0.1:{addresses.port}", "bind [::]:8000 v6only": ""}),
         "/etc/haproxy/": f"{addresses.folder}/",
         **socket,
     }
