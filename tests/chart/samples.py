@@ -92,6 +92,8 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "metricsService.labels": {"scrape": "yes"},
     "metricsService.annotations": {"prometheus.io/scrape": "true"},
     "extraArgs": ["--bindings-per-second=7"],
+    "nodeSelector": {"pool": "gateways"},
+    "tolerations": [{"key": "gateways", "operator": "Exists"}],
     "terminationGracePeriodSeconds": 11,
 }
 
@@ -149,6 +151,7 @@ SAMPLES: Mapping[str, Any] = {
     "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [1]},
     "securityContext": {"runAsUser": 1000},
     "runtimeClassName": "gvisor",
+    "schedulerName": "second-scheduler",
     "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["collector.invalid"]}],
     "dnsPolicy": "Default",
     "dnsConfig": {"options": [{"name": "ndots", "value": "1"}]},

@@ -456,6 +456,26 @@ def test_values_of_the_node_apply_to_every_pod(helm4: Helm) -> None:
     assert not [spec for spec in pod_specs(rendered(helm4)) if "hostUsers" in spec or "runtimeClassName" in spec]
 
 
+def test_scheduler_and_service_links_apply_to_every_pod(helm4: Helm) -> None:
+    settings = {"schedulerName": "second-scheduler", "enableServiceLinks": False}
+    specs = pod_specs(rendered(helm4, settings | {"resolver": {"enabled": True}}))
+    assert len(specs) == 4
+    assert all(spec.items() >= settings.items() for spec in specs)
+    assert not [spec for spec in pod_specs(rendered(helm4)) if spec.keys() & settings.keys()]
+
+
+def test_resolver_has_the_nodes_of_all_pods_or_its_own(helm4: Helm) -> None:
+    settings = {name: SAMPLES[name] for name in ("nodeSelector", "tolerations")}
+    own = {"nodeSelector": {"pool": "gateways"}, "tolerations": [{"key": "gateways", "operator": "Exists"}]}
+    specs = pod_specs(rendered(helm4, settings | {"resolver": {"enabled": True}}))
+    assert len(specs) == 4
+    assert all(spec.items() >= settings.items() for spec in specs)
+
+    specs = pod_specs(rendered(helm4, settings | {"resolver": {"enabled": True, **own}}))
+    assert [spec.items() >= own.items() for spec in specs].count(True) == 1
+    assert [spec.items() >= settings.items() for spec in specs].count(True) == 3
+
+
 def test_network_settings_apply_to_every_pod(helm4: Helm) -> None:
     settings = {name: SAMPLES[name] for name in ("hostAliases", "dnsPolicy", "dnsConfig")}
     specs = pod_specs(rendered(helm4, settings | {"resolver": {"enabled": True}, "watchNamespaces": ["work"]}))

@@ -234,6 +234,10 @@ class Resolver(ValueGroup):
         description="Resources of its container. It keeps links and routes in memory, by the rule for the operator.",
     )
     priority_class_name: str = Field("", description="The priority class of its pods: users wait while none runs.")
+    node_selector: StringMap = Field(
+        {}, description="Labels of the nodes that its pods may run on; empty is `nodeSelector`."
+    )
+    tolerations: list[Object] = Field([], description="Tolerations of its pods; empty is `tolerations`.")
     affinity: Object = Field({}, description="The affinity of its pods.")
     topology_spread_constraints: list[Object] = Field(
         [], description="The spread of its pods; by default over nodes and zones, as far as possible."

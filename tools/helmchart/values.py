@@ -268,6 +268,12 @@ class Values(ValueGroup):
         "must support it, and Kubernetes does from 1.33.",
     )
     runtime_class_name: str = Field("", description="The RuntimeClass of all pods.")
+    scheduler_name: str = Field("", description="The scheduler of all pods; empty is the cluster's default.")
+    enable_service_links: bool = Field(
+        default=True,
+        description="Whether all containers get environment variables for each Service of the namespace; the "
+        "chart's own need none.",
+    )
     host_aliases: list[Object] = Field([], description="Additional entries of `/etc/hosts` in all pods.")
     dns_policy: str = Field(
         "",
@@ -275,8 +281,12 @@ class Values(ValueGroup):
         **text_pattern("(ClusterFirst|Default|None)?", "ClusterFirst, Default or None, or nothing"),
     )
     dns_config: Object = Field({}, description="The DNS configuration of all pods.")
-    node_selector: StringMap = Field({}, description="Labels of the nodes that pods may run on.")
-    tolerations: list[Object] = Field([], description="Tolerations of all pods.")
+    node_selector: StringMap = Field(
+        {}, description="Labels of the nodes that pods may run on, unless `resolver.nodeSelector` is set for its pods."
+    )
+    tolerations: list[Object] = Field(
+        [], description="Tolerations of all pods, unless `resolver.tolerations` is set for those of the resolver."
+    )
     affinity: Object = Field({}, description="The affinity of the operator's pods.")
     topology_spread_constraints: list[Object] = Field(
         [],

@@ -62,6 +62,9 @@ metadata:
   {{- include "statefulroute.annotations" (list .root (dict "kubectl.kubernetes.io/default-container" .component) .values.podAnnotations) | nindent 2 }}
 spec:
   {{- include "statefulroute.pod" .root | nindent 2 }}
+  {{- with include "statefulroute.nodes" (list .root .values) }}
+  {{- trim . | nindent 2 }}
+  {{- end }}
   serviceAccountName: {{ .account }}
   automountServiceAccountToken: true
   terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}

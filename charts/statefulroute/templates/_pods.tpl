@@ -25,8 +25,14 @@ imagePullSecrets:
 {{- if not .Values.hostUsers }}
 hostUsers: false
 {{- end }}
+{{- if not .Values.enableServiceLinks }}
+enableServiceLinks: false
+{{- end }}
 {{- with .Values.runtimeClassName }}
 runtimeClassName: {{ . }}
+{{- end }}
+{{- with .Values.schedulerName }}
+schedulerName: {{ . }}
 {{- end }}
 {{- with .Values.hostAliases }}
 hostAliases:
@@ -39,11 +45,18 @@ dnsPolicy: {{ . }}
 dnsConfig:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.nodeSelector }}
+{{- end -}}
+
+{{/*
+The nodes of a pod. Arguments: the root, and the values of the pod, whose selector and tolerations take precedence.
+*/}}
+{{- define "statefulroute.nodes" -}}
+{{- $all := (first .).Values -}}
+{{- with (last .).nodeSelector | default $all.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{- with (last .).tolerations | default $all.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -83,6 +96,7 @@ The start of the spec of a pod that runs one command.
 */}}
 {{- define "statefulroute.commandPod" -}}
 {{- include "statefulroute.pod" . }}
+{{- include "statefulroute.nodes" (list . .Values) }}
 {{- with .Values.hooks.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
