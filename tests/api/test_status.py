@@ -18,11 +18,7 @@ LINK_STATUS = {
     "expireTime": "2026-01-01T00:05:00Z",
     "observedGeneration": 2**40,
     "factsHash": "0123456789abcdef",
-    "handOver": {
-        "podUid": "7d5d2e0a-9b0e-4c1b-8f0e-5f7d2a6b3c41",
-        "startTime": "2026-01-01T00:00:00Z",
-        "observedTime": "2026-01-01T00:00:01Z",
-    },
+    "handOver": {"podUid": "7d5d2e0a-9b0e-4c1b-8f0e-5f7d2a6b3c41", "startTime": "2026-01-01T00:00:00Z"},
     "previous": {
         "podIndex": 1,
         "podName": "game-1",
@@ -220,7 +216,7 @@ INVALID_STATUSES = {
     ),
     "a hand-over of an unknown pod": (
         pod_link(),
-        {"handOver": {"startTime": "2026-01-01T00:00:00Z", "observedTime": "2026-01-01T00:00:01Z"}},
+        {"handOver": {"startTime": "2026-01-01T00:00:00Z"}},
         ("status.handOver.podUid: Required value", RULES_NOT_CHECKED),
     ),
     "an empty workload state": (

@@ -54,7 +54,6 @@ class HandOverStatus(Model):
         max_length=_POD_UID_MAX_LENGTH,
     )
     start_time: Time = Field(description="The `startTime` of the hand-over in the spec.")
-    observed_time: Time = Field(description="When the operator first saw the hand-over, by its own clock.")
 
 
 class HandOverSettings(Model):

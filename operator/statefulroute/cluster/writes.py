@@ -276,11 +276,7 @@ def link_status_patch(
     if status.facts_hash is not None or (previous is not None and previous.facts_hash is not None):
         patch["factsHash"] = status.facts_hash
     if (observed := status.hand_over) is not None:
-        patch["handOver"] = {
-            "podUid": observed.pod_uid,
-            "startTime": observed.start_time,
-            "observedTime": observed.observed_time,
-        }
+        patch["handOver"] = {"podUid": observed.pod_uid, "startTime": observed.start_time}
     elif previous is not None and previous.hand_over is not None:
         patch["handOver"] = None
     previous_pod = link.status_pod

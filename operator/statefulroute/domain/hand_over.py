@@ -218,9 +218,7 @@ def _wait(facts: _Facts) -> HandOverPlan | None:
     old, name = facts.old, facts.route.pod_name(facts.hand_over.pod)
     if old is None:
         return None
-    observed = _find_observed(facts) or ObservedHandOver(
-        old.pod.uid, facts.hand_over.start_time, format_rfc3339(facts.now.replace(microsecond=0))
-    )
+    observed = _find_observed(facts) or ObservedHandOver(old.pod.uid, facts.hand_over.start_time)
     return LinkStatus(
         LinkPhase.HANDING_OVER,
         LinkReason.HANDING_OVER,
@@ -257,13 +255,12 @@ def _has_replaced(pod: Pod, observed: ObservedHandOver) -> bool:
     """Returns whether a pod has taken the name of the pod that was asked for a hand-over.
 
     The operator may have seen the hand-over before it saw a pod that was asked. Such a pod is not younger than the
-    request, by the clocks of the client and of the operator. If one of them is behind, the other one counts. If one is
-    ahead, the hand-over waits for its time-out, as without this check.
+    request. If the clock of the client is ahead, the hand-over waits for its time-out, as without this check.
     """
     if pod.uid == observed.pod_uid:
         return False
-    times = (parse_time(observed.start_time), parse_time(observed.observed_time))
-    return all(time is not None and pod.creation_timestamp > time.timestamp() for time in times)
+    asked_at = parse_time(observed.start_time)
+    return asked_at is not None and pod.creation_timestamp > asked_at.timestamp()
 
 
 def emptying_cause(route: RouteView, pod: PodKey) -> LossCause | None:

@@ -23,8 +23,6 @@ class ObservedHandOver(msgspec.Struct, frozen=True, gc=False):
     """The `metadata.uid` of the pod that was asked to hand the user over."""
     start_time: str
     """The start time of the hand-over, as stored in the spec."""
-    observed_time: str
-    """When the operator first saw it, by its own clock."""
 
 
 class LinkStatus(msgspec.Struct, frozen=True, gc=False):

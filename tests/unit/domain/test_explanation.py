@@ -23,7 +23,7 @@ FULL = LinkStatus(LinkPhase.PENDING, LinkReason.AT_CAPACITY, "all pods are full"
 BOUND = LinkStatus(LinkPhase.BOUND, LinkReason.BOUND, "bound to pod 'game-2'", 2, "game-2", "game-2.game")
 LOST = LinkStatus(LinkPhase.LOST, LinkReason.POD_LOST, "pod 2 is gone", 2, facts_hash="1")
 HANDING_OVER = LinkStatus(
-    LinkPhase.HANDING_OVER, LinkReason.HANDING_OVER, "to 3", 2, "game-2", None, "1", ObservedHandOver("a", "now", "now")
+    LinkPhase.HANDING_OVER, LinkReason.HANDING_OVER, "to 3", 2, "game-2", None, "1", ObservedHandOver("a", "now")
 )
 
 

@@ -44,7 +44,6 @@ class _HandOver(CamelStruct, kw_only=True):
 class _ObservedHandOver(CamelStruct):
     pod_uid: str = ""
     start_time: str = ""
-    observed_time: str = ""
 
 
 class _LinkSpec(CamelStruct, kw_only=True):
@@ -94,7 +93,7 @@ def _link_status(  # noqa: PLR0913, PLR0917 - the fields of a status
     pod_name: str | None,
     host: str | None,
     facts_hash: str | None,
-    hand_over: tuple[str, str, str] | None,
+    hand_over: tuple[str, str] | None,
 ) -> LinkStatus | None:
     """Returns the status of a link, or None if it has none. All links with the same status share one object."""
     if not phase:
@@ -143,7 +142,7 @@ def make_link(link: PodLinkObject) -> Link:
             status.pod_name,
             status.host,
             status.facts_hash,
-            None if status.hand_over is None else msgspec.structs.astuple(status.hand_over),
+            None if status.hand_over is None else (status.hand_over.pod_uid, status.hand_over.start_time),
         ),
         observed_generation=status.observed_generation,
         status_expire_time=parse_time(status.expire_time),
