@@ -18,6 +18,7 @@ ACTION = re.compile(r"uses: [\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 
 #: The jobs that have more permissions than to read the repository, and these.
 PERMISSIONS = {
+    "codeql.analyze": {"contents": "read", "security-events": "write"},
     "docs.publish": {"pages": "write", "id-token": "write"},
     "release.image": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.chart": {"contents": "read", "id-token": "write", "attestations": "write"},
@@ -25,6 +26,7 @@ PERMISSIONS = {
     "release.package": {"contents": "read", "id-token": "write"},
     "release.plugin": {"contents": "read"},
     "release.release": {"contents": "write", "id-token": "write", "attestations": "write"},
+    "scorecard.rating": {"contents": "read", "security-events": "write", "id-token": "write"},
 }
 
 
@@ -65,6 +67,21 @@ def test_tests_run_on_every_kubernetes_of_the_support_table(root: Path, workflow
     assert f"$(or $(KUBERNETES),{OLDEST_KUBERNETES})" in (root / "Makefile").read_text()
     (row,) = re.findall(r"^\| Kubernetes \|.*$", (root / "docs/reference/versions.md").read_text(), re.MULTILINE)
     assert set(re.findall(r"1\.\d+", row)) == {newest, *older}
+
+
+def test_pods_run_in_kind_on_every_kubernetes_of_the_support_table(workflows: dict[str, dict[str, Any]]) -> None:
+    _, *older = kubernetes_versions()
+    newest_job, job = (workflows["ci"]["jobs"][name] for name in ("kind", "kind-older"))
+    entries = job["strategy"]["matrix"]["include"]
+    assert [entry["kubernetes"] for entry in entries] == older
+    for entry in entries:
+        assert re.fullmatch(
+            rf"kindest/node:v{re.escape(entry['kubernetes'])}\.\d+@sha256:[0-9a-f]{{64}}", entry["image"]
+        )
+    assert job["if"] == "github.event_name != 'pull_request'"
+    assert "if" not in newest_job
+    assert newest_job["steps"][-1] == {"run": ".ci/kind"}
+    assert job["steps"][-1] == {"run": ".ci/kind", "env": {"STATEFULROUTE_KIND_IMAGE": "${{ matrix.image }}"}}
 
 
 def test_no_job_may_do_more_than_it_must_or_run_without_a_timeout(workflows: dict[str, dict[str, Any]]) -> None:
@@ -111,3 +128,32 @@ def test_bundle_is_pushed_signed_and_attested_by_the_digest_of_its_image(workflo
     assert steps["actions/attest-build-provenance"]["with"]["subject-digest"] == pushed
     assert "--recursive" not in steps["Sign the image of the bundle"]["run"]  # one manifest, not an index
     assert "dist/*.yaml dist/*.tgz dist/*.tar.gz" in workflows["release"]["jobs"]["release"]["steps"][-1]["run"]
+
+
+def test_codeql_analyses_each_language_of_the_sources(root: Path, workflows: dict[str, dict[str, Any]]) -> None:
+    languages = workflows["codeql"]["jobs"]["analyze"]["strategy"]["matrix"]["include"]
+    assert {entry["language"] for entry in languages} == {"python", "javascript-typescript", "go", "actions"}
+    # These are the languages that need a build, which only Go is set up for.
+    assert [entry["language"] for entry in languages if entry["build"] != "none"] == ["go"]
+    steps = workflows["codeql"]["jobs"]["analyze"]["steps"]
+    (script,) = [step["run"] for step in steps if "run" in step]
+    (modules,) = re.findall(r"for module in (.+); do", script)
+    assert all((root / module / "go.mod").exists() for module in modules.split())
+    (init,) = [step["with"] for step in steps if "codeql-action/init" in step.get("uses", "")]
+    assert all((root / path).is_dir() for path in yaml.safe_load(init["config"])["paths-ignore"])
+
+
+def test_scorecard_meets_what_its_service_requires_of_the_workflow(workflows: dict[str, dict[str, Any]]) -> None:
+    workflow = workflows["scorecard"]
+    assert not workflow.keys() & {"env", "defaults"}
+    (job,) = workflow["jobs"].values()
+    assert not job.keys() & {"env", "defaults", "container", "services"}
+    assert job["runs-on"].startswith("ubuntu-")
+    assert [step["uses"].partition("@")[0] for step in job["steps"]] == [
+        "actions/checkout",
+        "ossf/scorecard-action",
+        "actions/upload-artifact",
+        "github/codeql-action/upload-sarif",
+    ]
+    assert job["steps"][1]["with"]["publish_results"] is True
+    assert "pull_request" not in workflow[True]  # YAML's `on`; a rating is of the default branch

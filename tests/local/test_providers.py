@@ -1,6 +1,5 @@
 """Tests which provider is chosen, and how each refuses when something is missing."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -86,7 +85,13 @@ def test_kind_without_docker_suggests_the_alternative(monkeypatch: pytest.Monkey
 
 
 def test_kind_configuration_contains_nodes_and_api_server_flags() -> None:
-    spec = ClusterSpec("x", 3, None, ["--v=4"], POD_RANGE, None, os.environ, PlainProgress())
+    spec = ClusterSpec("x", 3, None, ["--v=4"], POD_RANGE, None, {}, PlainProgress())
     configuration = kind_configuration(spec)
-    assert [node["role"] for node in configuration["nodes"]] == ["control-plane", "worker", "worker"]
+    assert configuration["nodes"] == [{"role": "control-plane"}, {"role": "worker"}, {"role": "worker"}]
     assert '"extraArgs": {"v": "4"}' in configuration["kubeadmConfigPatches"][0]
+
+
+def test_kind_configuration_contains_the_image_of_the_nodes() -> None:
+    environment = {"STATEFULROUTE_KIND_IMAGE": "kindest/node:v1.31.14"}
+    configuration = kind_configuration(ClusterSpec("x", 2, None, [], POD_RANGE, None, environment, PlainProgress()))
+    assert [node["image"] for node in configuration["nodes"]] == ["kindest/node:v1.31.14"] * 2

@@ -14,6 +14,7 @@ from localcluster.providers import ClusterSpec, ProvidedCluster
 from localcluster.toolchain import run_with_progress
 
 READY = "180s"
+IMAGE_VARIABLE = "STATEFULROUTE_KIND_IMAGE"
 
 
 def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> ProvidedCluster:
@@ -40,14 +41,15 @@ def provide(spec: ClusterSpec, folder: Path, guardian: GuardianClient) -> Provid
 
 
 def kind_configuration(spec: ClusterSpec) -> dict[str, Any]:
-    """Returns kind's configuration: one control-plane node, the rest workers, and the API server's flags."""
-    workers = [{"role": "worker"} for _ in range(spec.node_count - 1)]
+    """Returns kind's configuration: a control-plane node, workers, their image, and the API server's flags."""
+    roles = ["control-plane", *["worker"] * (spec.node_count - 1)]
+    image = spec.environment.get(IMAGE_VARIABLE)
     flags = dict(flag.removeprefix("--").partition("=")[::2] for flag in spec.apiserver_flags)
     patch = {"kind": "ClusterConfiguration", "apiServer": {"extraArgs": flags}}
     return {
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
-        "nodes": [{"role": "control-plane"}, *workers],
+        "nodes": [{"role": role, **({"image": image} if image else {})} for role in roles],
         "networking": {"podSubnet": spec.pod_range},
         "kubeadmConfigPatches": [json.dumps(patch)] if flags else [],
     }
