@@ -21,6 +21,7 @@ from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
 from statefulroute.api import rbac
 from support.kubectl import Kubectl
+from support.waiting import eventually
 
 IMAGE = f"registry.example/statefulroute:0.1.0@sha256:{'a' * 64}"
 IDS = {"runAsUser", "runAsGroup", "fsGroup"}
@@ -165,7 +166,12 @@ def olm(admin: Kubectl) -> Iterator[None]:
         pytest.skip(f"OLM's definitions are not available: {str(error).splitlines()[0]}")
     file = folder / "operators.coreos.com_clusterserviceversions.yaml"
     admin.run("create", "-f", str(file)).expect_success()
-    admin.run("wait", "--for=condition=Established", "-f", str(file)).expect_success()
+    status = (
+        "jsonpath={.status.conditions[?(@.type=='Established')].status}"  # `wait` fails if there is no condition yet
+    )
+    eventually(
+        lambda: admin.run("get", "-f", str(file), "-o", status).stdout == "True", "OLM's definition is established"
+    )
     yield
     admin.run("delete", "-f", str(file)).expect_success()
 

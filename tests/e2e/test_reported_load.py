@@ -238,7 +238,10 @@ def replace_pod(game: Service, index: int) -> None:
     before = game.client.get(Pod, name, game.namespace)["metadata"]["uid"]
     game.kubectl.run("delete", "pod", name, "--wait=false").expect_success()
     eventually(
-        lambda: game.exists(Pod, name) and game.client.get(Pod, name, game.namespace)["metadata"]["uid"] != before,
+        lambda: any(
+            pod["metadata"]["name"] == name and pod["metadata"]["uid"] != before
+            for pod in game.client.all(Pod, game.namespace)
+        ),
         "the new pod exists",
     )
     game.await_pods(3)
