@@ -142,7 +142,8 @@ async def test_unexpected_error_in_a_poll_does_not_stop_the_timer(period: int) -
             if period > 1:
                 environment.pods.put(reachable_pod(50, 0, uid="another"))
             await eventually(lambda: environment.last_status.pods[0].load_state == 3)
-    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["an unexpected error: trying again"]
+    # The second poll may come before the mended response: periods start at a random time.
+    assert {line["event"] for line in logs if line["log_level"] == "error"} == {"an unexpected error: trying again"}
 
 
 async def test_failed_write_of_a_status_is_retried() -> None:
