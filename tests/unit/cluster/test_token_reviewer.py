@@ -170,18 +170,23 @@ async def test_number_of_concurrent_reviews_is_limited() -> None:
     assert (reviewer.reviews, reviewer.max_concurrent) == (100, 4)
 
 
+def delay_answers(reviewer: Reviewer, seconds: float) -> None:
+    """Lets a reviewer answer after a time from now on."""
+    answer = reviewer.post
+
+    async def answer_slowly(path: str, body: bytes) -> bytes:
+        await asyncio.sleep(seconds)
+        return await answer(path, body)
+
+    reviewer.post = answer_slowly  # type: ignore[method-assign]
+
+
 def test_slow_reviews_of_invented_tokens_do_not_delay_known_callers() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         reviewer = Reviewer(GOOD)
         token_reviewer = TokenReviewer(cast("Client", reviewer), "resolver", clock=loop.time)
-        answer = reviewer.post
-
-        async def answer_slowly(path: str, body: bytes) -> bytes:
-            await asyncio.sleep(1)
-            return await answer(path, body)
-
-        reviewer.post = answer_slowly  # type: ignore[method-assign]
+        delay_answers(reviewer, 1)
         assert await review(token_reviewer) == GATEWAY
         invented = []
         for number in range(61 * 20):
@@ -295,13 +300,7 @@ def test_token_that_is_withdrawn_during_a_slow_review_is_refused_as_soon_as_the_
         assert await review(token_reviewer) == GATEWAY
         await asyncio.sleep(61)
         reviewer.result = {"authenticated": False}
-        answer = reviewer.post
-
-        async def answer_slowly(path: str, body: bytes) -> bytes:
-            await asyncio.sleep(3)
-            return await answer(path, body)
-
-        reviewer.post = answer_slowly  # type: ignore[method-assign]
+        delay_answers(reviewer, 3)
         assert await review(token_reviewer) == GATEWAY
         await asyncio.sleep(2.5)
         assert await review(token_reviewer) is None
