@@ -129,6 +129,7 @@ SAMPLES: Mapping[str, Any] = {
     **{f"resolver.{path}": sample for path, sample in (_OF_PODS | _OF_THE_RESOLVER).items()},
     "nameOverride": "sticky",
     "fullnameOverride": "f" * 63,
+    "namespaceOverride": "kube-system",
     "commonLabels": {"team": "games", "app.kubernetes.io/part-of": "platform"},
     "commonAnnotations": {"example.com/owner": "games", "example.com/inject": "true"},
     "image.repository": "registry.invalid/team/statefulroute",
@@ -160,7 +161,10 @@ SAMPLES: Mapping[str, Any] = {
         {
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": "{{ .Release.Name }}-authorities", "namespace": "{{ .Release.Namespace }}"},
+            "metadata": {
+                "name": "{{ .Release.Name }}-authorities",
+                "namespace": '{{ include "statefulroute.namespace" . }}',
+            },
             "data": {"operator": "{{ .Values.image.repository }}"},
         },
         """\
@@ -168,7 +172,7 @@ apiVersion: v1
 kind: ConfigMap
 metadata:
   name: {{ .Release.Name }}-settings
-  namespace: {{ .Release.Namespace }}
+  namespace: {{ include "statefulroute.namespace" . }}
   labels: {{- include "statefulroute.labels" (list . "settings") | nindent 4 }}
 """,
         "{{ if false }}kind: ConfigMap{{ end }}",

@@ -133,10 +133,11 @@ def test_api_server_accepts_the_policies_of_cilium_in_docs_install_and_no_misspe
 def test_release_with_every_value_set_is_installed_and_uninstalled(
     helm: Helm, dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, replaced: dict[str, str]
 ) -> None:
-    values = json.dumps(everything_on(RESTRICTED_NAMESPACE, "CiliumNetworkPolicy") | {"crds": {"install": False}})
+    own = {"crds": {"install": False}, "namespaceOverride": RESTRICTED_NAMESPACE}
+    values = json.dumps(everything_on(RESTRICTED_NAMESPACE, "CiliumNetworkPolicy") | own)
     for unknown, known in replaced.items():
         values = values.replace(unknown, known)
-    cluster, where = helm.within(dedicated_cluster.kubeconfig), ("--namespace", RESTRICTED_NAMESPACE)
+    cluster, where = helm.within(dedicated_cluster.kubeconfig), ("--namespace", "default")
     cluster.run("install", "everything", str(CHART), *where, "--values=-", stdin=values).expect_success()
     kinds = "ciliumnetworkpolicies,servicemonitors,prometheusrules,horizontalpodautoscalers,configmaps"
     names = restricted_kubectl.run("get", kinds, "--all-namespaces", "--output=name").expect_success().stdout

@@ -101,7 +101,7 @@ def test_names_are_distinct_for_a_long_release_name(helm4: Helm) -> None:
 def test_two_releases_of_some_namespaces_share_a_name_and_no_object(helm4: Helm) -> None:
     once = {name: {"install": False} for name in ("crds", "admissionPolicies")}
     alerts = {name: {"enabled": False} for name in ("prometheusRule", "grafanaDashboard")}
-    values = everything_on("play") | once | alerts
+    values = everything_on("play") | once | alerts | {"namespaceOverride": ""}
 
     def keys(namespace: str) -> set[tuple[str, ...]]:
         text = helm4.render(values | {"watchNamespaces": [namespace]}, f"--namespace={namespace}").expect_success()

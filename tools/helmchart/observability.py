@@ -44,7 +44,7 @@ class _Monitor(ValueGroup):
     enabled: bool = Field(
         default=False, description="Whether to create it; its CustomResourceDefinition must be installed."
     )
-    namespace: OptionalName = Field("", description="Its namespace; empty is the release's namespace.")
+    namespace: OptionalName = Field("", description="Its namespace; empty is that of the operator.")
     labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
     interval: Interval = Field("30s", description="The interval between scrapes.")
     scrape_timeout: OptionalInterval = Field("", description="The timeout of a scrape; empty is Prometheus' default.")
@@ -80,7 +80,7 @@ class PrometheusRule(ValueGroup):
     enabled: bool = Field(
         default=False, description="Whether to create it; its CustomResourceDefinition must be installed."
     )
-    namespace: OptionalName = Field("", description="Its namespace; empty is the release's namespace.")
+    namespace: OptionalName = Field("", description="Its namespace; empty is that of the operator.")
     labels: StringMap = Field({}, description="Labels by which Prometheus selects it.")
     runbook_url: str = Field(
         RUNBOOKS,
@@ -94,6 +94,6 @@ class GrafanaDashboard(ValueGroup):
     """The ConfigMap of the dashboard."""
 
     enabled: bool = Field(default=False, description="Whether to create it.")
-    namespace: OptionalName = Field("", description="Its namespace; empty is the release's namespace.")
+    namespace: OptionalName = Field("", description="Its namespace; empty is that of the operator.")
     labels: StringMap = Field({"grafana_dashboard": "1"}, description="Labels by which Grafana's sidecar finds it.")
     annotations: StringMap = Field({}, description="Its annotations, such as the folder in Grafana.")

@@ -43,7 +43,7 @@ class Image(ValueGroup):
 class PullSecret(ValueGroup):
     """An existing Secret."""
 
-    name: str = Field(min_length=1, description="Its name, in the release's namespace.")
+    name: str = Field(min_length=1, description="Its name, in the namespace of the pods.")
 
 
 class ImageCredentials(ValueGroup):
@@ -175,6 +175,11 @@ class Values(ValueGroup):
 
     name_override: OptionalName = Field("", description="Replaces `statefulroute` in names and labels.")
     fullname_override: OptionalName = Field("", description="Replaces the prefix of all names.")
+    namespace_override: OptionalName = Field(
+        "",
+        description="The namespace of operator, resolver and all that belongs to them, if not that of the release. "
+        "It must exist, and cannot be changed by an upgrade.",
+    )
     common_labels: StringMap = Field({}, description="Labels of every object.")
     common_annotations: StringMap = Field(
         {}, description="Annotations of every object, also of pods; all other annotations take precedence."
@@ -334,7 +339,8 @@ class Values(ValueGroup):
     extra_objects: list[Object | str] = Field(
         [],
         description="Objects of your own that the release contains, too, each as an object or as text; both are "
-        "rendered as templates of the chart.",
+        'rendered as templates of the chart, in which `{{ include "statefulroute.namespace" . }}` is the namespace of '
+        "the operator.",
     )
 
 

@@ -8,7 +8,7 @@ The arguments of the operator; `statefulroute operator --help` explains them.
 {{- if .Values.leaderElection.enabled }}
 - --leader-elect
 - --lease-name={{ include "statefulroute.leaseName" . }}
-- --lease-namespace={{ .Release.Namespace }}
+- --lease-namespace={{ include "statefulroute.namespace" . }}
 - --lease-duration-seconds={{ int .Values.leaderElection.leaseDurationSeconds }}
 - --renew-deadline-seconds={{ int .Values.leaderElection.renewDeadlineSeconds }}
 - --retry-period-seconds={{ int .Values.leaderElection.retryPeriodSeconds }}
@@ -87,7 +87,7 @@ The arguments of the resolver; `statefulroute resolver --help` explains them.
 - {{ printf "--allow-user=%s" . | quote }}
 {{- end }}
 {{- if .allowUsers }}
-- --allow-user=system:serviceaccount:{{ $.Release.Namespace }}:{{ include "statefulroute.commandAccountName" (list $ "test") }}
+- --allow-user=system:serviceaccount:{{ include "statefulroute.namespace" $ }}:{{ include "statefulroute.commandAccountName" (list $ "test") }}
 {{- end }}
 {{- end }}
 {{- if .tls.secretName }}

@@ -31,6 +31,7 @@ Checks that values.schema.json cannot express, or not in a sentence that says wh
 {{- define "statefulroute.checks" -}}
 {{- include "statefulroute.presence" . -}}
 {{- include "statefulroute.patterns" . -}}
+{{- include "statefulroute.checkNamespace" . -}}
 {{- with .Values.leaderElection -}}
 {{- if and (not .enabled) (gt (int $.Values.replicas) 1) -}}
 {{- fail (printf "\n\nreplicas is %d and leaderElection.enabled is false: without a leader all replicas would write; set replicas to 1, or enable leader election." (int $.Values.replicas)) -}}
@@ -111,6 +112,25 @@ Checks that values.schema.json cannot express, or not in a sentence that says wh
 {{- end -}}
 {{- if eq (int .service.httpPort) (int .service.grpcPort) -}}
 {{- fail "\n\nresolver.service.httpPort and grpcPort must be two different numbers." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Checks that an upgrade leaves the operator in its namespace, which the binding of its account names: an operator in another one has
+another Lease, and both would write.
+*/}}
+{{- define "statefulroute.checkNamespace" -}}
+{{- $namespace := include "statefulroute.namespace" . -}}
+{{- $kind := empty .Values.watchNamespaces | ternary "ClusterRoleBinding" "RoleBinding" -}}
+{{- if and .Release.IsUpgrade .Values.rbac.create -}}
+{{- range default (list "") .Values.watchNamespaces -}}
+{{- $binding := lookup "rbac.authorization.k8s.io/v1" $kind . (include "statefulroute.componentName" (list $ "operator")) -}}
+{{- range dig "subjects" list $binding -}}
+{{- if and (eq .name (include "statefulroute.serviceAccountName" $)) (ne .namespace $namespace) -}}
+{{- fail (printf "\n\nthe installed operator is in namespace %s, and the upgraded one would be in %s: both would write for a while. Set namespaceOverride to %s, or uninstall the release before; links and routes stay unless crds.keep is false." .namespace $namespace .namespace) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

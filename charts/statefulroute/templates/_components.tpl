@@ -12,7 +12,7 @@ The Deployment of a component. Arguments: those of the template of its pods, and
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  {{- include "statefulroute.metadata" (dict "root" .root "component" .component "namespace" .root.Release.Namespace) | nindent 2 }}
+  {{- include "statefulroute.metadata" (dict "root" .root "component" .component "namespace" (include "statefulroute.namespace" .root)) | nindent 2 }}
 spec:
   {{- if not (kindIs "invalid" .replicas) }}
   replicas: {{ .replicas }}
@@ -184,7 +184,7 @@ metadata:
     "root" $root
     "component" $component
     "name" (include "statefulroute.accountName" $)
-    "namespace" $root.Release.Namespace
+    "namespace" (include "statefulroute.namespace" $root)
     "annotations" .annotations
   ) | nindent 2 }}
 # Only the chart's own pods ask for a token.
@@ -209,7 +209,7 @@ The PodDisruptionBudget of a component. The same arguments.
 apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
-  {{- include "statefulroute.metadata" (dict "root" (first .) "component" (index . 1) "namespace" (first .).Release.Namespace) | nindent 2 }}
+  {{- include "statefulroute.metadata" (dict "root" (first .) "component" (index . 1) "namespace" (include "statefulroute.namespace" (first .))) | nindent 2 }}
 spec:
   maxUnavailable: {{ (last .).podDisruptionBudget.maxUnavailable }}
   # A pod that is not ready does not count as available.
@@ -241,7 +241,7 @@ tlsConfig:
     secret:
       name: {{ . }}
       key: ca.crt
-  serverName: {{ include "statefulroute.componentName" (list $root (index $ 1)) }}.{{ $root.Release.Namespace }}.svc
+  serverName: {{ include "statefulroute.componentName" (list $root (index $ 1)) }}.{{ include "statefulroute.namespace" $root }}.svc
   {{- end }}
 {{- if $root.Values.metrics.authentication }}
 {{- with $monitor.authorization }}
@@ -262,8 +262,9 @@ kind, the key of its endpoints, and the values of the kind.
 {{- $root := first . -}}
 {{- $component := list $root (index . 1) -}}
 {{- with last . -}}
-{{- $namespace := .namespace | default $root.Release.Namespace -}}
-{{- $name := eq $namespace $root.Release.Namespace | ternary "componentName" "sharedName" -}}
+{{- $home := include "statefulroute.namespace" $root -}}
+{{- $namespace := .namespace | default $home -}}
+{{- $name := eq $namespace $home | ternary "componentName" "sharedName" -}}
 apiVersion: monitoring.coreos.com/v1
 kind: {{ index $ 3 }}
 metadata:
@@ -277,7 +278,7 @@ metadata:
 spec:
   namespaceSelector:
     matchNames:
-      - {{ $root.Release.Namespace }}
+      - {{ $home }}
   selector:
     matchLabels: {{- include "statefulroute.selectorLabels" $component | nindent 6 }}
   {{ index $ 4 }}:

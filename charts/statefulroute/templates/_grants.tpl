@@ -1,5 +1,5 @@
 {{/*
-A role and its binding to an account of the release's namespace. Arguments: those of `statefulroute.metadata` for both, and
+A role and its binding to an account in the namespace of the operator. Arguments: those of `statefulroute.metadata` for both, and
   rules      the named rules of _rules.tpl
   moreRules  more of them, or nothing
   workloads  whether the account works with workloads, which may be of other kinds, annotates them, and plans disruptions
@@ -42,7 +42,7 @@ roleRef:
 subjects:
   - kind: ServiceAccount
     name: {{ .account }}
-    namespace: {{ .root.Release.Namespace }}
+    namespace: {{ include "statefulroute.namespace" .root }}
 {{- end -}}
 
 {{/*
@@ -92,7 +92,7 @@ The operator's account, as FlowSchemas name it.
 {{- define "statefulroute.flowSubjects" -}}
 - kind: ServiceAccount
   serviceAccount:
-    namespace: {{ .Release.Namespace }}
+    namespace: {{ include "statefulroute.namespace" . }}
     name: {{ include "statefulroute.serviceAccountName" . }}
 {{- end -}}
 

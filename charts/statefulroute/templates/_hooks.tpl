@@ -28,7 +28,7 @@ That ServiceAccount. Arguments: the root, the component and the event.
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  {{- include "statefulroute.metadata" (dict "root" $root "component" (index . 1) "namespace" $root.Release.Namespace "hook" (last .) "weight" "-3") | nindent 2 }}
+  {{- include "statefulroute.metadata" (dict "root" $root "component" (index . 1) "namespace" (include "statefulroute.namespace" $root) "hook" (last .) "weight" "-3") | nindent 2 }}
 automountServiceAccountToken: false
 {{- end }}
 {{- end -}}
@@ -45,7 +45,7 @@ The network policy of a hook's pods, which accept no connections; `helm test` al
 {{ include "statefulroute.networkPolicy" (dict
   "root" $root
   "component" $component
-  "namespace" $root.Release.Namespace
+  "namespace" (include "statefulroute.namespace" $root)
   "hook" (last $)
   "weight" "-3"
   "egress" .egress
@@ -63,7 +63,7 @@ A container that runs `statefulroute release`. Arguments: the root, and the opti
 {{- include "statefulroute.container" $root }}
 args:
   - release
-  - --operator={{ $root.Release.Namespace }}/{{ include "statefulroute.componentName" (list $root "operator") }}
+  - --operator={{ include "statefulroute.namespace" $root }}/{{ include "statefulroute.componentName" (list $root "operator") }}
   - --timeout={{ int $root.Values.releaseOnUninstall.timeoutSeconds }}
   - {{ last . }}
 resources: {{- include "statefulroute.commandResources" $root | nindent 2 }}
@@ -79,7 +79,7 @@ false, nothing is read from the cluster: a user who may not read a former namesp
 {{- $served := include "statefulroute.operatorArguments" . | fromYamlArray | include "statefulroute.servedNamespaces" | fromJsonArray -}}
 {{- $removed := list -}}
 {{- if and .Release.IsUpgrade .Values.releaseOnUninstall.enabled $served -}}
-{{- with lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
+{{- with lookup "apps/v1" "Deployment" (include "statefulroute.namespace" .) $name -}}
 {{- range .spec.template.spec.containers -}}
 {{- if eq .name "operator" -}}
 {{- $installed := .args | include "statefulroute.servedNamespaces" | fromJsonArray -}}

@@ -13,6 +13,13 @@ dots, which the name of a Service must not.
 {{- end -}}
 {{- end -}}
 
+{{/*
+The namespace of the chart's objects, except of those that `watchNamespaces` and the values of monitoring put into others.
+*/}}
+{{- define "statefulroute.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end -}}
+
 {{- define "statefulroute.name" -}}
 {{- .Values.nameOverride | default .Chart.Name -}}
 {{- end -}}
@@ -27,13 +34,13 @@ The name of a component, at most 63 characters. Arguments: the root and the comp
 {{- end -}}
 
 {{/*
-The name of a component's object that is cluster-wide, or in another namespace than the release. A release with
-`watchNamespaces` may be one of several with its name, so its namespace is a part of the name. The same arguments.
+The name of a component's object that is cluster-wide, or in another namespace than the operator. A release with
+`watchNamespaces` may be one of several with its name, so the operator's namespace is a part of the name. The same arguments.
 */}}
 {{- define "statefulroute.sharedName" -}}
 {{- include "statefulroute.componentName" . -}}
 {{- with first . -}}
-{{- if .Values.watchNamespaces }}.{{ .Release.Namespace }}{{ end -}}
+{{- if .Values.watchNamespaces }}.{{ include "statefulroute.namespace" . }}{{ end -}}
 {{- end -}}
 {{- end -}}
 

@@ -3,6 +3,7 @@
 {{- define "statefulroute.patterns" -}}
 {{- include "statefulroute.checkPattern" (list "nameOverride" $.Values.nameOverride `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "fullnameOverride" $.Values.fullnameOverride `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "namespaceOverride" $.Values.namespaceOverride `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "image.digest" $.Values.image.digest `(sha256:[0-9a-f]{64})?` "sha256: and 64 of 0-9 and a-f, or nothing") -}}
 {{- range $.Values.watchNamespaces -}}
 {{- include "statefulroute.checkPattern" (list "an item of watchNamespaces" . `[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends") -}}
