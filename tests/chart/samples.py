@@ -177,7 +177,7 @@ metadata:
 """,
         "{{ if false }}kind: ConfigMap{{ end }}",
     ],
-    "nodeSelector": {"kubernetes.io/os": "linux", "example.com/true": "true"},
+    "nodeSelector": {"kubernetes.io/arch": "arm64", "example.com/true": "true"},
     "tolerations": [{"key": "dedicated", "operator": "Exists", "effect": "NoSchedule"}],
     "terminationGracePeriodSeconds": 0,
     "service.port": 80,

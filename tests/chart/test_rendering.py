@@ -464,9 +464,23 @@ def test_scheduler_and_service_links_apply_to_every_pod(helm4: Helm) -> None:
     assert not [spec for spec in pod_specs(rendered(helm4)) if spec.keys() & settings.keys()]
 
 
+@pytest.mark.parametrize("values", [{}, {"nodeSelector": {"pool": "a"}, "resolver": {"nodeSelector": {"pool": "b"}}}])
+def test_every_pod_runs_on_linux(helm4: Helm, values: dict[str, Any]) -> None:
+    resolver = {"enabled": True} | values.get("resolver", {})
+    specs = pod_specs(rendered(helm4, values | {"resolver": resolver, "watchNamespaces": ["work"]}))
+    assert len(specs) == 5
+    assert all(spec["nodeSelector"]["kubernetes.io/os"] == "linux" for spec in specs)
+
+
+def test_operating_system_of_the_nodes_can_be_left_out(helm4: Helm) -> None:
+    specs = pod_specs(rendered(helm4, {"nodeSelector": {"kubernetes.io/os": None}, "resolver": {"enabled": True}}))
+    assert not [spec for spec in specs if "nodeSelector" in spec]
+
+
 def test_resolver_has_the_nodes_of_all_pods_or_its_own(helm4: Helm) -> None:
-    settings = {name: SAMPLES[name] for name in ("nodeSelector", "tolerations")}
-    own = {"nodeSelector": {"pool": "gateways"}, "tolerations": [{"key": "gateways", "operator": "Exists"}]}
+    linux = {"kubernetes.io/os": "linux"}
+    settings = {"nodeSelector": SAMPLES["nodeSelector"] | linux, "tolerations": SAMPLES["tolerations"]}
+    own = {"nodeSelector": {"pool": "gateways"} | linux, "tolerations": [{"key": "gateways", "operator": "Exists"}]}
     specs = pod_specs(rendered(helm4, settings | {"resolver": {"enabled": True}}))
     assert len(specs) == 4
     assert all(spec.items() >= settings.items() for spec in specs)

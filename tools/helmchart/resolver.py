@@ -235,7 +235,9 @@ class Resolver(ValueGroup):
     )
     priority_class_name: str = Field("", description="The priority class of its pods: users wait while none runs.")
     node_selector: StringMap = Field(
-        {}, description="Labels of the nodes that its pods may run on; empty is `nodeSelector`."
+        {},
+        description="Labels of the nodes that its pods may run on; empty is `nodeSelector`, whose `kubernetes.io/os` "
+        "holds in any case.",
     )
     tolerations: list[Object] = Field([], description="Tolerations of its pods; empty is `tolerations`.")
     affinity: Object = Field({}, description="The affinity of its pods.")

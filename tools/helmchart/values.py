@@ -287,7 +287,9 @@ class Values(ValueGroup):
     )
     dns_config: Object = Field({}, description="The DNS configuration of all pods.")
     node_selector: StringMap = Field(
-        {}, description="Labels of the nodes that pods may run on, unless `resolver.nodeSelector` is set for its pods."
+        {"kubernetes.io/os": "linux"},
+        description="Labels of the nodes that pods may run on, unless `resolver.nodeSelector` is set for its pods. The "
+        "image is for Linux.",
     )
     tolerations: list[Object] = Field(
         [], description="Tolerations of all pods, unless `resolver.tolerations` is set for those of the resolver."

@@ -48,11 +48,13 @@ dnsConfig:
 {{- end -}}
 
 {{/*
-The nodes of a pod. Arguments: the root, and the values of the pod, whose selector and tolerations take precedence.
+The nodes of a pod. Arguments: the root, and the values of the pod, whose selector and tolerations take precedence; the
+operating system stays, unless the pod's selector has one.
 */}}
 {{- define "statefulroute.nodes" -}}
 {{- $all := (first .).Values -}}
-{{- with (last .).nodeSelector | default $all.nodeSelector }}
+{{- $system := pick $all.nodeSelector "kubernetes.io/os" -}}
+{{- with merge dict (default $all.nodeSelector (last .).nodeSelector) $system }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
