@@ -122,7 +122,7 @@ tools/console/node_modules/.synced: tools/console/package-lock.json
 .PHONY: audit
 audit: $(VENV)/audit/.synced ## Check the locked versions for published advisories (requires an advisory service)
 	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
-		-r requirements/dev.txt -r requirements/image.txt -r requirements/image-build.txt
+		$(addprefix -r requirements/,dev.txt image.txt image-build.txt plugin.txt mcp.txt docs.txt)
 
 .PHONY: lint-release
 lint-release: $(VENV)/linters/.synced $(VENV)/package-linters/.synced ## Run the linters of a release: checkov, kube-score, kubeconform, hadolint, pyroma, twine (a few minutes)

@@ -23,6 +23,19 @@ def test_the_image_is_built_by_the_locked_installer() -> None:
     assert pinned("uv.txt").items() <= pinned("image-build.txt").items()
 
 
+def test_what_is_shipped_is_audited() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (audited,) = re.findall(r"^audit:.*\n.*\n\t\t\$\(addprefix -r requirements/,(.+)\)$", makefile, re.MULTILINE)
+    dockerfiles = [ROOT / "Dockerfile", *(ROOT / "examples").glob("*/Dockerfile")]
+    copied = {
+        name
+        for file in dockerfiles
+        for name in re.findall(r"^COPY requirements/(\S+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert {"image.txt", "image-build.txt", "mcp.txt"} <= copied
+    assert copied | {"dev.txt", "plugin.txt", "docs.txt"} == set(audited.split())
+
+
 def test_the_chat_is_built_on_the_image_of_this_version() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     dockerfile = (ROOT / "examples/chat/Dockerfile").read_text(encoding="utf-8")
