@@ -1,5 +1,6 @@
 """Tests the workflows of GitHub Actions: actionlint reports no errors, and each action is pinned by its commit."""
 
+import hashlib
 import re
 import subprocess
 from pathlib import Path
@@ -23,7 +24,7 @@ PERMISSIONS = {
     "release.image": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.chart": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.bundle": {"contents": "read", "id-token": "write", "attestations": "write"},
-    "release.package": {"contents": "read", "id-token": "write"},
+    "release.package": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.plugin": {"contents": "read"},
     "release.release": {"contents": "write", "id-token": "write", "attestations": "write"},
     "scorecard.rating": {"contents": "read", "security-events": "write", "id-token": "write"},
@@ -127,7 +128,41 @@ def test_bundle_is_pushed_signed_and_attested_by_the_digest_of_its_image(workflo
     assert steps["Sign the image of the bundle"]["env"] == {"DIGEST": pushed}
     assert steps["actions/attest-build-provenance"]["with"]["subject-digest"] == pushed
     assert "--recursive" not in steps["Sign the image of the bundle"]["run"]  # one manifest, not an index
-    assert "dist/*.yaml dist/*.tgz dist/*.tar.gz" in workflows["release"]["jobs"]["release"]["steps"][-1]["run"]
+
+
+def test_all_files_of_a_release_have_checksums_are_attested_and_published(
+    workflows: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    steps = workflows["release"]["jobs"]["release"]["steps"]
+    (collect,) = [step["run"] for step in steps if step.get("name") == "Collect the files, and write their checksums"]
+    names = ("install.yaml", "statefulroute-1.2.3.tgz", "statefulroute-bundle-1.2.3.tar.gz", "another.kind")
+    (tmp_path / "dist" / "bundle").mkdir(parents=True)
+    for name in (*names, "release-notes.md"):
+        (tmp_path / "dist" / name).write_text(name)
+    subprocess.run(["/bin/bash", "-e", "-c", collect], cwd=tmp_path, check=True)
+    assert {file.name for file in (tmp_path / "files").iterdir()} == {*names, "checksums.txt"}
+    assert (tmp_path / "files" / "checksums.txt").read_text() == "".join(
+        f"{hashlib.sha256(name.encode()).hexdigest()}  {name}\n" for name in sorted(names)
+    )
+    # The charts are those that were pushed: an archive that is packed again has another digest.
+    (download,) = [step["with"] for step in steps if step.get("uses", "").startswith("actions/download-artifact@")]
+    assert download == {"pattern": "{charts,plugin-*}", "path": "dist", "merge-multiple": True}
+    *_, attest, publish = steps
+    assert attest["uses"].startswith("actions/attest-build-provenance@")
+    assert attest["with"] == {"subject-path": "files/*"}
+    assert publish["run"].endswith(" --notes-file dist/release-notes.md files/*")
+
+
+def test_package_is_attested_on_github_and_at_the_index(workflows: dict[str, dict[str, Any]]) -> None:
+    *_, build, provenance, attest, publish = workflows["release"]["jobs"]["package"]["steps"]
+    # The second action writes its attestations beside the files; the first one must not attest them.
+    assert provenance["uses"].startswith("actions/attest-build-provenance@")
+    assert attest["uses"].startswith("astral-sh/attest-action@")
+    files = "dist/statefulroute-*"
+    assert (provenance["with"], attest["with"]) == ({"subject-path": files}, {"paths": files})
+    assert publish["run"].endswith(f" {files}")
+    assert "--no-attestations" not in publish["run"]
+    assert 'echo "$PWD/.venv/bin" >> "$GITHUB_PATH"' in build["run"]
 
 
 def test_codeql_analyses_each_language_of_the_sources(root: Path, workflows: dict[str, dict[str, Any]]) -> None:
