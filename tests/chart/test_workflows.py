@@ -53,6 +53,13 @@ def test_each_action_is_pinned_by_its_commit(root: Path) -> None:
     assert [action for action in used if not ACTION.fullmatch(action)] == []
 
 
+@pytest.mark.parametrize("name", ["ci", "codeql", "audit"])
+def test_branches_of_supported_versions_are_checked_like_main(workflows: dict[str, dict[Any, Any]], name: str) -> None:
+    triggers = workflows[name][True]  # YAML reads `on` as true
+    assert triggers["push"]["branches"] == ["main", "release-*"]
+    assert "branches" not in (triggers["pull_request"] or {})
+
+
 def test_all_tests_run_on_every_supported_python(workflows: dict[str, dict[str, Any]]) -> None:
     assert tuple(workflows["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"]) == SUPPORTED
 

@@ -20,7 +20,8 @@ from statefulroute.sidecar.metrics import SidecarMetrics
 
 _INTRODUCTION = """\
 [Monitoring](monitoring.md) describes how they are scraped, and what their labels mean. The type and the labels are the
-first line of a description.
+first line of a description. A minor version may change those of [features in alpha](features.md#stages); all others
+keep name, type, labels and unit until their [deprecation](versions.md#deprecation) is over.
 """
 
 
