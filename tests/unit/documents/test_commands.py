@@ -18,7 +18,8 @@ import yaml
 from statefulroute.cli.app import LazyCommand, app
 
 ROOT = Path(__file__).parents[3]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml")]
+DOCUMENTS = sorted(PAGES)
 
 #: A line of an indented or fenced block, and code within a sentence.
 LINE = re.compile(r"^(?:    )?(?:\$ )?((?:kubectl|statefulroute|make|helm) .+)$", re.MULTILINE)
