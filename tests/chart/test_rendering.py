@@ -587,7 +587,3 @@ def test_dashboard_is_that_of_the_repository(helm4: Helm, root: Path) -> None:
     items = rendered(helm4, {"grafanaDashboard": {"enabled": True}})
     (shown,) = (item for item in items if item["kind"] == "ConfigMap")
     assert json.loads(shown["data"]["statefulroute.json"]) == json.loads(dashboard)
-
-
-def test_chart_can_be_a_subchart(helm4: Helm) -> None:
-    rendered(helm4, {"global": {"storageClass": "x"}})

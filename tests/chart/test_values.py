@@ -7,6 +7,7 @@ import pytest
 from chart.releases import Helm
 from chart.samples import nested
 from helmchart.fields import values_of
+from helmchart.schema import GLOBAL
 from helmchart.values import Values
 
 BY_THE_SCHEMA = [
@@ -245,7 +246,7 @@ BY_THE_CHART = [
 REQUIRED = {
     ".".join(value.path): value.default
     for value in values_of(Values())
-    if value.is_group or not isinstance(value.default, dict | list | str) or value.choices
+    if value.path[0] != GLOBAL and (value.is_group or not isinstance(value.default, dict | list | str) or value.choices)
 }
 GROUPS = sorted({path.rpartition(".")[0] for path in REQUIRED})
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from helmchart.chart_file import crds_chart_file
 from helmchart.fields import values_of
-from helmchart.model import StringMap, ValueGroup
+from helmchart.model import IsEnabled, SharedValues, StringMap, ValueGroup
 from helmchart.readme import rows
 from helmchart.schema import plain_schema
 from helmchart.text import TEMPLATE_HEADER, template_text
@@ -46,9 +46,17 @@ metadata:
 """
 
 
+class CRDGlobal(SharedValues):
+    """The values of all charts of an installation, which the chart's own ones take precedence over."""
+
+    common_labels: StringMap = Field({}, description="Additional labels of both CRDs.")
+
+
 class CRDValues(ValueGroup):
     """The values of the chart."""
 
+    global_: CRDGlobal = Field(CRDGlobal(), alias="global", description="The values of all charts of an installation.")
+    enabled: IsEnabled = True
     keep: bool = Field(
         default=True,
         description="Whether uninstalling keeps the CRDs: with them, all links and routes would be deleted.",

@@ -13,6 +13,12 @@ class ValueGroup(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, frozen=True, extra="forbid")
 
 
+class SharedValues(ValueGroup):
+    """Values that other charts read, too: an installation of several charts may have more of them."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class PullPolicy(StrEnum):
     """When a node pulls an image."""
 
@@ -49,6 +55,15 @@ Name = Annotated[str, Field(**text_pattern(_LABEL, _LABEL_FIX))]
 
 #: The same, or empty for the chart's default name.
 OptionalName = Annotated[str, Field(**text_pattern(f"({_LABEL})?", f"{_LABEL_FIX}, or nothing"))]
+
+#: Whether a chart that contains this one installs it.
+IsEnabled = Annotated[
+    bool,
+    Field(
+        description="For the `condition` of a chart that contains this one, so that the schema accepts it; it has no "
+        "other effect."
+    ),
+]
 
 #: Labels or annotations.
 StringMap = dict[str, str]

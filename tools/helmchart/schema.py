@@ -8,6 +8,9 @@ from helmchart.values import FORMER_VALUES, Values
 
 DRAFT = "http://json-schema.org/draft-07/schema#"
 
+#: The group of the values of all charts, which Helm may leave out.
+GLOBAL = "global"
+
 
 def values_schema() -> str:
     """Returns the schema of the values of the chart as text, without what the chart checks itself."""
@@ -26,8 +29,6 @@ def plain_schema(values: type[ValueGroup]) -> str:
 
 
 def _text(schema: dict[str, Any]) -> str:
-    # Helm sets it to the values of all charts if this one is a subchart.
-    schema["properties"]["global"] = {"type": "object", "description": "The values of all charts of an installation."}
     return json.dumps({"$schema": DRAFT, **schema}, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -55,7 +56,9 @@ def _inlined(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - J
     if "anyOf" in node:  # of several types: Helm would report an error for each of them
         node["type"] = [each["type"] for each in node.pop("anyOf")]
     if "properties" in node:
-        node["required"] = [name for name, inner in node["properties"].items() if _is_required(inner)]
+        node["required"] = [
+            name for name, inner in node["properties"].items() if name != GLOBAL and _is_required(inner)
+        ]
     # `title` repeats the key; values.yaml has the defaults. A property may have either name.
     return {
         key: {name: _inlined(each, definitions) for name, each in value.items()}

@@ -4,7 +4,18 @@ from typing import Annotated
 
 from pydantic import Field
 
-from helmchart.model import Name, Object, OptionalName, PullPolicy, Seconds, StringMap, ValueGroup, text_pattern
+from helmchart.model import (
+    IsEnabled,
+    Name,
+    Object,
+    OptionalName,
+    PullPolicy,
+    Seconds,
+    SharedValues,
+    StringMap,
+    ValueGroup,
+    text_pattern,
+)
 from helmchart.observability import GrafanaDashboard, Metrics, PodMonitor, PrometheusRule, ServiceMonitor, Tracing
 from helmchart.pods import (
     Containers,
@@ -27,9 +38,32 @@ from helmchart.resolver import Resolver
 from statefulroute.cli.logs import LogFormat, LogLevel
 
 
+class Global(SharedValues):
+    """The values of all charts of an installation, which the chart's own ones take precedence over."""
+
+    image_registry: str | None = Field(
+        "",
+        description="The registry of images, instead of the one in `image.repository`, unless `image.registry` is set.",
+    )
+    image_pull_secrets: list[Object | str] = Field(
+        [], description="Pull Secrets, as `- name: ...` or as names, in addition to those of `imagePullSecrets`."
+    )
+    common_labels: StringMap = Field({}, description="Labels of every object.")
+    priority_class_name: str | None = Field("", description="The priority class of pods without one of their own.")
+    node_selector: StringMap = Field(
+        {}, description="Labels of the nodes that pods may run on, besides those of `nodeSelector`."
+    )
+    tolerations: list[Object] = Field([], description="Tolerations of pods, unless `tolerations` is set.")
+
+
 class Image(ValueGroup):
     """The image of all pods of the chart."""
 
+    registry: str = Field(
+        "",
+        description="Its registry, instead of the one in `image.repository`; empty is `global.imageRegistry`, or the "
+        "one in `image.repository`.",
+    )
     repository: str = Field("statefulroute", min_length=1, description="Its repository, without a tag.")
     tag: str = Field("", description="Its tag; empty is the chart's `appVersion`.")
     digest: str = Field(
@@ -173,6 +207,8 @@ class Test(ValueGroup):
 class Values(ValueGroup):
     """The values of the chart."""
 
+    global_: Global = Field(Global(), alias="global", description="The values of all charts of an installation.")
+    enabled: IsEnabled = True
     name_override: OptionalName = Field("", description="Replaces `statefulroute` in names and labels.")
     fullname_override: OptionalName = Field("", description="Replaces the prefix of all names.")
     namespace_override: OptionalName = Field(

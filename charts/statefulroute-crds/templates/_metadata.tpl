@@ -7,7 +7,7 @@
 {{- $_ := set $own "app.kubernetes.io/version" (.Chart.AppVersion | replace "+" "_" | trunc 63 | trimSuffix "-") -}}
 {{- $_ := set $own "app.kubernetes.io/part-of" "statefulroute" -}}
 {{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
-{{- toYaml (mergeOverwrite dict (default dict .Values.commonLabels) $own) -}}
+{{- toYaml (mergeOverwrite dict (default dict (.Values.global).commonLabels) (default dict .Values.commonLabels) $own) -}}
 {{- end -}}
 
 {{- define "statefulroute-crds.annotations" -}}

@@ -68,7 +68,7 @@ spec:
   serviceAccountName: {{ .account }}
   automountServiceAccountToken: true
   terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
-  {{- with .values.priorityClassName }}
+  {{- with .values.priorityClassName | default (.root.Values.global).priorityClassName }}
   priorityClassName: {{ . }}
   {{- end }}
   {{- with .values.affinity }}

@@ -74,7 +74,8 @@ The labels of an object. Arguments: the root, the component, and optional labels
 {{- $_ := set $own "app.kubernetes.io/part-of" "statefulroute" -}}
 {{- $_ := set $own "app.kubernetes.io/managed-by" $root.Release.Service -}}
 {{- $more := gt (len .) 2 | ternary (last .) dict -}}
-{{- toYaml (mergeOverwrite dict (default dict $root.Values.commonLabels) (default dict $more) $own) -}}
+{{- $common := mergeOverwrite dict (default dict ($root.Values.global).commonLabels) (default dict $root.Values.commonLabels) -}}
+{{- toYaml (mergeOverwrite $common (default dict $more) $own) -}}
 {{- end -}}
 
 {{/*

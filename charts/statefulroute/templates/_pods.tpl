@@ -1,24 +1,45 @@
+{{/*
+The image: with `image.registry` or that of all charts, instead of the registry in `image.repository`, whose name has a dot or a port.
+*/}}
 {{- define "statefulroute.image" -}}
+{{- $repository := .Values.image.repository -}}
+{{- with .Values.image.registry | default (.Values.global).imageRegistry -}}
+{{- $path := splitList "/" $repository -}}
+{{- if and (rest $path) (regexMatch "[.:]|^localhost$" (first $path)) -}}
+{{- $path = rest $path -}}
+{{- end -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) (join "/" $path) -}}
+{{- end -}}
 {{- with .Values.image -}}
 {{- if .digest -}}
-{{- printf "%s@%s" .repository .digest -}}
+{{- printf "%s@%s" $repository .digest -}}
 {{- else -}}
-{{- printf "%s:%s" .repository (.tag | default $.Chart.AppVersion) -}}
+{{- printf "%s:%s" $repository (.tag | default $.Chart.AppVersion) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+
+{{/*
+The pull Secrets of a pod, each once, as JSON: those of the chart, and those of all charts, which may be names.
+*/}}
+{{- define "statefulroute.pullSecrets" -}}
+{{- $secrets := default list .Values.imagePullSecrets -}}
+{{- if .Values.imageCredentials.registry -}}
+{{- $secrets = append $secrets (dict "name" (include "statefulroute.componentName" (list . "pull"))) -}}
+{{- end -}}
+{{- range (.Values.global).imagePullSecrets -}}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- toJson (uniq $secrets) -}}
 {{- end -}}
 
 {{/*
 The start of the spec of every pod.
 */}}
 {{- define "statefulroute.pod" -}}
-{{- $secrets := .Values.imagePullSecrets -}}
-{{- if .Values.imageCredentials.registry -}}
-{{- $secrets = append $secrets (dict "name" (include "statefulroute.componentName" (list . "pull"))) -}}
-{{- end -}}
 securityContext:
   {{- toYaml .Values.podSecurityContext | nindent 2 }}
-{{- with $secrets }}
+{{- with include "statefulroute.pullSecrets" . | fromJsonArray }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -49,16 +70,17 @@ dnsConfig:
 
 {{/*
 The nodes of a pod. Arguments: the root, and the values of the pod, whose selector and tolerations take precedence; the
-operating system stays, unless the pod's selector has one.
+operating system stays, unless the pod's selector has one, and the labels of all charts are added.
 */}}
 {{- define "statefulroute.nodes" -}}
 {{- $all := (first .).Values -}}
-{{- $system := pick $all.nodeSelector "kubernetes.io/os" -}}
-{{- with merge dict (default $all.nodeSelector (last .).nodeSelector) $system }}
+{{- $own := default dict $all.nodeSelector -}}
+{{- $system := pick $own "kubernetes.io/os" -}}
+{{- with merge dict (default $own (last .).nodeSelector) $system (default dict ($all.global).nodeSelector) }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with (last .).tolerations | default $all.tolerations }}
+{{- with (last .).tolerations | default $all.tolerations | default ($all.global).tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -99,7 +121,7 @@ The start of the spec of a pod that runs one command.
 {{- define "statefulroute.commandPod" -}}
 {{- include "statefulroute.pod" . }}
 {{- include "statefulroute.nodes" (list . .Values) }}
-{{- with .Values.hooks.priorityClassName }}
+{{- with .Values.hooks.priorityClassName | default (.Values.global).priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
 {{- end -}}

@@ -1,7 +1,7 @@
 {{- /* Generated from the types in operator/statefulroute/api by `make generate`. Do not edit. */ -}}
 
 {{- define "statefulroute.presence" -}}
-{{- include "statefulroute.checkPresence" (list $.Values "" (list "image" "imageCredentials" "replicas" "crds" "admissionPolicies" "rbac" "serviceAccount" "leaderElection" "flowSchemas" "parallelWrites" "movesPerSecond" "keepManagedFields" "writeAnnotations" "planDisruptions" "createSlots" "logLevel" "logFormat" "hashUids" "tracing" "hostUsers" "enableServiceLinks" "revisionHistoryLimit" "terminationGracePeriodSeconds" "livenessProbe" "readinessProbe" "service" "podDisruptionBudget" "networkPolicy" "metrics" "serviceMonitor" "podMonitor" "prometheusRule" "grafanaDashboard" "resolver" "releaseOnUninstall" "hooks" "test")) -}}
+{{- include "statefulroute.checkPresence" (list $.Values "" (list "enabled" "image" "imageCredentials" "replicas" "crds" "admissionPolicies" "rbac" "serviceAccount" "leaderElection" "flowSchemas" "parallelWrites" "movesPerSecond" "keepManagedFields" "writeAnnotations" "planDisruptions" "createSlots" "logLevel" "logFormat" "hashUids" "tracing" "hostUsers" "enableServiceLinks" "revisionHistoryLimit" "terminationGracePeriodSeconds" "livenessProbe" "readinessProbe" "service" "podDisruptionBudget" "networkPolicy" "metrics" "serviceMonitor" "podMonitor" "prometheusRule" "grafanaDashboard" "resolver" "releaseOnUninstall" "hooks" "test")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.image "image." (list "repository" "pullPolicy")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.crds "crds." (list "install" "keep")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.admissionPolicies "admissionPolicies." (list "install")) -}}
