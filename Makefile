@@ -48,6 +48,9 @@ URL ?=
 # `make docs SITE=folder`: the folder of the documentation site.
 SITE ?= site
 
+# `make docs-version RELEASE=0.1.0`: the release whose pages are published; without it, those of main.
+RELEASE ?=
+
 # `make docs-look PAGES="guides reference/links"`: the pages, or the folders of pages.
 PAGES ?=
 
@@ -180,6 +183,10 @@ docs: $(VENV)/docs/.synced ## Build the documentation site (SITE=folder), and ch
 .PHONY: docs-serve
 docs-serve: $(VENV)/docs/.synced ## Show the documentation site at http://127.0.0.1:8000 while you edit its pages
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/docs/bin/mkdocs serve --watch operator/statefulroute
+
+.PHONY: docs-version
+docs-version: $(VENV)/docs/.synced ## Commit the pages of main to the local branch gh-pages, which has those of each release (RELEASE=0.1.0: of this one)
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=tools $(VENV)/docs/bin/python -m docsite.versions $(or $(RELEASE),main)
 
 .PHONY: docs-look
 docs-look: docs ## Take pictures of the site's pages, wide, narrow and dark, in build/docs-look (PAGES="guides reference/links"; needs Chromium)

@@ -20,12 +20,13 @@ ACTION = re.compile(r"uses: [\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
 #: The jobs that have more permissions than to read the repository, and these.
 PERMISSIONS = {
     "codeql.analyze": {"contents": "read", "security-events": "write"},
-    "docs.publish": {"pages": "write", "id-token": "write"},
+    "docs.publish": {"contents": "write"},
     "release.image": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.chart": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.bundle": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.package": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.plugin": {"contents": "read"},
+    "release.pages": {"contents": "write"},
     "release.release": {"contents": "write", "id-token": "write", "attestations": "write"},
     "scorecard.rating": {"contents": "read", "security-events": "write", "id-token": "write"},
 }
@@ -170,6 +171,22 @@ def test_package_is_attested_on_github_and_at_the_index(workflows: dict[str, dic
     assert publish["run"].endswith(f" {files}")
     assert "--no-attestations" not in publish["run"]
     assert 'echo "$PWD/.venv/bin" >> "$GITHUB_PATH"' in build["run"]
+
+
+@pytest.mark.parametrize(("workflow", "job", "release"), [("docs", "publish", ""), ("release", "pages", "$VERSION")])
+def test_pages_of_a_version_are_pushed_alone_by_the_only_step_with_a_token(
+    workflows: dict[str, dict[str, Any]], workflow: str, job: str, release: str
+) -> None:
+    publishing = workflows[workflow]["jobs"][job]
+    assert publishing["concurrency"] == "pages"
+    *others, last = (step for step in publishing["steps"] if "run" in step)
+    assert last["run"].splitlines() == ["gh auth setup-git", "git push origin gh-pages"]
+    assert last["env"] == {"GH_TOKEN": "${{ github.token }}"}
+    assert not any("GH_TOKEN" in step.get("env", {}) for step in others)
+    assert any(
+        step["run"].endswith(f'make docs-version RELEASE="{release}"\n' if release else "make docs-version\n")
+        for step in others
+    )
 
 
 def test_codeql_analyses_each_language_of_the_sources(root: Path, workflows: dict[str, dict[str, Any]]) -> None:

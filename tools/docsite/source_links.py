@@ -19,7 +19,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: objec
 
     A link to a file that does not exist is a warning, which fails a strict build.
     """
-    root = Path(config.config_file_path).parent
+    root = Path(config.config_file_path).resolve().parent
     folder = Path(config.docs_dir).relative_to(root).as_posix()
 
     def replace(link: re.Match[str]) -> str:
