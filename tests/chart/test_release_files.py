@@ -62,7 +62,7 @@ def test_changes_for_artifact_hub_have_a_kind_each() -> None:
 def test_charts_name_their_icon_sources_and_maintainers(root: Path) -> None:
     for folder in (root / "charts").iterdir():
         chart = yaml.safe_load((folder / "Chart.yaml").read_text())
-        site = chart["home"]
+        site = f"{chart['home']}latest/"
         assert chart["icon"].startswith(site)
         assert (root / "docs" / chart["icon"].removeprefix(site)).is_file()
         assert chart["sources"]

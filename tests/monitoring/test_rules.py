@@ -82,7 +82,7 @@ def test_an_alert_has_a_severity_and_annotations(rule: dict[str, Any]) -> None:
     annotations = rule["annotations"]
     assert annotations.keys() == {"summary", "description", "runbook_url"}
     assert annotations["summary"].endswith(".")
-    assert annotations["runbook_url"] == f"https://statefulroute.io/runbooks/{rule['alert']}/"
+    assert annotations["runbook_url"] == f"https://statefulroute.io/latest/runbooks/{rule['alert']}/"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

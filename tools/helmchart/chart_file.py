@@ -66,7 +66,7 @@ def _metadata(project: dict[str, Any], name: str, description: str, annotations:
             "appVersion": project["version"],
             "kubeVersion": f">={OLDEST_KUBERNETES}.0-0",
             "home": project["urls"]["Documentation"],
-            "icon": f"{project['urls']['Documentation']}images/icon.svg",
+            "icon": f"{project['urls']['Documentation']}latest/images/icon.svg",
             "sources": [project["urls"]["Source"]],
             "maintainers": [{"name": author["name"]} for author in project["authors"]],
             "keywords": keywords(project),

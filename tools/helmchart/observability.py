@@ -71,7 +71,7 @@ class PodMonitor(_Monitor):
 
 
 #: The location of the runbooks in the alerts of deploy/monitoring.
-RUNBOOKS = "https://statefulroute.io/runbooks/"
+RUNBOOKS = "https://statefulroute.io/latest/runbooks/"
 
 
 class PrometheusRule(ValueGroup):

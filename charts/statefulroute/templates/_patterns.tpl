@@ -23,7 +23,7 @@
 {{- include "statefulroute.checkPattern" (list "podMonitor.interval" $.Values.podMonitor.interval `([0-9]+(ms|[smhdwy]))+` "a number and a unit, like 30s") -}}
 {{- include "statefulroute.checkPattern" (list "podMonitor.scrapeTimeout" $.Values.podMonitor.scrapeTimeout `(([0-9]+(ms|[smhdwy]))+)?` "a number and a unit, like 10s, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "prometheusRule.namespace" $.Values.prometheusRule.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
-{{- include "statefulroute.checkPattern" (list "prometheusRule.runbookUrl" $.Values.prometheusRule.runbookUrl `https?://.+/` "a URL that ends with a slash, like https://statefulroute.io/runbooks/") -}}
+{{- include "statefulroute.checkPattern" (list "prometheusRule.runbookUrl" $.Values.prometheusRule.runbookUrl `https?://.+/` "a URL that ends with a slash, like https://statefulroute.io/latest/runbooks/") -}}
 {{- include "statefulroute.checkPattern" (list "grafanaDashboard.namespace" $.Values.grafanaDashboard.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- range $.Values.resolver.uidFrom -}}
 {{- include "statefulroute.checkPattern" (list "an item of resolver.uidFrom" . `(header|cookie|query):.+|mcp-param:[!#-'*+.0-9A-Z^-z|~-]+|jwt:[^@]+(@[^@]+)?` "header:NAME, cookie:NAME, query:NAME, mcp-param:NAME, jwt:CLAIM or jwt:CLAIM@HEADER") -}}
