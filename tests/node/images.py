@@ -20,7 +20,7 @@ def build_images(folder: Path, progress: Progress) -> list[Path]:
     wanted = (
         ImageBuild(ROOT, ROOT / "Dockerfile", OURS, {"BASE_IMAGE": base, "VERSION": VERSION}),
         ImageBuild(ROOT, ROOT / "examples/chat/Dockerfile", CHAT),
-        ImageBuild(ROOT, ROOT / "examples/sandbox/Dockerfile", SANDBOX),
+        ImageBuild(ROOT, ROOT / "examples/sandbox/Dockerfile", SANDBOX, {"BASE_IMAGE": base}),
         ImageBuild(envoy(progress).parent, ROOT / "tests/node/envoy/Dockerfile", ENVOY, {"BASE_IMAGE": base}),
     )
     archives = []

@@ -305,7 +305,7 @@ def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # 
     # The kubelet is killed and restarted: the containers keep running.
     containers = [container(chat, f"chat-{index}")["containerID"] for index in range(3)]
     real_cluster.part("kubelet").kill()
-    eventually(lambda: chat.kubectl.run("exec", "guest", "--", "true").code, "the kubelet does not respond")
+    eventually(lambda: chat.kubectl.run("exec", "guest", "--", "python", "-c", "").code, "the kubelet does not respond")
     erin = chat.link("erin")
     chat.await_bound(erin)
     real_cluster.part("kubelet").restart()

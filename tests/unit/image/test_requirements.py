@@ -42,6 +42,19 @@ def test_the_chat_is_built_on_the_image_of_this_version() -> None:
     assert f"ARG STATEFULROUTE_IMAGE=statefulroute:{version}\n" in dockerfile
 
 
+def arguments_of(dockerfile: str) -> dict[str, str]:
+    """Returns the default values of a Dockerfile's arguments."""
+    content = (ROOT / dockerfile).read_text(encoding="utf-8")
+    return dict(re.findall(r"^ARG ([A-Z_]+)=(\S+)$", content, re.MULTILINE))
+
+
+def test_the_sandbox_has_the_drivers_of_the_image_of_this_version_on_the_same_python() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    sandbox = arguments_of("examples/sandbox/Dockerfile")
+    assert sandbox["STATEFULROUTE_IMAGE"] == f"statefulroute:{version}"
+    assert sandbox["BASE_IMAGE"] == arguments_of("Dockerfile")["BASE_IMAGE"]
+
+
 def lower_bounds() -> set[tuple[str, str]]:
     """Returns the packages that the library, its extras and the tests require, each with a lowest allowed version."""
     main, tools = (

@@ -1,0 +1,119 @@
+"""Reads the files of the operator's image."""
+
+import json
+import stat
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+#: Programs that an intruder looks for, and with which an image can be changed.
+UNWANTED = {
+    "apt",
+    "apt-get",
+    "ash",
+    "bash",
+    "busybox",
+    "dash",
+    "dpkg",
+    "ensurepip",
+    "perl",
+    "pip",
+    "pip3",
+    "sh",
+    "su",
+    "uv",
+}
+
+
+@pytest.fixture(scope="module")
+def archive(archives: list[Path]) -> Path:
+    """The archive of the operator's image."""
+    (found,) = (each for each in archives if each.name == "statefulroute.tar")
+    return found
+
+
+@pytest.fixture(scope="module")
+def configuration(archive: Path) -> dict[str, Any]:
+    """The configuration of the image."""
+    with tarfile.open(archive) as image:
+        (manifest,) = read_json(image, "manifest.json")
+        return dict(read_json(image, manifest["Config"])["config"])
+
+
+@pytest.fixture(scope="module")
+def root(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The unpacked files of the image."""
+    folder = tmp_path_factory.mktemp("root")
+    with tarfile.open(archive) as image:
+        (manifest,) = read_json(image, "manifest.json")
+        for layer in manifest["Layers"]:
+            with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                files.extractall(folder, filter="fully_trusted")  # noqa: S202 - the archive is of this session
+    return folder
+
+
+def read_json(archive: tarfile.TarFile, name: str) -> Any:
+    """Returns a document in an archive."""
+    file = archive.extractfile(name)
+    assert file is not None
+    return json.load(file)
+
+
+def files(root: Path) -> list[Path]:
+    """Returns the regular files."""
+    return [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def programs(root: Path) -> list[Path]:
+    """Returns the programs and shared libraries."""
+    return [path for path in files(root) if path.read_bytes()[:4] == b"\x7fELF"]
+
+
+def test_image_has_no_shell_no_package_manager_and_no_program_but_python(root: Path) -> None:
+    assert UNWANTED.isdisjoint(path.name for path in files(root))
+    executable = [path.name for path in programs(root) if ".so" not in path.name]
+    assert executable == ["python3.13"]
+    commands = [path for path in files(root / "opt/statefulroute/bin") if path.stat().st_mode & 0o111]
+    assert all(path.read_bytes().startswith(b"#!/opt/statefulroute/bin/python") for path in commands)
+
+
+def test_no_program_gives_its_caller_other_rights(root: Path) -> None:
+    raised = [path for path in files(root) if path.stat().st_mode & (stat.S_ISUID | stat.S_ISGID)]
+    assert raised == []
+
+
+def test_user_is_a_number_other_than_root_and_has_a_name(root: Path, configuration: dict[str, Any]) -> None:
+    assert configuration["User"] == "65532:65532"
+    assert "nonroot:x:65532:65532:" in (root / "etc/passwd").read_text()
+
+
+def test_every_program_finds_its_shared_libraries(root: Path) -> None:
+    found = programs(root)
+    (linker,) = (path for path in found if path.name.startswith("ld-"))
+    assert len(found) > 30
+    unresolved = {}
+    for path in found:
+        command = ["chroot", root, f"/{linker.relative_to(root)}", "--list", f"/{path.relative_to(root)}"]
+        listed = subprocess.run(command, capture_output=True, text=True, check=False)
+        if listed.returncode or "not found" in listed.stdout:
+            unresolved[path.name] = listed.stdout + listed.stderr
+    assert unresolved == {}
+
+
+def test_python_trusts_the_certificates(root: Path) -> None:
+    code = "import ssl; print(len(ssl.create_default_context().get_ca_certs()) > 50)"
+    command = ["chroot", root, "/opt/statefulroute/bin/python", "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_scanners_find_the_packages_of_debian(root: Path) -> None:
+    folder = root / "var/lib/dpkg/status.d"
+    for package in ("base-files", "ca-certificates", "libc6", "libssl3t64", "libstdc++6", "zlib1g"):
+        assert "\nVersion: " in (folder / package).read_text()
+        assert (root / "usr/share/doc" / package / "copyright").stat().st_size
+    (line,) = (each for each in (folder / "libc6.md5sums").read_text().splitlines() if each.endswith("/libc.so.6"))
+    assert (root / line.split()[1]).exists()
+    assert "ID=debian" in (root / "etc/os-release").read_text()
