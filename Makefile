@@ -42,8 +42,10 @@ DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
 IMAGE_DIGEST ?=
 
-# `make krew-manifest DESTINATION=dist URL=https://...`: where the archives of the plugin will be downloaded from.
+# `make krew-manifest DESTINATION=dist URL=https://...`: where the archives of the plugin will be downloaded from;
+# `make chart-repository DESTINATION=dist URL=https://... INDEX=pages/charts/index.yaml`: the packed charts, and the index that gets them.
 URL ?=
+INDEX ?= build/charts/index.yaml
 
 # `make docs SITE=folder`: the folder of the documentation site.
 SITE ?= site
@@ -144,6 +146,12 @@ $(VENV)/audit/.synced: requirements/audit.txt $(VENV)/.synced
 .PHONY: chart
 chart: setup ## Package the Helm charts of the operator and of its CRDs (DESTINATION=dist IMAGE_REPOSITORY=registry/repository IMAGE_DIGEST=sha256:...)
 	@$(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY)) $(if $(IMAGE_DIGEST),--image-digest $(IMAGE_DIGEST))
+
+.PHONY: chart-repository
+chart-repository: setup ## Add the packed charts in DESTINATION to the index of a chart repository (URL=where they will be; INDEX=the index)
+	@mkdir -p $(dir $(INDEX))
+	@"$$($(BIN)/python -m helmchart.programs helm4)" repo index $(DESTINATION) --url "$(URL)" --merge $(INDEX)
+	@mv $(DESTINATION)/index.yaml $(INDEX)
 
 .PHONY: release-files
 release-files: setup ## Write install.yaml, crds.yaml and the notes of a release (DESTINATION=dist IMAGE=registry/repository:tag)

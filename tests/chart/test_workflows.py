@@ -189,6 +189,20 @@ def test_pages_of_a_version_are_pushed_alone_by_the_only_step_with_a_token(
     )
 
 
+def test_charts_get_into_the_repository_as_they_were_pushed_signed_and_released(
+    workflows: dict[str, dict[str, Any]],
+) -> None:
+    jobs = workflows["release"]["jobs"]
+    steps = jobs["pages"]["steps"]
+    assert {"name": "charts", "path": "dist"} in [step.get("with") for step in steps]
+    assert {"name": "charts", "path": "dist/*.tgz", "if-no-files-found": "error"} in [
+        step.get("with") for step in jobs["chart"]["steps"]
+    ]
+    (script,) = [step["run"] for step in steps if "make chart-repository" in step.get("run", "")]
+    assert "DESTINATION=dist" in script
+    assert 'URL="$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/releases/download/$GITHUB_REF_NAME"' in script
+
+
 def test_codeql_analyses_each_language_of_the_sources(root: Path, workflows: dict[str, dict[str, Any]]) -> None:
     languages = workflows["codeql"]["jobs"]["analyze"]["strategy"]["matrix"]["include"]
     assert {entry["language"] for entry in languages} == {"python", "javascript-typescript", "go", "actions"}
