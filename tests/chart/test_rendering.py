@@ -498,6 +498,31 @@ def test_network_settings_apply_to_every_pod(helm4: Helm) -> None:
     assert not [spec for spec in pod_specs(rendered(helm4)) if spec.keys() & settings.keys()]
 
 
+def test_only_containers_that_call_the_api_server_have_a_token(helm4: Helm) -> None:
+    added = {name: SAMPLES[name] for name in ("extraInitContainers", "extraContainers")}
+    resolver = {"enabled": True, "authentication": {"tokenAudience": "resolver"}} | added
+    specs = pod_specs(rendered(helm4, added | {"resolver": resolver, "watchNamespaces": ["work", "home"]}))
+    assert not any(spec["automountServiceAccountToken"] for spec in specs)
+    with_token = [
+        container["name"]
+        for spec in specs
+        for container in (*spec.get("initContainers", ()), *spec["containers"])
+        if "/var/run/secrets/kubernetes.io/serviceaccount" in _mounted_tokens(spec, container)
+    ]
+    assert sorted(with_token) == ["link", "operator", "release", "release-0", "resolver", "unlink"]
+
+
+def _mounted_tokens(spec: dict[str, Any], container: dict[str, Any]) -> set[str]:
+    """Returns where a container mounts a token for the API server, with its authority and the namespace."""
+    sources = {"serviceAccountToken", "configMap", "downwardAPI"}
+    volumes = {
+        volume["name"]
+        for volume in spec.get("volumes", ())
+        if {kind for source in volume.get("projected", {}).get("sources", ()) for kind in source} == sources
+    }
+    return {mount["mountPath"] for mount in container.get("volumeMounts", ()) if mount["name"] in volumes}
+
+
 @pytest.mark.parametrize("component", ["operator", "resolver"])
 def test_containers_of_the_user_are_beside_the_components_own(helm4: Helm, component: str) -> None:
     added = {name: SAMPLES[name] for name in ("extraInitContainers", "extraContainers", "strategy")}

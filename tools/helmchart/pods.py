@@ -36,7 +36,14 @@ InitContainers = Annotated[
         "`restartPolicy: Always` they go on as sidecars."
     ),
 ]
-Containers = Annotated[list[Object], Field(description="Containers beside the chart's own, in the format of a pod.")]
+Containers = Annotated[
+    list[Object],
+    Field(
+        description="Containers beside the chart's own, in the format of a pod. They have no token of the "
+        "ServiceAccount, unless they mount the volume `kube-api-access` at "
+        "`/var/run/secrets/kubernetes.io/serviceaccount`."
+    ),
+]
 
 
 def resources() -> Object:

@@ -66,7 +66,7 @@ spec:
   {{- trim . | nindent 2 }}
   {{- end }}
   serviceAccountName: {{ .account }}
-  automountServiceAccountToken: true
+  automountServiceAccountToken: false
   terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
   {{- with .values.priorityClassName | default (.root.Values.global).priorityClassName }}
   priorityClassName: {{ . }}
@@ -129,6 +129,7 @@ spec:
       volumeMounts:
         - name: tmp
           mountPath: /tmp
+        {{- include "statefulroute.tokenMount" . | nindent 8 }}
         {{- range $folder, $secret := $secrets }}
         - name: {{ $folder }}
           mountPath: /{{ $folder }}
@@ -144,6 +145,7 @@ spec:
     - name: tmp
       emptyDir:
         sizeLimit: 16Mi
+    {{- include "statefulroute.tokenVolume" . | nindent 4 }}
     {{- range $folder, $secret := $secrets }}
     - name: {{ $folder }}
       secret:
@@ -187,7 +189,7 @@ metadata:
     "namespace" (include "statefulroute.namespace" $root)
     "annotations" .annotations
   ) | nindent 2 }}
-# Only the chart's own pods ask for a token.
+# Only the chart's own containers mount a token.
 automountServiceAccountToken: false
 {{- end -}}
 {{- end -}}

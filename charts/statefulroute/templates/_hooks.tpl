@@ -67,6 +67,8 @@ args:
   - --timeout={{ int $root.Values.releaseOnUninstall.timeoutSeconds }}
   - {{ last . }}
 resources: {{- include "statefulroute.commandResources" $root | nindent 2 }}
+volumeMounts:
+  {{- include "statefulroute.tokenMount" . | nindent 2 }}
 {{- end -}}
 
 {{/*
@@ -117,4 +119,6 @@ args:
   - --namespace={{ last . }}
   {{- end }}
 resources: {{- include "statefulroute.commandResources" $root | nindent 2 }}
+volumeMounts:
+  {{- include "statefulroute.tokenMount" . | nindent 2 }}
 {{- end -}}

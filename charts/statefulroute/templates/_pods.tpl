@@ -69,6 +69,38 @@ dnsConfig:
 {{- end -}}
 
 {{/*
+The token of a pod's ServiceAccount, as a volume: only the containers that mount it can call the API server.
+*/}}
+{{- define "statefulroute.tokenVolume" -}}
+- name: kube-api-access
+  projected:
+    sources:
+      - serviceAccountToken:
+          path: token
+          expirationSeconds: 3600
+      - configMap:
+          name: kube-root-ca.crt
+          items:
+            - key: ca.crt
+              path: ca.crt
+      - downwardAPI:
+          items:
+            - path: namespace
+              fieldRef:
+                apiVersion: v1
+                fieldPath: metadata.namespace
+{{- end -}}
+
+{{/*
+The mount of that volume.
+*/}}
+{{- define "statefulroute.tokenMount" -}}
+- name: kube-api-access
+  mountPath: /var/run/secrets/kubernetes.io/serviceaccount
+  readOnly: true
+{{- end -}}
+
+{{/*
 The nodes of a pod. Arguments: the root, and the values of the pod, whose selector and tolerations take precedence; the
 operating system stays, unless the pod's selector has one, and the labels of all charts are added.
 */}}
