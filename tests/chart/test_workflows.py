@@ -230,3 +230,11 @@ def test_scorecard_meets_what_its_service_requires_of_the_workflow(workflows: di
     ]
     assert job["steps"][1]["with"]["publish_results"] is True
     assert "pull_request" not in workflow[True]  # YAML's `on`; a rating is of the default branch
+
+
+def test_each_pull_request_is_reviewed_for_vulnerable_dependencies(workflows: dict[str, dict[str, Any]]) -> None:
+    workflow = workflows["dependency-review"]
+    assert workflow[True] == {"pull_request": None}  # YAML's `on`; no filter of paths
+    review = workflow["jobs"]["review"]["steps"][-1]
+    assert review["uses"].startswith("actions/dependency-review-action@")
+    assert review["with"] == {"fail-on-scopes": "runtime, development, unknown"}
