@@ -37,7 +37,7 @@ export STATEFULROUTE_KUBERNETES := $(KUBERNETES)
 endif
 
 # `make chart DESTINATION=dist IMAGE_REPOSITORY=registry.example/statefulroute IMAGE_DIGEST=sha256:...`: the output folder (also of `make package`,
-# `make release-files` and `make bundle`), the image's repository, and its digest.
+# `make release-files` and `make bundle`), the image's repository, and its digest. VERSION=0.0.0-main-1a2b3c4d5e6f: another version than the project's.
 DESTINATION ?= dist
 IMAGE_REPOSITORY ?=
 IMAGE_DIGEST ?=
@@ -145,7 +145,7 @@ $(VENV)/audit/.synced: requirements/audit.txt $(VENV)/.synced
 
 .PHONY: chart
 chart: setup ## Package the Helm charts of the operator and of its CRDs (DESTINATION=dist IMAGE_REPOSITORY=registry/repository IMAGE_DIGEST=sha256:...)
-	@$(BIN)/python -m helmchart.packing $(DESTINATION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY)) $(if $(IMAGE_DIGEST),--image-digest $(IMAGE_DIGEST))
+	@$(BIN)/python -m helmchart.packing $(DESTINATION) --version $(VERSION) $(if $(IMAGE_REPOSITORY),--image-repository $(IMAGE_REPOSITORY)) $(if $(IMAGE_DIGEST),--image-digest $(IMAGE_DIGEST))
 
 .PHONY: chart-repository
 chart-repository: setup ## Add the packed charts in DESTINATION to the index of a chart repository (URL=where they will be; INDEX=the index)

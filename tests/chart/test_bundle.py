@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from statefulroute.api import rbac
 from support.kubectl import Kubectl
 from support.waiting import eventually
 
-IMAGE = f"registry.example/statefulroute:0.1.0@sha256:{'a' * 64}"
+VERSION = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]["version"]
+IMAGE = f"registry.example/statefulroute:{VERSION}@sha256:{'a' * 64}"
 IDS = {"runAsUser", "runAsGroup", "fsGroup"}
 LEASE_RULE = {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["create"]}
 
@@ -52,7 +54,7 @@ def version(manifests: list[dict[str, Any]]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def installed(destination: Path) -> list[dict[str, Any]]:  # noqa: ARG001 - the same image
     """The objects of an installation without OLM."""
-    return documents(install_manifests(Path(__file__).parents[2], "0.1.0", IMAGE))
+    return documents(install_manifests(Path(__file__).parents[2], VERSION, IMAGE))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_no_object_of_an_installation_is_missing(
         ("ServiceAccount", "statefulroute-operator"),
     }
     assert keys(manifests) | keys(beside) | created_by_olm == keys(installed) | {
-        ("ClusterServiceVersion", "statefulroute.v0.1.0")
+        ("ClusterServiceVersion", f"statefulroute.v{VERSION}")
     }
     assert {item["kind"] for item in manifests} <= SUPPORTED_KINDS | {"ClusterServiceVersion"}
     assert {item["kind"] for item in beside} == KINDS_BESIDE

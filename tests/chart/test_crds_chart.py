@@ -54,7 +54,7 @@ def definitions(operator: Release) -> Release:
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
     """The packed chart of the CRDs."""
-    return pack(programs.helm4(PlainProgress()), CRDS_CHART, tmp_path)
+    return pack(programs.helm4(PlainProgress()), CRDS_CHART, tmp_path, "1.2.3")
 
 
 @pytest.fixture(autouse=True)

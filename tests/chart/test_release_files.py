@@ -9,7 +9,7 @@ import yaml
 from chart.releases import previous_chart
 from helmchart import programs
 from helmchart.changelog import changes, notes
-from helmchart.packing import pack_with_image
+from helmchart.packing import Publication, pack_operator
 from helmchart.release_files import with_image, write_files
 from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
@@ -32,9 +32,16 @@ def test_files_have_the_released_image(root: Path, tmp_path: Path) -> None:
     assert (tmp_path / "release-notes.md").read_text().startswith("### Added\n")
 
 
-def test_packed_chart_has_the_digest_of_the_image(root: Path, tmp_path: Path) -> None:
+def test_packed_chart_has_its_version_and_the_digest_of_the_image(root: Path, tmp_path: Path) -> None:
     helm = programs.helm4(PlainProgress())
-    archive = pack_with_image(root, helm, tmp_path, "registry.example/statefulroute", DIGEST)
+    version = "0.0.0-main-0123456789ab"
+    archive = pack_operator(root, helm, tmp_path, Publication(version, "registry.example/statefulroute", DIGEST))
+    assert archive.name == f"statefulroute-{version}.tgz"
+    described = subprocess.run([helm, "show", "chart", archive], capture_output=True, text=True, check=True).stdout
+    chart = yaml.safe_load(described)
+    assert (chart["version"], chart["appVersion"]) == (version, version)
+    (image,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
+    assert image["image"] == f"registry.example/statefulroute:{version}"
     rendered = subprocess.run([helm, "template", archive], capture_output=True, text=True, check=True).stdout
     assert f"image: registry.example/statefulroute@{DIGEST}" in rendered.replace('"', "").replace("'", "")
 

@@ -1,8 +1,10 @@
 """Tests the workflows of GitHub Actions: actionlint reports no errors, and each action is pinned by its commit."""
 
 import hashlib
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,10 @@ from localcluster.progress import PlainProgress
 from pythons import SUPPORTED
 
 ACTION = re.compile(r"uses: [\w-]+/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+")
+
+Workflows = dict[str, dict[Any, Any]]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PATH = f"{Path(sys.executable).parent}:{os.defpath}"
 
 #: The jobs that have more permissions than to read the repository, and these.
 PERMISSIONS = {
@@ -38,7 +44,7 @@ def actionlint() -> Path:
 
 
 @pytest.fixture
-def workflows(root: Path) -> dict[str, dict[str, Any]]:
+def workflows(root: Path) -> Workflows:
     return {file.stem: yaml.safe_load(file.read_text()) for file in sorted((root / ".github/workflows").glob("*.yaml"))}
 
 
@@ -54,22 +60,24 @@ def test_each_action_is_pinned_by_its_commit(root: Path) -> None:
     assert [action for action in used if not ACTION.fullmatch(action)] == []
 
 
-@pytest.mark.parametrize("name", ["ci", "codeql", "audit"])
-def test_branches_of_supported_versions_are_checked_like_main(workflows: dict[str, dict[Any, Any]], name: str) -> None:
+@pytest.mark.parametrize(("name", "main"), [("ci", "release"), ("codeql", "codeql"), ("audit", "audit")])
+def test_branches_of_supported_versions_are_checked_like_main(workflows: Workflows, name: str, main: str) -> None:
+    # The workflow `release` runs CI for main.
     triggers = workflows[name][True]  # YAML reads `on` as true
-    assert triggers["push"]["branches"] == ["main", "release-*"]
+    assert triggers["push"]["branches"] == (["main", "release-*"] if main == name else ["release-*"])
+    assert "main" in workflows[main][True]["push"]["branches"]
     assert "branches" not in (triggers["pull_request"] or {})
 
 
-def test_all_tests_run_on_every_supported_python(workflows: dict[str, dict[str, Any]]) -> None:
+def test_all_tests_run_on_every_supported_python(workflows: Workflows) -> None:
     assert tuple(workflows["ci"]["jobs"]["test"]["strategy"]["matrix"]["python"]) == SUPPORTED
 
 
-def test_the_linters_of_a_release_run_for_every_change(workflows: dict[str, dict[str, Any]]) -> None:
+def test_the_linters_of_a_release_run_for_every_change(workflows: Workflows) -> None:
     assert {"run": "make lint-release"} in workflows["ci"]["jobs"]["lint-release"]["steps"]
 
 
-def test_tests_run_on_every_kubernetes_of_the_support_table(root: Path, workflows: dict[str, dict[str, Any]]) -> None:
+def test_tests_run_on_every_kubernetes_of_the_support_table(root: Path, workflows: Workflows) -> None:
     newest, *older = kubernetes_versions()
     assert older[-1] == OLDEST_KUBERNETES
     assert workflows["ci"]["jobs"]["kubernetes"]["strategy"]["matrix"]["kubernetes"] == older
@@ -78,7 +86,7 @@ def test_tests_run_on_every_kubernetes_of_the_support_table(root: Path, workflow
     assert set(re.findall(r"1\.\d+", row)) == {newest, *older}
 
 
-def test_pods_run_in_kind_on_every_kubernetes_of_the_support_table(workflows: dict[str, dict[str, Any]]) -> None:
+def test_pods_run_in_kind_on_every_kubernetes_of_the_support_table(workflows: Workflows) -> None:
     _, *older = kubernetes_versions()
     newest_job, job = (workflows["ci"]["jobs"][name] for name in ("kind", "kind-older"))
     entries = job["strategy"]["matrix"]["include"]
@@ -93,7 +101,7 @@ def test_pods_run_in_kind_on_every_kubernetes_of_the_support_table(workflows: di
     assert job["steps"][-1] == {"run": ".ci/kind", "env": {"STATEFULROUTE_KIND_IMAGE": "${{ matrix.image }}"}}
 
 
-def test_no_job_may_do_more_than_it_must_or_run_without_a_timeout(workflows: dict[str, dict[str, Any]]) -> None:
+def test_no_job_may_do_more_than_it_must_or_run_without_a_timeout(workflows: Workflows) -> None:
     for workflow in workflows.values():
         assert workflow["permissions"] == {"contents": "read"}
         assert all("timeout-minutes" in job or "uses" in job for job in workflow["jobs"].values())
@@ -102,7 +110,7 @@ def test_no_job_may_do_more_than_it_must_or_run_without_a_timeout(workflows: dic
     assert jobs["docs.publish"]["if"] == "github.event_name != 'pull_request'"
 
 
-def test_a_release_publishes_only_what_its_tests_have_passed(workflows: dict[str, dict[str, Any]]) -> None:
+def test_a_release_publishes_only_what_its_tests_have_passed(workflows: Workflows) -> None:
     jobs = workflows["release"]["jobs"]
     assert jobs["tests"]["uses"] == "./.github/workflows/ci.yaml"
     assert "workflow_call" in workflows["ci"][True]  # YAML's `on`
@@ -115,7 +123,56 @@ def test_a_release_publishes_only_what_its_tests_have_passed(workflows: dict[str
     assert all("tests" in before(name.removeprefix("release.")) for name in published)
 
 
-def test_each_chart_is_pushed_signed_and_attested(root: Path, workflows: dict[str, dict[str, Any]]) -> None:
+@pytest.mark.parametrize(
+    ("project", "ref", "outputs"),
+    [
+        ("1.2.3", "refs/tags/v1.2.3", "version=1.2.3\nprerelease=false\n"),
+        ("1.2.3-rc.1", "refs/tags/v1.2.3-rc.1", "version=1.2.3-rc.1\nprerelease=true\n"),
+        ("1.2.3", "refs/heads/main", f"version=0.0.0-main-{COMMIT[:12]}\nprerelease=true\n"),
+        ("1.2.3", "refs/tags/v1.2.4", None),
+        ("1.2.3", "refs/tags/v1.2.3-rc.1", None),
+        ("1.2.3rc1", "refs/tags/v1.2.3rc1", None),
+    ],
+)
+def test_version_of_a_run_is_that_of_its_tag_or_of_its_commit(
+    project: str, ref: str, outputs: str | None, tmp_path: Path, workflows: Workflows
+) -> None:
+    (step,) = [step for step in workflows["release"]["jobs"]["version"]["steps"] if step.get("id") == "version"]
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nversion = "{project}"\n')
+    (tmp_path / "tools").symlink_to(Path(__file__).parents[2] / "tools")
+    environment = {"GITHUB_REF": ref, "GITHUB_SHA": COMMIT, "GITHUB_OUTPUT": "outputs", "PATH": PATH, **step["env"]}
+    command = ["/bin/bash", "-e", "-o", "pipefail", "-c", step["run"]]
+    completed = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    if outputs is None:
+        assert completed.returncode != 0
+        assert completed.stderr.startswith("::error::")
+        assert (tmp_path / "outputs").read_text() == ""
+    else:
+        assert completed.returncode == 0, completed.stderr
+        assert (tmp_path / "outputs").read_text() == outputs
+
+
+def test_of_main_only_image_and_charts_are_published(workflows: Workflows) -> None:
+    release = workflows["release"]
+    assert release[True] == {"push": {"branches": ["main"], "tags": ["v*.*.*"]}}  # YAML's `on`
+    tags_only = {name for name, job in release["jobs"].items() if job.get("if") == "github.ref_type == 'tag'"}
+    assert release["jobs"].keys() - tags_only == {"tests", "version", "image", "chart"}
+    assert release["jobs"]["version"]["if"] == "github.ref_type == 'tag' || vars.IMAGE_REPOSITORY != ''"
+    # A catalogue lists all versions in the repository of a chart.
+    assert release["env"]["CHART_REPOSITORY"].endswith("${{ github.ref_type == 'branch' && '/main' || '' }}")
+    # A commit of main that waits must not take the place of a release that waits.
+    assert release["concurrency"] == {"group": "release-${{ github.ref_type }}"}
+    jobs = release["jobs"]
+    assert 'make chart VERSION="$VERSION"' in " ".join(step.get("run", "") for step in jobs["chart"]["steps"])
+    publish = jobs["release"]["steps"][-1]
+    assert '--prerelease="$PRERELEASE"' in publish["run"]
+    assert publish["env"]["PRERELEASE"] == "${{ needs.version.outputs.prerelease }}"
+    (documentation,) = [step for step in jobs["pages"]["steps"] if "docs-version" in step.get("run", "")]
+    assert documentation["if"] == "needs.version.outputs.prerelease == 'false'"
+    assert jobs["version"]["outputs"]["prerelease"] == "${{ steps.version.outputs.prerelease }}"
+
+
+def test_each_chart_is_pushed_signed_and_attested(root: Path, workflows: Workflows) -> None:
     charts = {folder.name for folder in (root / "charts").iterdir()}
     steps = workflows["release"]["jobs"]["chart"]["steps"]
     scripts = {step["name"]: step["run"] for step in steps if "run" in step}
@@ -128,7 +185,7 @@ def test_each_chart_is_pushed_signed_and_attested(root: Path, workflows: dict[st
     }
 
 
-def test_bundle_is_pushed_signed_and_attested_by_the_digest_of_its_image(workflows: dict[str, dict[str, Any]]) -> None:
+def test_bundle_is_pushed_signed_and_attested_by_the_digest_of_its_image(workflows: Workflows) -> None:
     job = workflows["release"]["jobs"]["bundle"]
     steps = {step.get("name", step.get("uses", "").partition("@")[0]): step for step in job["steps"]}
     pushed = "${{ steps.push.outputs.digest }}"
@@ -138,9 +195,7 @@ def test_bundle_is_pushed_signed_and_attested_by_the_digest_of_its_image(workflo
     assert "--recursive" not in steps["Sign the image of the bundle"]["run"]  # one manifest, not an index
 
 
-def test_all_files_of_a_release_have_checksums_are_attested_and_published(
-    workflows: dict[str, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_all_files_of_a_release_have_checksums_are_attested_and_published(workflows: Workflows, tmp_path: Path) -> None:
     steps = workflows["release"]["jobs"]["release"]["steps"]
     (collect,) = [step["run"] for step in steps if step.get("name") == "Collect the files, and write their checksums"]
     names = ("install.yaml", "statefulroute-1.2.3.tgz", "statefulroute-bundle-1.2.3.tar.gz", "another.kind")
@@ -161,7 +216,7 @@ def test_all_files_of_a_release_have_checksums_are_attested_and_published(
     assert publish["run"].endswith(" --notes-file dist/release-notes.md files/*")
 
 
-def test_package_is_attested_on_github_and_at_the_index(workflows: dict[str, dict[str, Any]]) -> None:
+def test_package_is_attested_on_github_and_at_the_index(workflows: Workflows) -> None:
     *_, build, provenance, attest, publish = workflows["release"]["jobs"]["package"]["steps"]
     # The second action writes its attestations beside the files; the first one must not attest them.
     assert provenance["uses"].startswith("actions/attest-build-provenance@")
@@ -175,7 +230,7 @@ def test_package_is_attested_on_github_and_at_the_index(workflows: dict[str, dic
 
 @pytest.mark.parametrize(("workflow", "job", "release"), [("docs", "publish", ""), ("release", "pages", "$VERSION")])
 def test_pages_of_a_version_are_pushed_alone_by_the_only_step_with_a_token(
-    workflows: dict[str, dict[str, Any]], workflow: str, job: str, release: str
+    workflows: Workflows, workflow: str, job: str, release: str
 ) -> None:
     publishing = workflows[workflow]["jobs"][job]
     assert publishing["concurrency"] == "pages"
@@ -190,7 +245,7 @@ def test_pages_of_a_version_are_pushed_alone_by_the_only_step_with_a_token(
 
 
 def test_charts_get_into_the_repository_as_they_were_pushed_signed_and_released(
-    workflows: dict[str, dict[str, Any]],
+    workflows: Workflows,
 ) -> None:
     jobs = workflows["release"]["jobs"]
     steps = jobs["pages"]["steps"]
@@ -203,7 +258,7 @@ def test_charts_get_into_the_repository_as_they_were_pushed_signed_and_released(
     assert 'URL="$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/releases/download/$GITHUB_REF_NAME"' in script
 
 
-def test_codeql_analyses_each_language_of_the_sources(root: Path, workflows: dict[str, dict[str, Any]]) -> None:
+def test_codeql_analyses_each_language_of_the_sources(root: Path, workflows: Workflows) -> None:
     languages = workflows["codeql"]["jobs"]["analyze"]["strategy"]["matrix"]["include"]
     assert {entry["language"] for entry in languages} == {"python", "javascript-typescript", "go", "actions"}
     # These are the languages that need a build, which only Go is set up for.
@@ -216,7 +271,7 @@ def test_codeql_analyses_each_language_of_the_sources(root: Path, workflows: dic
     assert all((root / path).is_dir() for path in yaml.safe_load(init["config"])["paths-ignore"])
 
 
-def test_scorecard_meets_what_its_service_requires_of_the_workflow(workflows: dict[str, dict[str, Any]]) -> None:
+def test_scorecard_meets_what_its_service_requires_of_the_workflow(workflows: Workflows) -> None:
     workflow = workflows["scorecard"]
     assert not workflow.keys() & {"env", "defaults"}
     (job,) = workflow["jobs"].values()
@@ -232,7 +287,7 @@ def test_scorecard_meets_what_its_service_requires_of_the_workflow(workflows: di
     assert "pull_request" not in workflow[True]  # YAML's `on`; a rating is of the default branch
 
 
-def test_each_pull_request_is_reviewed_for_vulnerable_dependencies(workflows: dict[str, dict[str, Any]]) -> None:
+def test_each_pull_request_is_reviewed_for_vulnerable_dependencies(workflows: Workflows) -> None:
     workflow = workflows["dependency-review"]
     assert workflow[True] == {"pull_request": None}  # YAML's `on`; no filter of paths
     review = workflow["jobs"]["review"]["steps"][-1]

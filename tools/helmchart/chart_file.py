@@ -12,6 +12,7 @@ from helmchart.catalogue import CAPABILITIES, EXAMPLES, PLATFORMS, keywords, kin
 from helmchart.changelog import changes, notes
 from helmchart.text import HEADER, plain, yaml_text
 from helmchart.values import Values
+from release.version import is_prerelease
 
 #: The first version with selectable fields of custom resources; policies are served since the version before.
 OLDEST_KUBERNETES = "1.31"
@@ -74,6 +75,7 @@ def _metadata(project: dict[str, Any], name: str, description: str, annotations:
                 "artifacthub.io/category": "networking",
                 "artifacthub.io/license": project["license"],
                 "artifacthub.io/links": yaml_text(links(project)),
+                **({"artifacthub.io/prerelease": "true"} if is_prerelease(project["version"]) else {}),
                 **annotations,
             },
         }

@@ -23,13 +23,20 @@ def render(helm: Path, chart: Path, release: str, namespace: str, *options: str)
     return _run(helm, ["template", release, str(chart), "--namespace", namespace, *options])
 
 
-def pack(helm: Path, chart: Path, destination: Path) -> Path:
+def pack(helm: Path, chart: Path, destination: Path, version: str) -> Path:
     """Packs the chart into an archive in the folder `destination`; returns the archive.
+
+    Args:
+        helm: The Helm to run.
+        chart: The chart's folder.
+        destination: The folder of the archive.
+        version: The version that the archive has, as that of the chart and of the program.
 
     Raises:
         LocalClusterError: Helm fails; the message is Helm's.
     """
-    output = _run(helm, ["package", str(chart), "--destination", str(destination)])
+    versions = ["--version", version, "--app-version", version]
+    output = _run(helm, ["package", str(chart), "--destination", str(destination), *versions])
     return Path(output.strip().rpartition(": ")[2])
 
 

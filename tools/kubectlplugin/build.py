@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
+import tomllib
 from pathlib import Path
 
 PROGRAM = "kubectl-statefulroute"
@@ -19,7 +19,8 @@ PROGRAM = "kubectl-statefulroute"
 COMPLETION = "kubectl_complete-statefulroute"
 
 _ENTRY = Path(__file__).with_name("entry.py")
-_LICENSE = Path(__file__).parents[2] / "LICENSE"
+_ROOT = Path(__file__).parents[2]
+_LICENSE = _ROOT / "LICENSE"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 #: Commands are imported by name, and the console reads its pages. If the program contained setuptools, PyInstaller
@@ -48,7 +49,8 @@ def archive_name(release: str, system: str, architecture: str) -> str:
 def build(destination: Path) -> Path:
     """Builds the plugin for this platform, and returns its archive in the folder `destination`."""
     machine = platform.machine().lower()
-    name = archive_name(version("statefulroute"), sys.platform, _ARCHITECTURES.get(machine, machine))
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    name = archive_name(project["version"], sys.platform, _ARCHITECTURES.get(machine, machine))
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         paths = (f"--distpath={root / 'dist'}", f"--workpath={root / 'work'}", f"--specpath={root}")
