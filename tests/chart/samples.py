@@ -189,6 +189,8 @@ metadata:
     "terminationGracePeriodSeconds": 0,
     "service.port": 80,
     "metrics.tls.secretName": "metrics-tls",
+    "metrics.otlp.endpoint": "http://prometheus:9090/api/v1/otlp/",
+    "metrics.otlp.intervalSeconds": 15,
     "prometheusRule.namespace": "default",
     "prometheusRule.labels": {"prometheus": "main"},
     "prometheusRule.runbookUrl": "https://wiki.invalid/runbooks/",

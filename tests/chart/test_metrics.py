@@ -1,4 +1,4 @@
-"""Tests what the chart renders for metrics over TLS, and with authentication."""
+"""Tests what the chart renders for metrics over TLS, with authentication, and over OTLP."""
 
 from typing import Any
 
@@ -151,3 +151,34 @@ def test_both_accounts_may_review_tokens_and_readers_may_read(helm4: Helm, names
 )
 def test_values_that_cannot_work_are_refused(helm4: Helm, values: dict[str, Any], message: str) -> None:
     assert message in helm4.render(nested(values)).stderr
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_no_metrics_are_sent_by_default(helm4: Helm, component: str) -> None:
+    assert "env" not in container(rendered(helm4, {"resolver.enabled": True}), component)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_metrics_are_sent_to_the_endpoint_at_the_interval(helm4: Helm, component: str) -> None:
+    values = {"resolver.enabled": True, "metrics.otlp.endpoint": "http://prometheus:9090/api/v1/otlp/"}
+    metrics = [
+        {
+            "name": "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+            "value": "http://prometheus:9090/api/v1/otlp/v1/metrics",
+        },
+        {"name": "OTEL_METRIC_EXPORT_INTERVAL", "value": "60000"},
+    ]
+    assert container(rendered(helm4, values), component)["env"] == metrics
+    own = {"name": "OTEL_EXPORTER_OTLP_HEADERS", "value": "a=b"}
+    extra = {"extraEnv": [own], "resolver.extraEnv": [own], "metrics.otlp.intervalSeconds": 1_000_000}
+    assert helm4.render(nested(values | extra), "--namespace=play").code
+    extra |= {"metrics.otlp.intervalSeconds": 15}
+    metrics[1]["value"] = "15000"
+    assert container(rendered(helm4, values | extra), component)["env"] == [*metrics, own]
+
+
+def test_traces_have_an_endpoint_of_their_own(helm4: Helm) -> None:
+    values = {"tracing.endpoint": "http://traces:4318", "metrics.otlp.endpoint": "http://metrics:4318"}
+    (traces, metrics, _) = container(rendered(helm4, values), "operator")["env"]
+    assert traces == {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://traces:4318"}
+    assert metrics["value"] == "http://metrics:4318/v1/metrics"

@@ -59,6 +59,10 @@ BY_THE_CHART = [
         'tracing.endpoint is "collector:4318": write a URL like http://collector:4318, or nothing.',
     ),
     (
+        {"metrics.otlp.endpoint": "collector:4318"},
+        'metrics.otlp.endpoint is "collector:4318": write a URL like http://collector:4318, or nothing.',
+    ),
+    (
         {"leaderElection.enabled": False},
         (
             "replicas is 2 and leaderElection.enabled is false: without a leader all replicas would write; set "

@@ -4,13 +4,14 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+
+from support.otlp_server import serving
 
 
 @dataclass(frozen=True)
@@ -103,28 +104,15 @@ def _values(attributes: Any) -> dict[str, Any]:
 def receiving() -> Iterator[TraceReceiver]:
     """Runs a receiver on loopback for the duration of the context."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            receiver.answers.wait()
-            assert self.path == "/v1/traces"
-            receiver.receive(body)
-            body_bytes = ExportTraceServiceResponse().SerializeToString()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.send_header("Content-Length", str(len(body_bytes)))
-            self.end_headers()
-            self.wfile.write(body_bytes)
+    def handle(path: str, body: bytes) -> tuple[int, bytes]:
+        receiver.answers.wait()
+        assert path == "/v1/traces"
+        receiver.receive(body)
+        return 200, ExportTraceServiceResponse().SerializeToString()
 
-        def log_message(self, *_: Any) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver = TraceReceiver(f"http://127.0.0.1:{server.server_address[1]}")
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
+    with serving(handle) as endpoint:
+        receiver = TraceReceiver(endpoint)
         try:
             yield receiver
         finally:
             receiver.answers.set()
-            server.shutdown()
-            thread.join()

@@ -1,5 +1,7 @@
 """The values of monitoring: metrics, alerts, the dashboard, traces."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from helmchart.model import Interval, Object, OptionalInterval, OptionalName, StringMap, ValueGroup, text_pattern
@@ -27,8 +29,21 @@ class MetricsTls(ValueGroup):
     )
 
 
+class MetricsOtlp(ValueGroup):
+    """Metrics that are sent by OpenTelemetry."""
+
+    endpoint: str = Field(
+        "",
+        description="The receiver of the metrics of operator and resolver over OTLP: a collector "
+        "(`http://collector:4318`), or Prometheus (`http://prometheus:9090/api/v1/otlp`), to which `/v1/metrics` is "
+        "appended; empty sends none. They are served, too.",
+        **text_pattern("(https?://[^/].*)?", "a URL like http://collector:4318, or nothing"),
+    )
+    interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(60, description="The interval between exports.")
+
+
 class Metrics(ValueGroup):
-    """How the operator and the resolver serve their metrics."""
+    """How the operator and the resolver serve and send their metrics."""
 
     tls: MetricsTls = Field(MetricsTls(), description="TLS of the metrics, on a port apart from the probes.")
     authentication: bool = Field(
@@ -38,6 +53,7 @@ class Metrics(ValueGroup):
         "`metrics.tls.secretName`, and a ClusterRole for operator and resolver, even if `watchNamespaces` is set: the "
         "API server reviews the tokens.",
     )
+    otlp: MetricsOtlp = Field(MetricsOtlp(), description="Metrics that are sent by OpenTelemetry.")
 
 
 class _Monitor(ValueGroup):

@@ -166,6 +166,6 @@ class NetworkPolicy(ValueGroup):
     egress: list[Object] = Field(
         [],
         description="The allowed destinations of the operator and of the pods of hooks, as the `egress` of the kind; "
-        "empty allows all. It needs the API server, DNS, the pods whose load it polls over HTTP, and the trace "
-        "collector.",
+        "empty allows all. It needs the API server, DNS, the pods whose load it polls over HTTP, and the receivers of "
+        "`tracing.endpoint` and `metrics.otlp.endpoint`.",
     )

@@ -1,4 +1,6 @@
-"""Provides the programs that render, test, check and copy the chart and its image, in the user's cache folder.
+"""Provides the programs that render, test, check and copy the chart and its image, and receive its metrics.
+
+They are in the user's cache folder.
 
 `python -m helmchart.programs [NAME...]` provides them and prints their paths.
 """
@@ -82,6 +84,13 @@ def kubeconform(progress: Progress) -> Path:
     return _build("kubeconform", "github.com/yannh/kubeconform/cmd/kubeconform", progress)
 
 
+def prometheus(progress: Progress) -> Path:
+    """Returns Prometheus, without what discovers targets in clouds: most of its size and of its build."""
+    package = "github.com/prometheus/prometheus/cmd/prometheus"
+    recipe = Recipe("prometheus", MODULES / "prometheus", package, "-s -w", tags=("remove_all_sd",))
+    return ensure_built(recipe, find_go(progress), progress)
+
+
 def monitoring_definitions(progress: Progress) -> Path:
     """Returns the folder of the CRDs of ServiceMonitor, PodMonitor and PrometheusRule, from their Go module."""
     folder = download_modules([MONITORING], MODULES / "prometheus-operator", progress)[MONITORING]
@@ -122,6 +131,7 @@ PROGRAMS = {
     "monitoring-definitions": monitoring_definitions,
     "cilium-definitions": cilium_definitions,
     "crane": crane,
+    "prometheus": prometheus,
 }
 
 

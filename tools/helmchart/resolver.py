@@ -151,7 +151,7 @@ class ResolverNetworkPolicy(ValueGroup):
     egress: list[Object] = Field(
         [],
         description="The allowed destinations, as the `egress` of `networkPolicy.kind`; empty allows all. It needs "
-        "the API server and DNS.",
+        "the API server, DNS and the receiver of `metrics.otlp.endpoint`.",
     )
 
 

@@ -32,6 +32,7 @@ class Recipe:
         package: The package to build, relative to the module.
         linker_flags: The flags of the linker, which set the version.
         mod_file: The file in the module's folder that requires its modules; their hashes are in the `.sum` beside it.
+        tags: The build tags.
     """
 
     name: str
@@ -39,12 +40,14 @@ class Recipe:
     package: str
     linker_flags: str
     mod_file: str = NEWEST
+    tags: Sequence[str] = ()
 
     @property
     def flags(self) -> Sequence[str]:
         """The flags of `go build`."""
         modules = () if self.mod_file == NEWEST else (f"-modfile={self.mod_file}",)
-        return (*modules, "-trimpath", "-ldflags", self.linker_flags)
+        tags = ("-tags", ",".join(self.tags)) if self.tags else ()
+        return (*modules, *tags, "-trimpath", "-ldflags", self.linker_flags)
 
     def key(self, go_version: str) -> str:
         """Returns a key of this build: of its sources, flags and toolchain."""

@@ -38,6 +38,20 @@ spec:
 {{- end -}}
 
 {{/*
+The environment variables of all components, as an array in `variables`.
+*/}}
+{{- define "statefulroute.environment" -}}
+{{- $variables := list -}}
+{{- with .Values.metrics.otlp -}}
+{{- if .endpoint -}}
+{{- $variables = append $variables (dict "name" "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT" "value" (printf "%s/v1/metrics" (trimSuffix "/" .endpoint))) -}}
+{{- $variables = append $variables (dict "name" "OTEL_METRIC_EXPORT_INTERVAL" "value" (printf "%d000" (int .intervalSeconds))) -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml (dict "variables" $variables) -}}
+{{- end -}}
+
+{{/*
 The template of a component's pods. Arguments:
   root         the root context
   component    the component
@@ -98,7 +112,8 @@ spec:
       {{- include "statefulroute.container" .root | nindent 6 }}
       args:
         {{- .arguments | nindent 8 }}
-      {{- with concat (default list .environment) (default list .values.extraEnv) }}
+      {{- $environment := get (include "statefulroute.environment" .root | fromYaml) "variables" }}
+      {{- with concat (default list .environment) $environment (default list .values.extraEnv) }}
       env:
         {{- toYaml . | nindent 8 }}
       {{- end }}

@@ -16,6 +16,7 @@
 {{- include "statefulroute.checkPattern" (list "service.ipFamilyPolicy" $.Values.service.ipFamilyPolicy `(SingleStack|PreferDualStack|RequireDualStack)?` "SingleStack, PreferDualStack or RequireDualStack, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "service.trafficDistribution" $.Values.service.trafficDistribution `(PreferSameZone|PreferSameNode|PreferClose)?` "PreferSameZone, PreferSameNode or PreferClose, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "podDisruptionBudget.maxUnavailable" $.Values.podDisruptionBudget.maxUnavailable `[0-9]{1,5}|(100|[1-9]?[0-9])%` "a number like 1, or a percentage like 50%") -}}
+{{- include "statefulroute.checkPattern" (list "metrics.otlp.endpoint" $.Values.metrics.otlp.endpoint `(https?://[^/].*)?` "a URL like http://collector:4318, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "serviceMonitor.namespace" $.Values.serviceMonitor.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "serviceMonitor.interval" $.Values.serviceMonitor.interval `([0-9]+(ms|[smhdwy]))+` "a number and a unit, like 30s") -}}
 {{- include "statefulroute.checkPattern" (list "serviceMonitor.scrapeTimeout" $.Values.serviceMonitor.scrapeTimeout `(([0-9]+(ms|[smhdwy]))+)?` "a number and a unit, like 10s, or nothing") -}}

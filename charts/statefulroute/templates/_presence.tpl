@@ -14,7 +14,8 @@
 {{- include "statefulroute.checkPresence" (list $.Values.service "service." (list "port")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.podDisruptionBudget "podDisruptionBudget." (list "enabled" "maxUnavailable")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.networkPolicy "networkPolicy." (list "enabled" "kind")) -}}
-{{- include "statefulroute.checkPresence" (list $.Values.metrics "metrics." (list "tls" "authentication")) -}}
+{{- include "statefulroute.checkPresence" (list $.Values.metrics "metrics." (list "tls" "authentication" "otlp")) -}}
+{{- include "statefulroute.checkPresence" (list $.Values.metrics.otlp "metrics.otlp." (list "intervalSeconds")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.serviceMonitor "serviceMonitor." (list "enabled" "interval")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.podMonitor "podMonitor." (list "enabled" "interval")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.prometheusRule "prometheusRule." (list "enabled" "runbookUrl")) -}}

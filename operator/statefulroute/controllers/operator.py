@@ -18,6 +18,7 @@ from statefulroute.controllers.settings import Settings
 from statefulroute.controllers.stop_signal import StopSignal
 from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.health import Health
+from statefulroute.monitoring.otlp_metrics import send_metrics
 from statefulroute.monitoring.secure_metrics import serve_secure_metrics
 from statefulroute.monitoring.server import serve_probes_and_metrics
 
@@ -38,7 +39,7 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
 
     Raises:
         NotConnectedError: no cluster is configured.
-        TracingUnavailableError: traces are enabled and cannot be exported.
+        OtlpUnavailableError: traces or metrics are enabled over OTLP and cannot be sent.
         BindError: an address for probes or metrics cannot be bound.
         UnusableCertificateError: the TLS files of the metrics are invalid.
         LeaseNamespaceNotFoundError: the namespace of the Lease does not exist.
@@ -47,7 +48,9 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
     requests = APIRequestMetrics()
     connections = link_slots(settings.parallel_writes) + _OTHER_CONNECTIONS
     async with (
-        tracing(settings.uid_redactor) as trace_hooks,  # exited last, so that all work is traced
+        # Exited last, so that all work is traced and counted.
+        send_metrics("operator") as start_metrics,
+        tracing(settings.uid_redactor) as trace_hooks,
         connect(settings.kubeconfig, settings.context) as connection,
         # Exited when all writes have ended.
         leader_election(connection, settings.leader_election, requests, settings.namespaces) as leadership,
@@ -56,6 +59,7 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
     ):
         components = assemble(settings, leadership, client, load_client, trace_hooks)
         health, collectors = Health(components.informers.reflectors), (*components.collectors, requests)
+        start_metrics(collectors)
         async with (
             serve_secure_metrics(settings.metrics, collectors, connection, requests),
             serve_probes_and_metrics(settings.bind_address, health, None if settings.metrics else collectors),

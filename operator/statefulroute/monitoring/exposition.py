@@ -1,4 +1,4 @@
-"""Renders metrics in the text format of Prometheus."""
+"""Collects the metrics of a process, and renders them in the text format of Prometheus."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -24,12 +24,17 @@ class Exposition:
         unused = CollectorRegistry()
         self._collectors = (*collectors, ProcessCollector(registry=unused), GCCollector(registry=unused))
 
-    async def render(self) -> AsyncIterator[bytes]:
+    async def collect(self) -> AsyncIterator[Metric]:
         """Yields one family at a time and runs other tasks in between, because there may be thousands of pods."""
         for collector in self._collectors:
             for family in collector.collect():
-                yield generate_latest(_SingleFamilyCollector(family))
+                yield family
                 await asyncio.sleep(0)
+
+    async def render(self) -> AsyncIterator[bytes]:
+        """Yields the text of one family at a time."""
+        async for family in self.collect():
+            yield generate_latest(_SingleFamilyCollector(family))
 
 
 class _SingleFamilyCollector:

@@ -12,6 +12,7 @@ from statefulroute.cluster.connection import connect
 from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.listener import RenewableTlsContext
+from statefulroute.monitoring.otlp_metrics import send_metrics
 from statefulroute.monitoring.secure_metrics import serve_secure_metrics
 from statefulroute.monitoring.server import RequestHandler, serve_http, serve_probes_and_metrics
 from statefulroute.monitoring.tls import reloading_tls_context
@@ -36,6 +37,7 @@ async def run(settings: Settings) -> None:
         NotConnectedError: no cluster is configured.
         BindError: a server cannot listen on its address.
         UnusableCertificateError: the TLS files are invalid.
+        OtlpUnavailableError: metrics are enabled over OTLP and cannot be sent.
     """
     if settings.link_changes and not settings.authenticates:
         log.warning("every client may unlink and move users: --link-changes is set, and no caller is authenticated")
@@ -48,6 +50,7 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     requests = APIRequestMetrics()
     async with (
+        send_metrics("resolver") as start_metrics,  # exited last, so that all work is counted
         reloading_tls_context(settings.tls) as tls,
         connect(settings.kubeconfig, settings.context) as connection,
         Client(connection, _CONNECTIONS, requests) as client,
@@ -55,6 +58,7 @@ async def run(settings: Settings) -> None:
         components = assemble(settings, client)
         health = Health(components.cache.reflectors)
         collectors = (*components.collectors, requests)
+        start_metrics(collectors)
         async with (
             serve_secure_metrics(settings.metrics, collectors, connection, requests),
             serve_probes_and_metrics(settings.bind_address, health, None if settings.metrics else collectors),

@@ -13,11 +13,12 @@ from statefulroute.controllers.links.reconciler import ReconcileResult
 from statefulroute.controllers.monitoring import opentelemetry_traces
 from statefulroute.controllers.monitoring.timers import Timer
 from statefulroute.controllers.monitoring.trace_hooks import TraceHooks
-from statefulroute.controllers.monitoring.tracing import TracingUnavailableError, tracing
+from statefulroute.controllers.monitoring.tracing import tracing
 from statefulroute.domain.decision import Bind
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.link import LinkStatus
 from statefulroute.domain.redaction import UidRedactor
+from statefulroute.monitoring.otlp import OtlpUnavailableError
 from support.trace_receiver import TraceReceiver, receiving
 
 GAME = RouteKey("games", "game")
@@ -174,6 +175,7 @@ async def test_receiver_that_does_not_answer_does_not_delay_the_exit(
     [
         {},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
+        {"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://here:4318/v1/metrics"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://here:4318", "OTEL_SDK_DISABLED": "true"},
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://here:4318", "OTEL_TRACES_EXPORTER": "none"},
     ],
@@ -198,9 +200,7 @@ async def test_tracing_without_its_packages_is_an_error(monkeypatch: pytest.Monk
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4318")
     monkeypatch.delitem(sys.modules, "statefulroute.controllers.monitoring.opentelemetry_traces")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)  # type: ignore[arg-type]  # no such module
-    with pytest.raises(
-        TracingUnavailableError, match=r"install statefulroute\[operator,otlp\], or unset the variable$"
-    ):
+    with pytest.raises(OtlpUnavailableError, match=r"install statefulroute\[operator,otlp\], or unset the variable$"):
         async with tracing(None):
             pass
 
@@ -209,6 +209,6 @@ async def test_another_protocol_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4317")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
     expected = "traces cannot be sent by grpc: set OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf"
-    with pytest.raises(TracingUnavailableError, match=expected):
+    with pytest.raises(OtlpUnavailableError, match=expected):
         async with tracing(None):
             pass

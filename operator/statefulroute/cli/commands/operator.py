@@ -134,8 +134,8 @@ def run_operator(settings: "Settings", level: LogLevel, log_format: LogFormat | 
     from statefulroute.cli.process import run_process  # noqa: PLC0415
     from statefulroute.cluster.errors import NotConnectedError  # noqa: PLC0415
     from statefulroute.cluster.lease import LeaseNamespaceNotFoundError  # noqa: PLC0415
-    from statefulroute.controllers.monitoring.tracing import TracingUnavailableError  # noqa: PLC0415
     from statefulroute.controllers.operator import run  # noqa: PLC0415
+    from statefulroute.monitoring.otlp import OtlpUnavailableError  # noqa: PLC0415
     from statefulroute.monitoring.server import BindError  # noqa: PLC0415
     from statefulroute.monitoring.tls import UnusableCertificateError  # noqa: PLC0415
 
@@ -144,7 +144,7 @@ def run_operator(settings: "Settings", level: LogLevel, log_format: LogFormat | 
         NotConnectedError,
         BindError,
         UnusableCertificateError,
-        TracingUnavailableError,
+        OtlpUnavailableError,
         LeaseNamespaceNotFoundError,
     )
     run_process(lambda: run(settings, _kill), expected_errors, structlog.get_logger(__name__))

@@ -221,10 +221,11 @@ def run_resolver(settings: "Settings", level: LogLevel, log_format: LogFormat | 
 
     from statefulroute.cli.process import run_process  # noqa: PLC0415
     from statefulroute.cluster.errors import NotConnectedError  # noqa: PLC0415
+    from statefulroute.monitoring.otlp import OtlpUnavailableError  # noqa: PLC0415
     from statefulroute.monitoring.server import BindError  # noqa: PLC0415
     from statefulroute.monitoring.tls import UnusableCertificateError  # noqa: PLC0415
     from statefulroute.resolver.process import run  # noqa: PLC0415
 
     set_up_logging(level, log_format, hash_uids=hash_uids)
-    expected_errors = (NotConnectedError, BindError, UnusableCertificateError)
+    expected_errors = (NotConnectedError, BindError, UnusableCertificateError, OtlpUnavailableError)
     run_process(lambda: run(settings), expected_errors, structlog.get_logger(__name__))

@@ -1,7 +1,6 @@
 """Traces by OpenTelemetry: a span for each reconciled link and each run of a timer, with a child for each request."""
 
 import asyncio
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -10,7 +9,6 @@ from importlib.metadata import version
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
@@ -24,6 +22,8 @@ from statefulroute.controllers.monitoring.trace_hooks import TraceHooks
 from statefulroute.domain.keys import LinkKey, RouteKey
 from statefulroute.domain.redaction import UidRedactor
 from statefulroute.monitoring.api_requests import UNREACHABLE
+from statefulroute.monitoring.daemon_threads import run_in_daemon_thread
+from statefulroute.monitoring.opentelemetry_resource import make_resource
 
 #: How long the shutdown waits until the last spans are sent.
 _FLUSH_SECONDS = 5.0
@@ -142,33 +142,12 @@ async def export_traces(uid_redactor: UidRedactor | None) -> AsyncIterator[Trace
     Args:
         uid_redactor: replaces the uids of links; None leaves them.
     """
-    provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+    provider = TracerProvider(resource=make_resource("operator"), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     recorder = SpanRecorder(provider.get_tracer("statefulroute", version("statefulroute")), uid_redactor)
     try:
         yield TraceHooks(recorder.wrap_reconcile, recorder.timer_span, recorder.observe_request)
     finally:
-        await _shut_down(provider)
-
-
-def _resource() -> Resource:
-    """Returns the resource that sends the spans; its name is that of the variables or, by default, of this program."""
-    resource = Resource.create({SERVICE_VERSION: version("statefulroute")})
-    if str(resource.attributes[SERVICE_NAME]).startswith("unknown_service"):
-        return resource.merge(Resource({SERVICE_NAME: "statefulroute-operator"}))
-    return resource
-
-
-async def _shut_down(provider: TracerProvider) -> None:
-    """Sends the remaining spans within a timeout, so that a receiver that does not answer does not delay the exit."""
-    loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-    def shut_down() -> None:
-        provider.shutdown()
-        with suppress(RuntimeError):  # the event loop is already closed
-            loop.call_soon_threadsafe(ended.set)
-
-    # Not a thread of an executor, because Python waits for these when it exits.
-    threading.Thread(target=shut_down, name="last-spans", daemon=True).start()
-    with suppress(TimeoutError):
-        await asyncio.wait_for(ended.wait(), _FLUSH_SECONDS)
+        # Sends the remaining spans within a timeout, so that a receiver that does not answer does not delay the exit.
+        with suppress(TimeoutError):
+            await asyncio.wait_for(run_in_daemon_thread(provider.shutdown, "last-spans"), _FLUSH_SECONDS)
