@@ -12,6 +12,7 @@ from referencepages.alerts import alerts_page
 from referencepages.chart_values import chart_values_page
 from referencepages.commands import commands_page
 from referencepages.http_api import http_api_page
+from referencepages.licenses import licenses_page
 from referencepages.metrics import metrics_page
 
 _FOLDER = Path("docs/reference")
@@ -23,6 +24,7 @@ def pages(root: Path) -> Iterator[tuple[Path, str]]:
     yield _FOLDER / "chart-values.md", chart_values_page()
     yield _FOLDER / "alerts.md", alerts_page(root / "deploy/monitoring/alerts.yaml")
     yield _FOLDER / "metrics.md", metrics_page()
+    yield _FOLDER / "third-party-licenses.md", licenses_page(root)
     for name in ("resolver", "sidecar"):
         yield _FOLDER / f"{name}-api.md", http_api_page(root / f"docs/openapi/{name}.json")
 
