@@ -31,8 +31,9 @@ RUN /tools/bin/hatchling build --target wheel --directory /wheel \
 
 FROM ${BASE_IMAGE} AS root
 COPY --from=build /opt/statefulroute /opt/statefulroute
-COPY tools/image/root_filesystem.py /
+COPY tools/image/root_filesystem.py tools/release/sbom.py /
 RUN python3 /root_filesystem.py --environment /opt/statefulroute --destination /root-filesystem \
+    && python3 /sbom.py /root-filesystem \
     && chroot /root-filesystem /opt/statefulroute/bin/statefulroute --version
 
 # Neither a shell nor a package manager.

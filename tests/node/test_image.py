@@ -117,3 +117,23 @@ def test_scanners_find_the_packages_of_debian(root: Path) -> None:
     (line,) = (each for each in (folder / "libc6.md5sums").read_text().splitlines() if each.endswith("/libc.so.6"))
     assert (root / line.split()[1]).exists()
     assert "ID=debian" in (root / "etc/os-release").read_text()
+
+
+def test_list_of_contents_names_what_is_in_the_image(root: Path) -> None:
+    listed = json.loads((root / "opt/statefulroute/sbom.cdx.json").read_text())["components"]
+    versions = {(each["type"], each["name"].lower()): each.get("version") for each in listed}
+    packages = [file for file in (root / "var/lib/dpkg/status.d").iterdir() if file.suffix != ".md5sums"]
+    for file in packages:
+        assert f"\nVersion: {versions['library', file.name]}\n" in file.read_text()
+    (site_packages,) = root.glob("opt/statefulroute/lib/python3*/site-packages")
+    installed = [folder.name.removesuffix(".dist-info") for folder in site_packages.glob("*.dist-info")]
+    distributions = {tuple(each.split("-")) for each in installed if not each.startswith("statefulroute-")}
+    assert len(distributions) > 30
+    listed_names = {(name.replace("-", "_"), version) for (_, name), version in versions.items()}
+    assert {(name.lower().replace("-", "_"), version) for name, version in distributions} <= listed_names
+    vendored = json.loads((site_packages / "statefulroute/console/static/vendor/packages.json").read_text())
+    assert {("library", each["package"]) for each in vendored} <= versions.keys()
+    # Python is a package of Debian in the base image of the tests, and a program beside them in that of the releases.
+    assert ("application", "python") in versions or any(file.name.startswith("libpython3") for file in packages)
+    references = [each["bom-ref"] for each in listed]
+    assert len(references) == len(set(references))

@@ -11,7 +11,10 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from importlib.metadata import distributions, version
 from pathlib import Path
+
+from release import sbom
 
 PROGRAM = "kubectl-statefulroute"
 
@@ -58,7 +61,19 @@ def build(destination: Path) -> Path:
         (root / "dist" / PROGRAM / COMPLETION).symlink_to(PROGRAM)
         shutil.copy(_LICENSE, root / "dist")
         destination.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.make_archive(str(destination / name), "gztar", root / "dist"))
+        archive = Path(shutil.make_archive(str(destination / name), "gztar", root / "dist"))
+        _write_sbom(root / "dist" / PROGRAM / "_internal", archive.with_name(f"{archive.name}.cdx.json"))
+        return archive
+
+
+def _write_sbom(bundle: Path, file: Path) -> None:
+    """Writes what a bundle of PyInstaller contains."""
+    program = sbom.component("application", "pypi", "statefulroute", version("statefulroute"))
+    packages = sbom.bundled_packages(distributions(), bundle)
+    builder = sbom.component("library", "pypi", "pyinstaller", version("pyinstaller"))  # its program starts the plugin
+    javascript = sbom.vendored_javascript(bundle / "statefulroute")
+    contents = [sbom.python(), builder, *packages, *javascript, *sbom.shared_libraries(bundle)]
+    sbom.write_sbom(file, sbom.bundle_sbom(program, contents))
 
 
 def main() -> None:
