@@ -1,6 +1,7 @@
 """Tests the workflows of GitHub Actions: actionlint reports no errors, and each action is pinned by its commit."""
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -293,3 +294,21 @@ def test_each_pull_request_is_reviewed_for_vulnerable_dependencies(workflows: Wo
     review = workflow["jobs"]["review"]["steps"][-1]
     assert review["uses"].startswith("actions/dependency-review-action@")
     assert review["with"] == {"fail-on-scopes": "runtime, development, unknown"}
+
+
+def test_images_of_supported_versions_are_scanned_by_the_rule_of_a_release(
+    workflows: Workflows, root: Path, tmp_path: Path
+) -> None:
+    scan = workflows["scan"]
+    assert scan[True].keys() == {"schedule", "workflow_dispatch"}  # YAML's `on`
+    (release,) = [step["with"] for step in workflows["release"]["jobs"]["image"]["steps"] if "scan-action" in str(step)]
+    (step,) = scan["jobs"]["image"]["steps"]
+    assert step["with"] == release | {"image": "${{ vars.IMAGE_REPOSITORY }}:${{ matrix.version }}"}
+    (find,) = [step for step in scan["jobs"]["versions"]["steps"] if step.get("id") == "versions"]
+    (tmp_path / "tools").symlink_to(root / "tools")
+    releases = [{"tagName": "v1.2.3", "publishedAt": "2026-11-29T06:00:00Z"}]
+    (tmp_path / "gh").write_text(f"#!/bin/sh\necho '{json.dumps(releases)}'\n")
+    (tmp_path / "gh").chmod(0o755)
+    environment = {"GITHUB_OUTPUT": "outputs", "PATH": f"{tmp_path}:{PATH}", "PYTHONPATH": find["env"]["PYTHONPATH"]}
+    subprocess.run(["/bin/bash", "-e", "-c", find["run"]], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "outputs").read_text() == 'versions=["1.2.3"]\n'
