@@ -21,6 +21,7 @@ from node.chat import (
     kill_container,
 )
 from node.gateway import deploy_gateway
+from node.images import SANDBOX
 from node.metrics import SERVICES, VALUES, Monitoring
 from node.rooms import VERSION, Users, await_gateway, deploy_rooms
 from node.sandbox import RealSandboxes
@@ -248,6 +249,28 @@ def test_files_and_processes_of_a_sandbox_end_with_its_session(
     eventually(lambda: not sandboxes.files_of(other), "the kubelet removes the files")
     sandboxes.service.await_deleted("sandbox.bob")
     sandboxes.delete()
+
+
+@pytest.mark.usefixtures("release")
+def test_a_shell_is_added_to_a_pod_of_the_operator_which_has_none(restricted_kubectl: Kubectl, tmp_path: Path) -> None:
+    pod = leader(restricted_kubectl)
+    refused = restricted_kubectl.run("exec", pod, "--", "sh")
+    assert refused.code
+    assert '"sh": executable file not found' in refused.stderr
+    user = tmp_path / "user.json"
+    user.write_text('{"securityContext": {"runAsUser": 65532}}', encoding="utf-8")
+    options = (
+        f"--image={SANDBOX}",
+        "--container=shell",
+        "--target=operator",
+        "--profile=restricted",
+        f"--custom={user}",
+    )
+    restricted_kubectl.run("debug", pod, *options, "--", "sh", "-c", "ls /proc/1/root/opt").expect_success()
+    eventually(
+        lambda: restricted_kubectl.run("logs", pod, "--container=shell").stdout == "statefulroute\n",
+        "the shell shows the files of the operator",
+    )
 
 
 def test_links_survive_restarts_of_pods_operator_and_kubelet_in_a_real_node(  # noqa: PLR0913, PLR0917 - the fixtures it needs
