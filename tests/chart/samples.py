@@ -82,7 +82,7 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "picker.defaultRoute": "play/game",
     "picker.uidFromResponse": "mcp-session-id",
     "authentication": {"tokenAudience": "resolver", "allowUsers": ["system:serviceaccount:play:gateway"]},
-    "tls": {"secretName": "resolver-tls", "clientCertificates": True},
+    "tls.secretName": "resolver-tls",
     "service.httpPort": 80,
     "service.grpcPort": 50051,
     "metricsService.port": 9090,
@@ -96,6 +96,22 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "tolerations": [{"key": "gateways", "operator": "Exists"}],
     "terminationGracePeriodSeconds": 11,
 }
+
+#: Samples of a Certificate.
+_OF_CERTIFICATES: dict[str, Any] = {
+    "issuerRef": {"name": "platform", "kind": "ClusterIssuer", "group": "cert-manager.io"},
+    "dnsNames": ["statefulroute.example.com"],
+    "duration": "2160h",
+    "renewBefore": "360h30m",
+    "privateKey": {"algorithm": "ECDSA", "size": 384, "rotationPolicy": "Always"},
+    "secretTemplate": {
+        "annotations": {"replicator.example.com/replicate-to": "monitoring"},
+        "labels": {"team": "games"},
+    },
+}
+
+#: The values of TLS.
+TLS = ("metrics.tls", "resolver.tls")
 
 #: Samples of the clients and destinations of a network policy, by its kind.
 _CLIENTS: dict[str, Any] = {
@@ -191,6 +207,7 @@ metadata:
     "metrics.tls.secretName": "metrics-tls",
     "metrics.otlp.endpoint": "http://prometheus:9090/api/v1/otlp/",
     "metrics.otlp.intervalSeconds": 15,
+    **{f"{tls}.certificate.{name}": sample for tls in TLS for name, sample in _OF_CERTIFICATES.items()},
     "prometheusRule.namespace": "default",
     "prometheusRule.labels": {"prometheus": "main"},
     "prometheusRule.runbookUrl": "https://wiki.invalid/runbooks/",
@@ -270,9 +287,17 @@ def is_allowed(row: Mapping[str, Any]) -> bool:
         and values.get(f"{service}.ipFamilyPolicy") not in {"PreferDualStack", "RequireDualStack"}
         for service in SERVICES
     )
-    has_no_credentials = values.get("metrics.authentication") and (
-        values.get("metrics.tls.secretName") == ""
-        or (values.get("podMonitor.enabled") and values.get("podMonitor.authorization") == {})
+    has_two_certificates = any(
+        values.get(f"{tls}.secretName") and values.get(f"{tls}.certificate.create") for tls in TLS
+    )
+    has_no_certificate = any(
+        values.get(user) and values.get(f"{tls}.secretName") == "" and values.get(f"{tls}.certificate.create") is False
+        for user, tls in zip(("metrics.authentication", "resolver.tls.clientCertificates"), TLS, strict=True)
+    )
+    has_no_credentials = (
+        values.get("metrics.authentication")
+        and values.get("podMonitor.enabled")
+        and values.get("podMonitor.authorization") == {}
     )
     return len(_kinds_of_policies(values)) <= 1 and not (
         has_two_writers
@@ -280,6 +305,8 @@ def is_allowed(row: Mapping[str, Any]) -> bool:
         or has_two_monitors
         or has_vain_values
         or has_one_stack_of_two
+        or has_two_certificates
+        or has_no_certificate
         or has_no_credentials
     )
 
@@ -296,7 +323,10 @@ def everything_on(namespace: str, kind_of_policies: str = "NetworkPolicy") -> di
     switched = {path: True for path, value in row.items() if isinstance(value, bool)}
     policies = {path: samples[kind_of_policies] for path, samples in OF_KINDS.items()}
     chosen = {"podMonitor.enabled": False, "networkPolicy.kind": kind_of_policies}
-    return nested(row | switched | policies | chosen)
+    # Certificates instead of Secrets, of which the resolver's is by the release's own authority.
+    certificates = {f"{tls}.secretName": "" for tls in TLS}
+    certificates["resolver.tls.certificate.issuerRef"] = DEFAULTS["resolver.tls.certificate.issuerRef"]
+    return nested(row | switched | policies | chosen | certificates)
 
 
 def _values() -> Iterator[Value]:

@@ -56,7 +56,9 @@ def judge(dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl) -> Itera
         for kind in ("servicemonitors", "podmonitors", "prometheusrules")
     ]
     cilium = str(programs.cilium_definitions(PlainProgress()) / "ciliumnetworkpolicies.yaml")
-    for file in (str(ROOT / "crds"), *monitors, cilium):
+    issuance = programs.certificate_definitions(PlainProgress())
+    certificates = [str(issuance / f"cert-manager.io_{kind}.yaml") for kind in ("certificates", "issuers")]
+    for file in (str(ROOT / "crds"), *monitors, cilium, *certificates):
         restricted_kubectl.run("apply", "--server-side", "--filename", file).expect_success()
     restricted_kubectl.create(RUNTIME_CLASS)
     restricted_kubectl.run(
@@ -139,9 +141,9 @@ def test_release_with_every_value_set_is_installed_and_uninstalled(
         values = values.replace(unknown, known)
     cluster, where = helm.within(dedicated_cluster.kubeconfig), ("--namespace", "default")
     cluster.run("install", "everything", str(CHART), *where, "--values=-", stdin=values).expect_success()
-    kinds = "ciliumnetworkpolicies,servicemonitors,prometheusrules,horizontalpodautoscalers,configmaps"
+    kinds = "ciliumnetworkpolicies,servicemonitors,prometheusrules,horizontalpodautoscalers,configmaps,certificates"
     names = restricted_kubectl.run("get", kinds, "--all-namespaces", "--output=name").expect_success().stdout
-    for kind in ("ciliumnetworkpolicy", "servicemonitor", "prometheusrule", "horizontalpodautoscaler"):
+    for kind in ("ciliumnetworkpolicy", "servicemonitor", "prometheusrule", "horizontalpodautoscaler", "certificate"):
         assert f"\n{kind}." in f"\n{names}"
     assert "configmap/everything-authorities" in names
     eventually(lambda: {"operator", "resolver"} <= started(restricted_kubectl), "the API server accepts its pods")

@@ -142,7 +142,10 @@ def test_both_accounts_may_review_tokens_and_readers_may_read(helm4: Helm, names
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"metrics.authentication": True}, "metrics.authentication is true: set metrics.tls.secretName, too"),
+        (
+            {"metrics.authentication": True},
+            "metrics.authentication is true: set metrics.tls.secretName or metrics.tls.certificate.create, too",
+        ),
         (
             {**AUTHENTICATED, "podMonitor.enabled": True},
             "set podMonitor.authorization to a Secret with a token, or use serviceMonitor",

@@ -223,8 +223,26 @@ BY_THE_CHART = [
         {"resolver.tls.clientCertificates": True},
         (
             "resolver.tls.clientCertificates is true: set resolver.tls.secretName to a Secret with tls.crt, tls.key "
-            "and ca.crt."
+            "and ca.crt, or resolver.tls.certificate.create."
         ),
+    ),
+    (
+        {"metrics.tls.secretName": "by-hand", "metrics.tls.certificate.create": True},
+        (
+            'metrics.tls.certificate.create is true and metrics.tls.secretName is "by-hand": remove one of them; '
+            "cert-manager would overwrite that Secret."
+        ),
+    ),
+    (
+        {"resolver.tls.certificate.create": True, "resolver.tls.certificate.issuerRef.kind": "ClusterIssuer"},
+        (
+            "resolver.tls.certificate.issuerRef is a ClusterIssuer of cert-manager.io without a name: set "
+            "resolver.tls.certificate.issuerRef.name."
+        ),
+    ),
+    (
+        {"resolver.tls.certificate.duration": "90d"},
+        'resolver.tls.certificate.duration is "90d": write hours, minutes and seconds like 2160h or 1h30m, or nothing.',
     ),
     (
         {"resolver.service.metricsPort": 8081},

@@ -48,6 +48,8 @@ def schemas(environment: Path, version: str, tmp_path_factory: pytest.TempPathFa
     for kind in MONITORS:
         write_custom_schemas(monitoring / f"monitoring.coreos.com_{kind}.yaml", folder)
     write_custom_schemas(programs.cilium_definitions(PlainProgress()) / "ciliumnetworkpolicies.yaml", folder)
+    for kind in ("certificates", "issuers"):
+        write_custom_schemas(programs.certificate_definitions(PlainProgress()) / f"cert-manager.io_{kind}.yaml", folder)
     return folder
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from helmchart.certificates import Certificate
 from helmchart.model import Interval, Object, OptionalInterval, OptionalName, StringMap, ValueGroup, text_pattern
 
 
@@ -26,6 +27,10 @@ class MetricsTls(ValueGroup):
         description="A Secret with `tls.crt` and `tls.key`, and `ca.crt` for the monitors; empty serves metrics "
         "without TLS. Its certificate names the Services of the metrics: `...-metrics.NAMESPACE.svc` and "
         "`...-resolver-metrics.NAMESPACE.svc`. Renewed certificates need no restart.",
+    )
+    certificate: Certificate = Field(
+        Certificate(),
+        description="The Certificate of the metrics, if cert-manager issues it: of operator and resolver.",
     )
 
 
@@ -50,7 +55,7 @@ class Metrics(ValueGroup):
         default=False,
         description="Whether clients need a token whose user may `get` the path `/metrics`, as the ClusterRole "
         "`...-metrics-reader` allows (with `watchNamespaces`, `...-metrics-reader.NAMESPACE`). It needs "
-        "`metrics.tls.secretName`, and a ClusterRole for operator and resolver, even if `watchNamespaces` is set: the "
+        "`metrics.tls`, and a ClusterRole for operator and resolver, even if `watchNamespaces` is set: the "
         "API server reviews the tokens.",
     )
     otlp: MetricsOtlp = Field(MetricsOtlp(), description="Metrics that are sent by OpenTelemetry.")
@@ -66,8 +71,8 @@ class _Monitor(ValueGroup):
     scrape_timeout: OptionalInterval = Field("", description="The timeout of a scrape; empty is Prometheus' default.")
     tls_config: Object = Field(
         {},
-        description="The TLS settings of the scrapes, with `metrics.tls.secretName`; empty trusts the `ca.crt` of that "
-        "Secret, which must then be in the monitor's namespace, and expects the name of the Service.",
+        description="The TLS settings of the scrapes, with `metrics.tls`; empty trusts the `ca.crt` of that Secret, "
+        "which must then be in the monitor's namespace, and expects the name of the Service.",
     )
     authorization: Object = Field(
         {},

@@ -32,6 +32,7 @@ PACKAGE_PLATFORM = ("linux", "x86_64")
 MONITORING = "github.com/prometheus-operator/prometheus-operator"
 OPERATOR_FRAMEWORK = "github.com/operator-framework/api"
 CILIUM = "github.com/cilium/cilium"
+CERT_MANAGER = "github.com/cert-manager/cert-manager"
 
 
 def helm4(progress: Progress) -> Path:
@@ -103,6 +104,11 @@ def cilium_definitions(progress: Progress) -> Path:
     return folder / "pkg" / "k8s" / "apis" / "cilium.io" / "client" / "crds" / "v2"
 
 
+def certificate_definitions(progress: Progress) -> Path:
+    """Returns the folder of cert-manager's CRDs, from its Go module."""
+    return download_modules([CERT_MANAGER], MODULES / "cert-manager", progress)[CERT_MANAGER] / "deploy" / "crds"
+
+
 def _build(name: str, package: str, progress: Progress, *stamps: str) -> Path:
     recipe = Recipe(name, MODULES / name, package, " ".join(("-s", "-w", *stamps)))
     return ensure_built(recipe, find_go(progress), progress)
@@ -130,6 +136,7 @@ PROGRAMS = {
     "kubeconform": kubeconform,
     "monitoring-definitions": monitoring_definitions,
     "cilium-definitions": cilium_definitions,
+    "certificate-definitions": certificate_definitions,
     "crane": crane,
     "prometheus": prometheus,
 }

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from helmchart.certificates import Certificate
 from helmchart.model import Object, Seconds, StringMap, ValueGroup, text_pattern
 from helmchart.pods import (
     Containers,
@@ -125,6 +126,9 @@ class ResolverTls(ValueGroup):
     secret_name: str = Field(
         "",
         description="A Secret with `tls.crt` and `tls.key`; empty disables TLS. Renewed certificates need no restart.",
+    )
+    certificate: Certificate = Field(
+        Certificate(), description="The Certificate of its Service, if cert-manager issues it."
     )
     client_certificates: bool = Field(
         default=False,

@@ -90,7 +90,7 @@ The arguments of the resolver; `statefulroute resolver --help` explains them.
 - --allow-user=system:serviceaccount:{{ include "statefulroute.namespace" $ }}:{{ include "statefulroute.commandAccountName" (list $ "test") }}
 {{- end }}
 {{- end }}
-{{- if .tls.secretName }}
+{{- if include "statefulroute.resolverSecret" $ }}
 - --tls-certificate=/tls/tls.crt
 - --tls-key=/tls/tls.key
 {{- if .tls.clientCertificates }}
@@ -132,7 +132,7 @@ The arguments that both have.
 Those for metrics over TLS, which both have.
 */}}
 {{- define "statefulroute.metricsArguments" -}}
-{{- if .Values.metrics.tls.secretName }}
+{{- if include "statefulroute.metricsSecret" . }}
 - --metrics-address=:8443
 - --metrics-tls-certificate=/metrics-tls/tls.crt
 - --metrics-tls-key=/metrics-tls/tls.key

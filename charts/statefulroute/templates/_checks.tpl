@@ -68,11 +68,22 @@ Checks that values.schema.json cannot express, or not in a sentence that says wh
 {{- end -}}
 {{- include "statefulroute.checkNetworkPolicies" . -}}
 {{- if .Values.metrics.authentication -}}
-{{- if not .Values.metrics.tls.secretName -}}
-{{- fail "\n\nmetrics.authentication is true: set metrics.tls.secretName, too; tokens are not sent without TLS." -}}
+{{- if not (include "statefulroute.metricsSecret" .) -}}
+{{- fail "\n\nmetrics.authentication is true: set metrics.tls.secretName or metrics.tls.certificate.create, too; tokens are not sent without TLS." -}}
 {{- end -}}
 {{- if and .Values.podMonitor.enabled (not .Values.podMonitor.authorization) -}}
 {{- fail "\n\nmetrics.authentication and podMonitor.enabled are true: set podMonitor.authorization to a Secret with a token, or use serviceMonitor, which can send the token of Prometheus' own account." -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $tls := dict "metrics.tls" .Values.metrics.tls "resolver.tls" .Values.resolver.tls -}}
+{{- if $tls.certificate.create -}}
+{{- if $tls.secretName -}}
+{{- fail (printf "\n\n%s.certificate.create is true and %s.secretName is %q: remove one of them; cert-manager would overwrite that Secret." $name $name $tls.secretName) -}}
+{{- end -}}
+{{- $issuer := $tls.certificate.issuerRef -}}
+{{- if and (not $issuer.name) (or (ne $issuer.kind "Issuer") (ne $issuer.group "cert-manager.io")) -}}
+{{- fail (printf "\n\n%s.certificate.issuerRef is a %s of %s without a name: set %s.certificate.issuerRef.name." $name $issuer.kind $issuer.group $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $service := dict "service" .Values.service "resolver.service" .Values.resolver.service "resolver.metricsService" .Values.resolver.metricsService -}}
@@ -104,8 +115,8 @@ Checks that values.schema.json cannot express, or not in a sentence that says wh
 {{- if and .authentication.allowUsers (not .authentication.tokenAudience) -}}
 {{- fail "\n\nresolver.authentication.allowUsers is set: set resolver.authentication.tokenAudience, too; users are authenticated by their tokens." -}}
 {{- end -}}
-{{- if and .tls.clientCertificates (not .tls.secretName) -}}
-{{- fail "\n\nresolver.tls.clientCertificates is true: set resolver.tls.secretName to a Secret with tls.crt, tls.key and ca.crt." -}}
+{{- if and .tls.clientCertificates (not (include "statefulroute.resolverSecret" $)) -}}
+{{- fail "\n\nresolver.tls.clientCertificates is true: set resolver.tls.secretName to a Secret with tls.crt, tls.key and ca.crt, or resolver.tls.certificate.create." -}}
 {{- end -}}
 {{- if hasKey .service "metricsPort" -}}
 {{- fail "\n\nresolver.service.metricsPort is set: set resolver.metricsService.port instead, because the metrics have a Service of their own." -}}

@@ -67,7 +67,7 @@ The template of a component's pods. Arguments:
 {{- $component := . -}}
 {{- $ports := .ports -}}
 {{- $secrets := default dict .secrets -}}
-{{- with .root.Values.metrics.tls.secretName -}}
+{{- with include "statefulroute.metricsSecret" .root -}}
 {{- $ports = merge (dict "secure-metrics" 8443) $ports -}}
 {{- $secrets = merge (dict "metrics-tls" .) $secrets -}}
 {{- end -}}
@@ -239,7 +239,7 @@ spec:
 The name of the port of a component's metrics. Arguments: the root, and the name of the port without TLS, which probes use.
 */}}
 {{- define "statefulroute.metricsPort" -}}
-{{- empty (first .).Values.metrics.tls.secretName | ternary (last .) "secure-metrics" -}}
+{{- include "statefulroute.metricsSecret" (first .) | empty | ternary (last .) "secure-metrics" -}}
 {{- end -}}
 
 {{/*
@@ -248,7 +248,7 @@ How Prometheus connects to that port. Arguments: the root, the Service, and the 
 {{- define "statefulroute.secureScrape" -}}
 {{- $root := first . -}}
 {{- $monitor := last . -}}
-{{- with $root.Values.metrics.tls.secretName }}
+{{- with include "statefulroute.metricsSecret" $root }}
 scheme: https
 tlsConfig:
   {{- with $monitor.tlsConfig }}

@@ -16,6 +16,8 @@
 {{- include "statefulroute.checkPattern" (list "service.ipFamilyPolicy" $.Values.service.ipFamilyPolicy `(SingleStack|PreferDualStack|RequireDualStack)?` "SingleStack, PreferDualStack or RequireDualStack, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "service.trafficDistribution" $.Values.service.trafficDistribution `(PreferSameZone|PreferSameNode|PreferClose)?` "PreferSameZone, PreferSameNode or PreferClose, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "podDisruptionBudget.maxUnavailable" $.Values.podDisruptionBudget.maxUnavailable `[0-9]{1,5}|(100|[1-9]?[0-9])%` "a number like 1, or a percentage like 50%") -}}
+{{- include "statefulroute.checkPattern" (list "metrics.tls.certificate.duration" $.Values.metrics.tls.certificate.duration `(([0-9]+(ms|[hms]))+)?` "hours, minutes and seconds like 2160h or 1h30m, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "metrics.tls.certificate.renewBefore" $.Values.metrics.tls.certificate.renewBefore `(([0-9]+(ms|[hms]))+)?` "hours, minutes and seconds like 2160h or 1h30m, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "metrics.otlp.endpoint" $.Values.metrics.otlp.endpoint `(https?://[^/].*)?` "a URL like http://collector:4318, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "serviceMonitor.namespace" $.Values.serviceMonitor.namespace `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "at most 63 of a-z, 0-9 and -, with a letter or digit at both ends, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "serviceMonitor.interval" $.Values.serviceMonitor.interval `([0-9]+(ms|[smhdwy]))+` "a number and a unit, like 30s") -}}
@@ -32,6 +34,8 @@
 {{- include "statefulroute.checkPattern" (list "resolver.endpointHeader" $.Values.resolver.endpointHeader `[A-Za-z0-9_-]+` "the name of a header, like x-gateway-destination-endpoint") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.picker.defaultRoute" $.Values.resolver.picker.defaultRoute `([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?` "NAMESPACE/NAME of a StatefulRoute, like play/game, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.picker.uidFromResponse" $.Values.resolver.picker.uidFromResponse `[A-Za-z0-9_-]*` "the name of a header, like mcp-session-id, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "resolver.tls.certificate.duration" $.Values.resolver.tls.certificate.duration `(([0-9]+(ms|[hms]))+)?` "hours, minutes and seconds like 2160h or 1h30m, or nothing") -}}
+{{- include "statefulroute.checkPattern" (list "resolver.tls.certificate.renewBefore" $.Values.resolver.tls.certificate.renewBefore `(([0-9]+(ms|[hms]))+)?` "hours, minutes and seconds like 2160h or 1h30m, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.service.ipFamilyPolicy" $.Values.resolver.service.ipFamilyPolicy `(SingleStack|PreferDualStack|RequireDualStack)?` "SingleStack, PreferDualStack or RequireDualStack, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.service.trafficDistribution" $.Values.resolver.service.trafficDistribution `(PreferSameZone|PreferSameNode|PreferClose)?` "PreferSameZone, PreferSameNode or PreferClose, or nothing") -}}
 {{- include "statefulroute.checkPattern" (list "resolver.metricsService.ipFamilyPolicy" $.Values.resolver.metricsService.ipFamilyPolicy `(SingleStack|PreferDualStack|RequireDualStack)?` "SingleStack, PreferDualStack or RequireDualStack, or nothing") -}}
