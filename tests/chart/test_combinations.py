@@ -131,6 +131,13 @@ def test_api_server_accepts_the_policies_of_cilium_in_docs_install_and_no_misspe
         assert "podSelector" in complaint
 
 
+def test_api_server_accepts_the_values_of_a_hardened_installation(
+    helm4: Helm, judge: DryRunValidator, root: Path
+) -> None:
+    values = yaml.safe_load((root / "deploy/hardening/values.yaml").read_text(encoding="utf-8"))
+    assert list(complaints(helm4, judge, values, {})) == []
+
+
 @pytest.mark.usefixtures("judge")  # installs the definitions of all kinds
 def test_release_with_every_value_set_is_installed_and_uninstalled(
     helm: Helm, dedicated_cluster: LocalCluster, restricted_kubectl: Kubectl, replaced: dict[str, str]
