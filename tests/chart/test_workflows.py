@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +313,40 @@ def test_images_of_supported_versions_are_scanned_by_the_rule_of_a_release(
     environment = {"GITHUB_OUTPUT": "outputs", "PATH": f"{tmp_path}:{PATH}", "PYTHONPATH": find["env"]["PYTHONPATH"]}
     subprocess.run(["/bin/bash", "-e", "-c", find["run"]], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "outputs").read_text() == 'versions=["1.2.3"]\n'
+
+
+def test_long_forms_of_the_tests_run_every_week(workflows: Workflows, root: Path) -> None:
+    weekly = workflows["weekly"]
+    assert weekly[True].keys() == {"schedule", "workflow_dispatch"}  # YAML's `on`
+    rules = re.findall(r"^([a-z-]+): .*\n((?:\t.*\n)+)", (root / "Makefile").read_text(), re.MULTILINE)
+    settings = ("STATEFULROUTE_LONG=1", "STATEFULROUTE_PROPERTY_OPERATIONS=", "STATEFULROUTE_BAD_OBJECTS=")
+    long_forms = {name for name, recipe in rules if any(each in recipe for each in settings)} | {"chaos", "fuzz"}
+    # The head of the workflow says why three of them are missing; CI has the linters.
+    missing = {"lint-release", "test-node", "test-console", "test-docs"}
+    assert set(weekly["jobs"]["tests"]["strategy"]["matrix"]["target"]) == long_forms - missing
+    head = (root / ".github/workflows/weekly.yaml").read_text().partition("name: Weekly")[0]
+    assert all(f"`make {name}`" in head for name in missing - {"lint-release"})
+
+
+def test_records_of_failed_long_tests_are_kept(workflows: Workflows, root: Path, tmp_path: Path) -> None:
+    steps = workflows["weekly"]["jobs"]["tests"]["steps"]
+    (run,) = [step for step in steps if step.get("name") == "Run the tests"]
+    environment = {"PATH": PATH, "TARGET": "chaos", "SEED": "7", "RUNNER_TEMP": "records-of-the-runner"}
+    planned = run["run"].replace("make ", "make --dry-run --assume-old setup ", 1)
+    command = ["/bin/bash", "-e", "-c", planned]
+    lines = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+    assert "run.py --seed 7 --folder records-of-the-runner/records --minutes 30 --faults 200" in lines
+    assert run["env"]["PYTEST_ADDOPTS"] == "--basetemp=${{ runner.temp }}/records"
+    pack, upload = steps[-2:]
+    assert (pack["if"], upload["if"]) == ("failure()", "failure()")
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "record.jsonl").write_text("{}")
+    subprocess.run(["/bin/bash", "-e", "-c", pack["run"]], env={"PATH": PATH, "RUNNER_TEMP": str(tmp_path)}, check=True)
+    with tarfile.open(tmp_path / "records.tar.gz") as archive:
+        assert "records/record.jsonl" in archive.getnames()
+    assert upload["with"]["path"] == "${{ runner.temp }}/records.tar.gz"
+
+
+def test_benchmarks_of_the_week_exist(workflows: Workflows, root: Path) -> None:
+    names = workflows["weekly"]["jobs"]["benchmarks"]["strategy"]["matrix"]["name"]
+    assert all((root / f"benchmarks/{name}.py").is_file() for name in names)
