@@ -83,6 +83,7 @@ _OF_THE_RESOLVER: dict[str, Any] = {
     "picker.uidFromResponse": "mcp-session-id",
     "authentication": {"tokenAudience": "resolver", "allowUsers": ["system:serviceaccount:play:gateway"]},
     "tls.secretName": "resolver-tls",
+    "tls.cipherSuites": ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"],
     "service.httpPort": 80,
     "service.grpcPort": 50051,
     "metricsService.port": 9090,
@@ -208,6 +209,10 @@ metadata:
     "metrics.otlp.endpoint": "http://prometheus:9090/api/v1/otlp/",
     "metrics.otlp.intervalSeconds": 15,
     **{f"{tls}.certificate.{name}": sample for tls in TLS for name, sample in _OF_CERTIFICATES.items()},
+    "metrics.tls.cipherSuites": [
+        "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+        "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+    ],
     "prometheusRule.namespace": "default",
     "prometheusRule.labels": {"prometheus": "main"},
     "prometheusRule.runbookUrl": "https://wiki.invalid/runbooks/",

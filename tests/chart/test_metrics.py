@@ -60,7 +60,8 @@ def granted(items: dict[tuple[str, str], dict[str, Any]], account: str) -> set[s
 def test_metrics_have_no_tls_by_default(helm4: Helm, component: str) -> None:
     service, probes = COMPONENTS[component]
     items = rendered(helm4, {"resolver.enabled": True, "serviceMonitor.enabled": True})
-    assert not any(options(items, component).values())
+    params = options(items, component)
+    assert not [name for name, value in params.items() if value and name != "metrics_tls_min_version"]
     assert PORT not in {port["name"] for port in container(items, component)["ports"]}
     (endpoint,) = items["ServiceMonitor", f"statefulroute-{component}"]["spec"]["endpoints"]
     assert endpoint["port"] == probes
@@ -84,6 +85,18 @@ def test_metrics_are_served_with_the_certificate_of_the_secret(
     (mount,) = (each for each in container(items, component)["volumeMounts"] if each["name"] == volume["name"])
     assert mount["readOnly"]
     assert files == [f"{mount['mountPath']}/tls.crt", f"{mount['mountPath']}/tls.key"]
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_versions_and_cipher_suites_of_metrics_are_those_of_the_values(helm4: Helm, component: str) -> None:
+    by_default = options(rendered(helm4, TLS), component)
+    assert by_default["metrics_tls_min_version"] == "VersionTLS12"
+    assert by_default["metrics_tls_cipher_suites"] is None
+    suites = ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
+    values = {"metrics.tls.minVersion": "VersionTLS13", "metrics.tls.cipherSuites": suites}
+    params = options(rendered(helm4, TLS | values), component)
+    assert params["metrics_tls_min_version"] == "VersionTLS13"
+    assert params["metrics_tls_cipher_suites"] == ",".join(suites)
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -54,6 +54,8 @@ def test_options_match_the_values(helm4: Helm) -> None:
         "uid_from_response": "mcp-session-id",
         "max_age": 300,
         "drain_seconds": 0,
+        "tls_min_version": "VersionTLS13",
+        "tls_cipher_suites": "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
         "bindings_per_second": 7,  # of extraArgs, which come last
     }
     assert {name: params[name] for name in expected} == expected

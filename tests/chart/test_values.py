@@ -26,6 +26,14 @@ BY_THE_SCHEMA = [
     ({"commonLabels.a": 1}, "at '/commonLabels/a': got number, want string"),
     ({"livenessProbe.periodSeconds": 0}, "at '/livenessProbe/periodSeconds': minimum: got 0, want 1"),
     ({"resolver.unknownUid": "drop"}, "at '/resolver/unknownUid': value must be one of 'bind', 'any', 'refuse'"),
+    (
+        {"metrics.tls.minVersion": "1.3"},
+        "at '/metrics/tls/minVersion': value must be one of 'VersionTLS12', 'VersionTLS13'",
+    ),
+    (
+        {"resolver.tls.cipherSuites": ["ECDHE-RSA-AES128-GCM-SHA256"]},
+        "at '/resolver/tls/cipherSuites/0': value must be one of 'TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', ",
+    ),
     ({"resolver.uidFrom": []}, "at '/resolver/uidFrom': minItems: got 0, want 1"),
     ({"commonAnnotations.a": True}, "at '/commonAnnotations/a': got boolean, want string"),
     ({"extraContainers": {"name": "proxy"}}, "at '/extraContainers': got object, want array"),

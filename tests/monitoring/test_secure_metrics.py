@@ -94,6 +94,9 @@ def options(authority: Authority, tmp_path: Path) -> tuple[str, ...]:
 class Metrics:
     """A program that serves metrics over TLS.
 
+    Attributes:
+        tls: the settings of the client.
+
     Args:
         program: its process.
         authority: signed its certificate.
@@ -101,7 +104,7 @@ class Metrics:
 
     def __init__(self, program: OperatorProcess, authority: Authority) -> None:
         self._program = program
-        self._tls = ssl.create_default_context(cadata=authority.certificate.decode())
+        self.tls = ssl.create_default_context(cadata=authority.certificate.decode())
 
     def address(self, event: str) -> str:
         """Returns where it listens, by its log."""
@@ -110,7 +113,7 @@ class Metrics:
 
     def get(self, token: str | None) -> Response:
         """Reads the metrics with a token."""
-        connection = http.client.HTTPSConnection(self.address(METRICS), timeout=TIMEOUT_SECONDS, context=self._tls)
+        connection = http.client.HTTPSConnection(self.address(METRICS), timeout=TIMEOUT_SECONDS, context=self.tls)
         try:
             headers = {} if token is None else {"Authorization": f"Bearer {token}"}
             connection.request("GET", "/metrics", headers=headers)
@@ -154,6 +157,22 @@ def test_operator_serves_metrics_only_to_users_with_the_right(
         installed.run("delete", "clusterrolebinding", name).expect_success()
         process.stop()
         assert process.errors() == []
+
+
+@pytest.mark.parametrize(
+    "option", ["min-version=VersionTLS13", "cipher-suites=TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"]
+)
+def test_operator_refuses_other_versions_and_cipher_suites_of_tls_than_its_options(
+    accounts: Accounts, authority: Authority, operator_slot: OperatorSlot, options: tuple[str, ...], option: str
+) -> None:
+    with operator_slot.acquire(accounts.kubeconfig, *ANY_PORT, *options, f"--metrics-tls-{option}") as process:
+        metrics = Metrics(process.start(), authority)
+        assert metrics.get(None).code == 401
+        metrics.tls.maximum_version = ssl.TLSVersion.TLSv1_2
+        metrics.tls.set_ciphers("ECDHE+AESGCM")
+        with pytest.raises(ssl.SSLError):
+            metrics.get(None)
+        process.stop()
 
 
 def test_standby_serves_metrics_although_it_writes_nothing(

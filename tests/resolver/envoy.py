@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from resolver.in_process import ANY_PORT, RunningResolver, run_resolver
 from statefulroute.cluster.token_reviewer import TokenReviewer
 from statefulroute.domain.keys import RouteKey
-from statefulroute.monitoring.settings import TlsFiles
+from statefulroute.monitoring.settings import ServerTls
 from statefulroute.resolver.authenticator import Authenticator
 from statefulroute.resolver.grpc import ext_authz
 from statefulroute.resolver.grpc.calls import GatewayComponents
@@ -117,7 +117,7 @@ async def run_envoy(
     kubeconfig: Path,
     default_route: RouteKey | None,
     audience: str | None = None,
-    picker_tls: TlsFiles | None = None,
+    picker_tls: ServerTls | None = None,
     **settings: Any,
 ) -> AsyncIterator[Envoy]:
     """Runs a resolver with a gRPC server, and yields a client of it."""

@@ -20,7 +20,7 @@ from resolver.in_process import HTTPClient, run_resolver, run_resolver_in_thread
 from resolver.stub_service import StubService, in_thread, uids
 from statefulroute.cluster.client import Client
 from statefulroute.domain.keys import RouteKey
-from statefulroute.monitoring.settings import TlsFiles
+from statefulroute.monitoring.settings import ServerTls
 from statefulroute.monitoring.tls import UnusableCertificateError, load_tls_context
 from support.api_user import APIUser
 from support.kubectl import Kubectl
@@ -169,7 +169,7 @@ def _as(folder: Path, name: str | None) -> ssl.SSLContext:
 async def test_only_client_certificates_of_the_authority_are_accepted(
     cluster: LocalCluster, stub_service: StubService, certificates: Path
 ) -> None:
-    tls = TlsFiles(certificates / "server.crt", certificates / "server.key", certificates / "ca.crt")
+    tls = ServerTls(certificates / "server.crt", certificates / "server.key", certificates / "ca.crt")
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), tls=tls) as resolver:
         url = resolver.http.base + stub_service.path
         async with resolver.http.session.get(url, ssl=_as(certificates, "gateway")) as response:
@@ -182,14 +182,14 @@ async def test_only_client_certificates_of_the_authority_are_accepted(
 
 def test_invalid_certificate_files_raise(certificates: Path) -> None:
     with pytest.raises(UnusableCertificateError, match=r"server\.key, .*nowhere must be files in PEM"):
-        load_tls_context(TlsFiles(certificates / "server.key", certificates / "nowhere"))
+        load_tls_context(ServerTls(certificates / "server.key", certificates / "nowhere"))
 
 
 async def test_renewed_certificate_is_used_without_a_restart(
     cluster: LocalCluster, stub_service: StubService, certificates: Path
 ) -> None:
     issue(certificates, "renewed", "ca")
-    files = TlsFiles(certificates / "renewed.crt", certificates / "renewed.key", certificates / "ca.crt")
+    files = ServerTls(certificates / "renewed.crt", certificates / "renewed.key", certificates / "ca.crt")
     async with run_resolver(cluster.kubeconfig, namespaces=(stub_service.namespace,), tls=files) as resolver:
         address = resolver.http.base.removeprefix("https://")
         before = await serial_of(address, certificates)
@@ -207,7 +207,7 @@ def test_replaced_client_authority_is_no_longer_trusted(
 ) -> None:
     authority = tmp_path / "clients.crt"
     authority.write_bytes((certificates / "ca.crt").read_bytes())
-    tls = TlsFiles(certificates / "server.crt", certificates / "server.key", authority)
+    tls = ServerTls(certificates / "server.crt", certificates / "server.key", authority)
     with run_resolver_in_thread(cluster.kubeconfig, namespaces=(stub_service.namespace,), tls=tls) as url:
         address = url.removeprefix("https://")
         before = accepted_session(address, stub_service.path, _as(certificates, "gateway"))
@@ -244,7 +244,7 @@ async def test_grpc_server_requires_client_certificates_and_reloads_its_own(
 ) -> None:
     await in_thread(stub_service.link, "alice", 1)
     issue(certificates, "picker", "ca")
-    files = TlsFiles(certificates / "picker.crt", certificates / "picker.key", certificates / "ca.crt")
+    files = ServerTls(certificates / "picker.crt", certificates / "picker.key", certificates / "ca.crt")
     route = RouteKey(stub_service.namespace, stub_service.name)
     async with run_envoy(cluster.kubeconfig, route, namespaces=(stub_service.namespace,), picker_tls=files) as envoy:
         address = envoy.server.address

@@ -179,6 +179,12 @@ def test_lookups_fail_while_the_cache_is_older_than_allowed(
         (["--http-address", "here"], "'here' is not HOST:PORT"),
         (["--tls-key", "x"], "--tls-certificate and --tls-key belong together"),
         (["--client-ca", "x"], "--client-ca needs --tls-certificate and --tls-key"),
+        (
+            ["--tls-cipher-suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,ECDHE-RSA-AES256-GCM-SHA384"],
+            "--tls-cipher-suites has 'ECDHE-RSA-AES256-GCM-SHA384': write one or more of TLS_ECDHE_ECDSA_WITH_AES_128_",
+        ),
+        (["--metrics-tls-cipher-suites", "TLS_AES_128_GCM_SHA256"], "--metrics-tls-cipher-suites has 'TLS_AES_128_GCM"),
+        (["--tls-min-version", "VersionTLS11"], "'VersionTLS11' is not one of 'VersionTLS12', 'VersionTLS13'"),
         (["--allow-user", "x"], "--allow-user needs --token-audience"),
         (["--uid-from-response", "x"], "--uid-from-response needs --grpc-address"),
         (["--tls-key", "x", "--tls-certificate", "y"], "the TLS files cannot be loaded"),

@@ -10,6 +10,7 @@ from support.waiting import eventually
 ANY_PORT = ("--http-address", "127.0.0.1:0", "--bind-address", "127.0.0.1:0")
 
 _LOOKUPS, _PICKER, _PROBES = "serving look-ups", "serving gRPC", "serving probes and metrics"
+_SECURE_METRICS = "serving metrics over TLS"
 
 
 class ResolverProcess(OperatorProcess):
@@ -44,6 +45,11 @@ class ResolverProcess(OperatorProcess):
     def probes(self) -> str:
         """HOST:PORT of its probes, once it serves them."""
         return self._address(_PROBES)
+
+    @property
+    def secure_metrics(self) -> str:
+        """HOST:PORT of its metrics over TLS, once it serves them."""
+        return self._address(_SECURE_METRICS)
 
     def request_stop(self) -> None:
         """Sends SIGTERM without waiting."""

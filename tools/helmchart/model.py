@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from statefulroute.monitoring.tls_protocol import CipherSuite, TlsVersion
+
 
 class ValueGroup(BaseModel):
     """A group of values: camelCase in YAML; unknown keys are errors."""
@@ -80,3 +82,14 @@ OptionalInterval = Annotated[str, Field(**text_pattern(f"({_INTERVAL})?", "a num
 
 #: At most a day. Helm writes numbers from a million on as `1e+06`, which Kubernetes rejects.
 Seconds = Annotated[int, Field(ge=1, le=86400)]
+
+MinTlsVersion = Annotated[TlsVersion, Field(description="The lowest version of TLS.")]
+
+CipherSuites = Annotated[
+    list[CipherSuite],
+    Field(
+        json_schema_extra={"uniqueItems": True},
+        description="The cipher suites of TLS 1.2, as IANA names them; empty is all with forward secrecy that the "
+        "libraries have. TLS 1.3 always has its own.",
+    ),
+]

@@ -5,7 +5,18 @@ from typing import Annotated
 from pydantic import Field
 
 from helmchart.certificates import Certificate
-from helmchart.model import Interval, Object, OptionalInterval, OptionalName, StringMap, ValueGroup, text_pattern
+from helmchart.model import (
+    CipherSuites,
+    Interval,
+    MinTlsVersion,
+    Object,
+    OptionalInterval,
+    OptionalName,
+    StringMap,
+    ValueGroup,
+    text_pattern,
+)
+from statefulroute.monitoring.tls_protocol import TlsVersion
 
 
 class Tracing(ValueGroup):
@@ -32,6 +43,8 @@ class MetricsTls(ValueGroup):
         Certificate(),
         description="The Certificate of the metrics, if cert-manager issues it: of operator and resolver.",
     )
+    min_version: MinTlsVersion = Field(TlsVersion.TLS_1_2)
+    cipher_suites: CipherSuites = Field([])
 
 
 class MetricsOtlp(ValueGroup):

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from helmchart.certificates import Certificate
-from helmchart.model import Object, Seconds, StringMap, ValueGroup, text_pattern
+from helmchart.model import CipherSuites, MinTlsVersion, Object, Seconds, StringMap, ValueGroup, text_pattern
 from helmchart.pods import (
     Containers,
     EnvironmentSources,
@@ -19,6 +19,7 @@ from helmchart.pods import (
     Volumes,
     resources,
 )
+from statefulroute.monitoring.tls_protocol import TlsVersion
 from statefulroute.resolver.settings import ENDPOINT_HEADER
 from statefulroute.resolver.uid_sources import MCP_PARAM_NAME
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
@@ -136,6 +137,8 @@ class ResolverTls(ValueGroup):
         "`helm test` presents "
         "the Secret's own certificate, which must be valid for clients, too.",
     )
+    min_version: MinTlsVersion = Field(TlsVersion.TLS_1_2)
+    cipher_suites: CipherSuites = Field([])
 
 
 class ResolverNetworkPolicy(ValueGroup):

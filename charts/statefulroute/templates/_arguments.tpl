@@ -93,6 +93,10 @@ The arguments of the resolver; `statefulroute resolver --help` explains them.
 {{- if include "statefulroute.resolverSecret" $ }}
 - --tls-certificate=/tls/tls.crt
 - --tls-key=/tls/tls.key
+- --tls-min-version={{ .tls.minVersion }}
+{{- with .tls.cipherSuites }}
+- --tls-cipher-suites={{ join "," . }}
+{{- end }}
 {{- if .tls.clientCertificates }}
 - --client-ca=/tls/ca.crt
 {{- end }}
@@ -136,6 +140,12 @@ Those for metrics over TLS, which both have.
 - --metrics-address=:8443
 - --metrics-tls-certificate=/metrics-tls/tls.crt
 - --metrics-tls-key=/metrics-tls/tls.key
+{{- with .Values.metrics.tls }}
+- --metrics-tls-min-version={{ .minVersion }}
+{{- with .cipherSuites }}
+- --metrics-tls-cipher-suites={{ join "," . }}
+{{- end }}
+{{- end }}
 {{- if .Values.metrics.authentication }}
 - --metrics-authentication
 {{- end }}

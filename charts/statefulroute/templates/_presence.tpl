@@ -15,7 +15,7 @@
 {{- include "statefulroute.checkPresence" (list $.Values.podDisruptionBudget "podDisruptionBudget." (list "enabled" "maxUnavailable")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.networkPolicy "networkPolicy." (list "enabled" "kind")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.metrics "metrics." (list "tls" "authentication" "otlp")) -}}
-{{- include "statefulroute.checkPresence" (list $.Values.metrics.tls "metrics.tls." (list "certificate")) -}}
+{{- include "statefulroute.checkPresence" (list $.Values.metrics.tls "metrics.tls." (list "certificate" "minVersion")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.metrics.tls.certificate "metrics.tls.certificate." (list "create" "issuerRef")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.metrics.tls.certificate.issuerRef "metrics.tls.certificate.issuerRef." (list "kind" "group")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.metrics.otlp "metrics.otlp." (list "intervalSeconds")) -}}
@@ -26,7 +26,7 @@
 {{- include "statefulroute.checkPresence" (list $.Values.resolver "resolver." (list "enabled" "replicas" "autoscaling" "unknownUid" "uidFrom" "endpointHeader" "temporaryLinks" "bindingsPerSecond" "linkChanges" "requestsPerSecond" "holdSeconds" "maxHeld" "maxAgeSeconds" "drainSeconds" "picker" "authentication" "tls" "service" "metricsService" "serviceAccount" "terminationGracePeriodSeconds" "livenessProbe" "readinessProbe" "podDisruptionBudget" "networkPolicy")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.resolver.autoscaling "resolver.autoscaling." (list "enabled" "minReplicas" "maxReplicas" "targetCPUUtilizationPercentage")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.resolver.picker "resolver.picker." (list "enabled")) -}}
-{{- include "statefulroute.checkPresence" (list $.Values.resolver.tls "resolver.tls." (list "certificate" "clientCertificates")) -}}
+{{- include "statefulroute.checkPresence" (list $.Values.resolver.tls "resolver.tls." (list "certificate" "clientCertificates" "minVersion")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.resolver.tls.certificate "resolver.tls.certificate." (list "create" "issuerRef")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.resolver.tls.certificate.issuerRef "resolver.tls.certificate.issuerRef." (list "kind" "group")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.resolver.service "resolver.service." (list "headless" "httpPort" "grpcPort")) -}}

@@ -13,6 +13,7 @@ from statefulroute.cli.dry_run import DryRun
 from statefulroute.cli.durations import parse_duration
 from statefulroute.cli.logs import LogFormat, LogLevel
 from statefulroute.cli.output.formats import FORMATS, OutputFormat
+from statefulroute.monitoring.tls_protocol import TlsVersion
 
 
 class ReportOutput(StrEnum):
@@ -37,6 +38,15 @@ MetricsTlsCertificateOption = Annotated[
     Path | None, typer.Option(help="The certificate of --metrics-address, in PEM; it is reloaded when it changes.")
 ]
 MetricsTlsKeyOption = Annotated[Path | None, typer.Option(help="The key of the certificate, in PEM.")]
+MetricsTlsMinVersionOption = Annotated[TlsVersion, typer.Option(help="The lowest version of TLS of --metrics-address.")]
+MetricsTlsCipherSuitesOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,NAME",
+        help="The cipher suites of TLS 1.2 of --metrics-address, as IANA names them; by default those of OpenSSL with "
+        "forward secrecy.",
+    ),
+]
 MetricsAuthenticationOption = Annotated[
     bool,
     typer.Option(

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager, suppress
 import structlog
 
 from statefulroute.monitoring.listener import RenewableTlsContext
-from statefulroute.monitoring.settings import TlsFiles
+from statefulroute.monitoring.settings import ServerTls
+from statefulroute.monitoring.tls_protocol import TlsVersion
 
 log = structlog.get_logger(__name__)
 
@@ -18,12 +19,14 @@ RELOAD_SECONDS = 30.0
 #: The modification times of the files, in nanoseconds.
 ModificationTimes = tuple[int, ...]
 
+_MIN_VERSIONS = {TlsVersion.TLS_1_2: ssl.TLSVersion.TLSv1_2, TlsVersion.TLS_1_3: ssl.TLSVersion.TLSv1_3}
+
 
 class UnusableCertificateError(Exception):
     """The certificate, key or CA file is invalid; the message says why."""
 
 
-def modification_times(files: TlsFiles) -> ModificationTimes:
+def modification_times(files: ServerTls) -> ModificationTimes:
     """Returns the modification times of the files.
 
     Raises:
@@ -32,7 +35,7 @@ def modification_times(files: TlsFiles) -> ModificationTimes:
     return tuple(path.stat().st_mtime_ns for path in files.paths)
 
 
-def load_tls_context(files: TlsFiles) -> ssl.SSLContext:
+def load_tls_context(files: ServerTls) -> ssl.SSLContext:
     """Loads a server-side TLS context.
 
     Args:
@@ -42,7 +45,9 @@ def load_tls_context(files: TlsFiles) -> ssl.SSLContext:
         UnusableCertificateError: a file cannot be read, or is invalid.
     """
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = _MIN_VERSIONS[files.protocol.min_version]
+    if (ciphers := files.protocol.openssl_ciphers) is not None:
+        context.set_ciphers(ciphers)
     try:
         _load(context, files)
     except OSError as error:  # an ssl.SSLError of an invalid file is an OSError
@@ -54,7 +59,7 @@ def load_tls_context(files: TlsFiles) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def reloading_tls_context(
-    files: TlsFiles | None, poll_seconds: float = RELOAD_SECONDS
+    files: ServerTls | None, poll_seconds: float = RELOAD_SECONDS
 ) -> AsyncIterator[RenewableTlsContext | None]:
     """Yields a TLS context, and replaces it when its files change.
 
@@ -79,7 +84,7 @@ async def reloading_tls_context(
             await reloading
 
 
-def _load_first(files: TlsFiles) -> tuple[ModificationTimes, ssl.SSLContext]:
+def _load_first(files: ServerTls) -> tuple[ModificationTimes, ssl.SSLContext]:
     """Returns the context, and the times of the files before it was loaded: a later change is a new certificate."""
     try:
         known = modification_times(files)
@@ -88,7 +93,9 @@ def _load_first(files: TlsFiles) -> tuple[ModificationTimes, ssl.SSLContext]:
     return known, load_tls_context(files)
 
 
-async def _reload(context: RenewableTlsContext, files: TlsFiles, known: ModificationTimes, poll_seconds: float) -> None:
+async def _reload(
+    context: RenewableTlsContext, files: ServerTls, known: ModificationTimes, poll_seconds: float
+) -> None:
     while True:
         await asyncio.sleep(poll_seconds)
         try:
@@ -102,7 +109,7 @@ async def _reload(context: RenewableTlsContext, files: TlsFiles, known: Modifica
             log.info("new certificates are in use", certificate=str(files.certificate))
 
 
-def _load(context: ssl.SSLContext, files: TlsFiles) -> None:
+def _load(context: ssl.SSLContext, files: ServerTls) -> None:
     context.load_cert_chain(files.certificate, files.key)
     if files.client_ca is not None:
         context.load_verify_locations(files.client_ca)

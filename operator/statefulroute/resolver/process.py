@@ -1,6 +1,7 @@
 """Runs the resolver: syncs its caches, then serves look-ups over HTTP and gRPC until it is asked to stop."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from statefulroute.monitoring.listener import RenewableTlsContext
 from statefulroute.monitoring.otlp_metrics import send_metrics
 from statefulroute.monitoring.secure_metrics import serve_secure_metrics
 from statefulroute.monitoring.server import RequestHandler, serve_http, serve_probes_and_metrics
+from statefulroute.monitoring.settings import ServerTls
 from statefulroute.monitoring.tls import reloading_tls_context
 from statefulroute.resolver.assembly import ResolverComponents, assemble
 from statefulroute.resolver.http.dispatcher import MAX_BODY_BYTES
@@ -108,6 +110,7 @@ async def _serve_grpc(
     if settings.grpc_address is None:
         yield _do_nothing
         return
+    _configure_grpc(settings.tls)
     # gRPC is an optional dependency.
     from statefulroute.resolver.grpc.calls import GatewayComponents  # noqa: PLC0415
     from statefulroute.resolver.grpc.ext_authz import Authorization  # noqa: PLC0415
@@ -128,6 +131,12 @@ async def _serve_grpc(
     async with serve_grpc(settings.grpc_address, services, settings.tls) as serving_grpc:
         log.info("serving gRPC", addresses=[serving_grpc.address], tls=settings.tls is not None)
         yield serving_grpc.set_not_serving
+
+
+def _configure_grpc(tls: ServerTls | None) -> None:
+    """Sets the cipher suites of gRPC, which has no option for them and reads its environment when it is imported."""
+    if tls is not None and tls.protocol.grpc_ciphers is not None:
+        os.environ["GRPC_SSL_CIPHER_SUITES"] = tls.protocol.grpc_ciphers
 
 
 async def _do_nothing() -> None:

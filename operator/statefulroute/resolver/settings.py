@@ -5,7 +5,7 @@ from pathlib import Path
 
 from statefulroute.domain.keys import RouteKey
 from statefulroute.monitoring.bind_address import BindAddress
-from statefulroute.monitoring.settings import MetricsEndpoint, TlsFiles
+from statefulroute.monitoring.settings import MetricsEndpoint, ServerTls
 from statefulroute.resolver.uid_sources import UidSource
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
@@ -68,7 +68,7 @@ class Settings:
     requests_per_second: float | None = None
     token_audience: str | None = None
     allowed_users: tuple[str, ...] = ()
-    tls: TlsFiles | None = None
+    tls: ServerTls | None = None
     default_route: RouteKey | None = None
     max_age_seconds: float | None = None
     drain_seconds: float = 0.0

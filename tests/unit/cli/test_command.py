@@ -245,6 +245,8 @@ def test_prints_help_without_a_command() -> None:
         (["operator", "--parallel-writes", "many"], "--parallel-writes"),
         (["operator", "--log-level", "loud"], "loud"),
         (["operator", "--log-format", "verse"], "verse"),
+        (["operator", "--metrics-tls-min-version", "1.2"], "VersionTLS12"),
+        (["operator", "--metrics-tls-cipher-suites", "AES128-SHA"], "AES128-SHA"),
     ],
     ids=str,
 )

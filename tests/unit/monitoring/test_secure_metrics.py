@@ -18,7 +18,7 @@ from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.monitoring.secure_metrics import serve_secure_metrics
 from statefulroute.monitoring.server import BindError
-from statefulroute.monitoring.settings import MetricsEndpoint, TlsFiles
+from statefulroute.monitoring.settings import MetricsEndpoint, ServerTls
 from statefulroute.monitoring.tls import UnusableCertificateError, reloading_tls_context
 from unit.cluster.fake_api import FakeAPI
 from unit.cluster.kubeconfigs import write_kubeconfig
@@ -27,10 +27,10 @@ ANY_PORT = BindAddress("127.0.0.1", 0)
 USER = "system:serviceaccount:monitoring:prometheus"
 
 
-def issue(authority: Authority, folder: Path) -> TlsFiles:
+def issue(authority: Authority, folder: Path) -> ServerTls:
     """Writes a new certificate of an authority and its key."""
     pair = authority.server(("127.0.0.1",))
-    files = TlsFiles(folder / "tls.crt", folder / "tls.key")
+    files = ServerTls(folder / "tls.crt", folder / "tls.key")
     files.key.write_bytes(pair.key)
     files.certificate.write_bytes(pair.certificate)
     return files
@@ -243,7 +243,7 @@ async def test_no_connection_is_refused_while_certificates_are_replaced(metrics:
 
 async def test_unusable_files_and_addresses_are_reported(api: FakeAPI, authority: Authority, tmp_path: Path) -> None:
     async with connect(write_kubeconfig(tmp_path / "kubeconfig", server=api.server)) as connection:
-        missing = TlsFiles(tmp_path / "missing.crt", tmp_path / "missing.key")
+        missing = ServerTls(tmp_path / "missing.crt", tmp_path / "missing.key")
         with pytest.raises(UnusableCertificateError, match=r"missing\.crt, .*missing\.key must be files in PEM"):
             async with serve_secure_metrics(MetricsEndpoint(ANY_PORT, missing), [], connection):
                 pass

@@ -18,8 +18,11 @@ from statefulroute.cli.options import (
     MetricsAddressOption,
     MetricsAuthenticationOption,
     MetricsTlsCertificateOption,
+    MetricsTlsCipherSuitesOption,
     MetricsTlsKeyOption,
+    MetricsTlsMinVersionOption,
 )
+from statefulroute.monitoring.tls_protocol import TlsProtocol, TlsVersion, parse_cipher_suites
 
 if TYPE_CHECKING:
     from statefulroute.controllers.settings import Settings
@@ -68,6 +71,8 @@ def operator(  # noqa: PLR0913 - an option each
     metrics_address: MetricsAddressOption = None,
     metrics_tls_certificate: MetricsTlsCertificateOption = None,
     metrics_tls_key: MetricsTlsKeyOption = None,
+    metrics_tls_min_version: MetricsTlsMinVersionOption = TlsVersion.TLS_1_2,
+    metrics_tls_cipher_suites: MetricsTlsCipherSuitesOption = None,
     metrics_authentication: MetricsAuthenticationOption = False,
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
@@ -105,8 +110,13 @@ def operator(  # noqa: PLR0913 - an option each
     try:
         times = LeaseTimes(lease_duration_seconds, renew_deadline_seconds, retry_period_seconds)
         address = None if bind_address is None else BindAddress.parse(bind_address)
+        suites = parse_cipher_suites(metrics_tls_cipher_suites, "--metrics-tls-cipher-suites")
         metrics = metrics_endpoint(
-            metrics_address, metrics_tls_certificate, metrics_tls_key, authenticates=metrics_authentication
+            metrics_address,
+            metrics_tls_certificate,
+            metrics_tls_key,
+            TlsProtocol(metrics_tls_min_version, suites),
+            authenticates=metrics_authentication,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

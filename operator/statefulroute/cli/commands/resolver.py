@@ -18,8 +18,11 @@ from statefulroute.cli.options import (
     MetricsAddressOption,
     MetricsAuthenticationOption,
     MetricsTlsCertificateOption,
+    MetricsTlsCipherSuitesOption,
     MetricsTlsKeyOption,
+    MetricsTlsMinVersionOption,
 )
+from statefulroute.monitoring.tls_protocol import TlsProtocol, TlsVersion, parse_cipher_suites
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 if TYPE_CHECKING:
@@ -66,6 +69,8 @@ def resolver(  # noqa: PLR0913 - an option each
     metrics_address: MetricsAddressOption = None,
     metrics_tls_certificate: MetricsTlsCertificateOption = None,
     metrics_tls_key: MetricsTlsKeyOption = None,
+    metrics_tls_min_version: MetricsTlsMinVersionOption = TlsVersion.TLS_1_2,
+    metrics_tls_cipher_suites: MetricsTlsCipherSuitesOption = None,
     metrics_authentication: MetricsAuthenticationOption = False,
     unknown_uid: Annotated[
         UnlinkedUidPolicy,
@@ -134,6 +139,17 @@ def resolver(  # noqa: PLR0913 - an option each
         Path | None, typer.Option(help="The server certificate, in PEM; by default no TLS.")
     ] = None,
     tls_key: Annotated[Path | None, typer.Option(help="The key of the certificate, in PEM.")] = None,
+    tls_min_version: Annotated[
+        TlsVersion, typer.Option(help="The lowest version of TLS, also of gRPC.")
+    ] = TlsVersion.TLS_1_2,
+    tls_cipher_suites: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="The cipher suites of TLS 1.2, also of gRPC, as IANA names them; by default those of OpenSSL and of "
+            "gRPC with forward secrecy.",
+        ),
+    ] = None,
     client_ca: Annotated[
         Path | None, typer.Option(help="Require a client certificate of these authorities, in PEM.")
     ] = None,
@@ -158,7 +174,7 @@ def resolver(  # noqa: PLR0913 - an option each
 ) -> None:
     """Run the resolver: look up users' pods for gateways, and bind new users, until SIGTERM."""
     from statefulroute.monitoring.bind_address import BindAddress  # noqa: PLC0415
-    from statefulroute.monitoring.settings import TlsFiles  # noqa: PLC0415
+    from statefulroute.monitoring.settings import ServerTls  # noqa: PLC0415
     from statefulroute.resolver.settings import ENDPOINT_HEADER, Settings  # noqa: PLC0415
     from statefulroute.resolver.uid_sources import UidSource  # noqa: PLC0415
 
@@ -172,6 +188,9 @@ def resolver(  # noqa: PLR0913 - an option each
         raise typer.BadParameter("--uid-from-response needs --grpc-address: only Envoy's ext_proc sends responses")
     try:
         sources = tuple(map(UidSource.parse, uid_from or ("header:x-user-id",)))
+        suites = parse_cipher_suites(tls_cipher_suites, "--tls-cipher-suites")
+        metrics_suites = parse_cipher_suites(metrics_tls_cipher_suites, "--metrics-tls-cipher-suites")
+        protocol = TlsProtocol(tls_min_version, suites)
         settings = Settings(
             kubeconfig=kubeconfig,
             context=context,
@@ -181,7 +200,11 @@ def resolver(  # noqa: PLR0913 - an option each
             default_route=None if default_route is None else _parse_route(default_route),
             bind_address=None if bind_address is None else BindAddress.parse(bind_address),
             metrics=metrics_endpoint(
-                metrics_address, metrics_tls_certificate, metrics_tls_key, authenticates=metrics_authentication
+                metrics_address,
+                metrics_tls_certificate,
+                metrics_tls_key,
+                TlsProtocol(metrics_tls_min_version, metrics_suites),
+                authenticates=metrics_authentication,
             ),
             unlinked_uid=unknown_uid,
             uid_sources=sources,
@@ -196,7 +219,7 @@ def resolver(  # noqa: PLR0913 - an option each
             requests_per_second=requests_per_second,
             token_audience=token_audience,
             allowed_users=tuple(allow_user or ()),
-            tls=TlsFiles(tls_certificate, tls_key, client_ca) if tls_certificate and tls_key else None,
+            tls=ServerTls(tls_certificate, tls_key, client_ca, protocol) if tls_certificate and tls_key else None,
             max_age_seconds=max_age,
             drain_seconds=drain_seconds,
         )

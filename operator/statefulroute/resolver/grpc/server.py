@@ -10,7 +10,7 @@ from grpc_health.v1.health import aio as health
 
 from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.monitoring.server import BindError
-from statefulroute.monitoring.settings import TlsFiles
+from statefulroute.monitoring.settings import ServerTls
 from statefulroute.monitoring.tls import UnusableCertificateError, load_tls_context, modification_times
 
 _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -78,7 +78,7 @@ class GrpcServer:
 
 @asynccontextmanager
 async def serve_grpc(
-    address: BindAddress, services: Sequence[GrpcService], tls: TlsFiles | None = None
+    address: BindAddress, services: Sequence[GrpcService], tls: ServerTls | None = None
 ) -> AsyncIterator[GrpcServer]:
     """Serves gRPC services and their health checks while the context lasts.
 
@@ -113,7 +113,7 @@ async def serve_grpc(
         await server.stop(_STOP_GRACE_SECONDS)
 
 
-def _listen(server: grpc.aio.Server, address: str, tls: TlsFiles | None) -> int:
+def _listen(server: grpc.aio.Server, address: str, tls: ServerTls | None) -> int:
     if tls is None:
         return server.add_insecure_port(address)
     certificates = _CertificateReloader(tls)
@@ -128,7 +128,7 @@ def _listen(server: grpc.aio.Server, address: str, tls: TlsFiles | None) -> int:
 class _CertificateReloader:
     """Reloads the certificates when their files change; gRPC calls it at each new connection."""
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, files: ServerTls) -> None:
         self._files = files
         self._known = modification_times(files)
 
