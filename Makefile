@@ -352,7 +352,7 @@ test-docs: setup ## Test the accessibility of six pages of the documentation sit
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/website
 
 .PHONY: test-chart
-test-chart: setup ## Test the chart with all combinations of its values, and the life of a release with Helm 3, too (`make test`: pairs, Helm 4)
+test-chart: setup ## Test the chart with all combinations of its values, the life of a release with Helm 3, and cert-manager (`make test`: pairs, Helm 4)
 	@$(BIN)/localcluster build
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/chart
 

@@ -109,6 +109,11 @@ def certificate_definitions(progress: Progress) -> Path:
     return download_modules([CERT_MANAGER], MODULES / "cert-manager", progress)[CERT_MANAGER] / "deploy" / "crds"
 
 
+def cert_manager(progress: Progress) -> Path:
+    """Returns the controllers of cert-manager for self-signed certificates and those of a CA, built in minutes."""
+    return _build("cert-manager", ".", progress)
+
+
 def _build(name: str, package: str, progress: Progress, *stamps: str) -> Path:
     recipe = Recipe(name, MODULES / name, package, " ".join(("-s", "-w", *stamps)))
     return ensure_built(recipe, find_go(progress), progress)
@@ -137,6 +142,7 @@ PROGRAMS = {
     "monitoring-definitions": monitoring_definitions,
     "cilium-definitions": cilium_definitions,
     "certificate-definitions": certificate_definitions,
+    "cert-manager": cert_manager,
     "crane": crane,
     "prometheus": prometheus,
 }
