@@ -498,6 +498,28 @@ def test_network_settings_apply_to_every_pod(helm4: Helm) -> None:
     assert not [spec for spec in pod_specs(rendered(helm4)) if spec.keys() & settings.keys()]
 
 
+@pytest.mark.parametrize(
+    ("options", "adapt", "expected"),
+    [
+        ([], None, True),
+        (["--api-versions=security.openshift.io/v1"], None, False),
+        (["--api-versions=security.openshift.io/v1"], "disabled", True),
+        (["--api-versions=security.openshift.io/v1beta1"], "auto", True),
+        ([], "force", False),
+    ],
+)
+def test_user_ids_are_left_to_openshift(helm4: Helm, options: list[str], adapt: str | None, *, expected: bool) -> None:
+    compatibility = {} if adapt is None else {"openshift": {"adaptSecurityContext": adapt}}
+    values = {"resolver": {"enabled": True}, "watchNamespaces": ["work"], "global": {"compatibility": compatibility}}
+    specs = pod_specs(documents(helm4.render(values, "--namespace=play", *options).expect_success().stdout))
+    assert len(specs) == 5
+    ids = {"runAsUser", "runAsGroup", "fsGroup"}
+    for spec in specs:
+        assert spec["securityContext"].keys() & ids == (ids if expected else set())
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
 def test_only_containers_that_call_the_api_server_have_a_token(helm4: Helm) -> None:
     added = {name: SAMPLES[name] for name in ("extraInitContainers", "extraContainers")}
     resolver = {"enabled": True, "authentication": {"tokenAudience": "resolver"}} | added

@@ -61,12 +61,15 @@ def _inlined(node: Any, definitions: dict[str, Any]) -> Any:  # noqa: ANN401 - J
         ]
     # `title` repeats the key; values.yaml has the defaults. A property may have either name.
     return {
-        key: {name: _inlined(each, definitions) for name, each in value.items()}
-        if key == "properties"
-        else _inlined(value, definitions)
+        key: _inlined_properties(value, definitions) if key == "properties" else _inlined(value, definitions)
         for key, value in node.items()
         if key not in {"title", "default"}
     }
+
+
+def _inlined_properties(properties: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    inlined = {name: _inlined(each, definitions) for name, each in properties.items()}
+    return inlined | ({GLOBAL: _without_required(inlined[GLOBAL])} if GLOBAL in inlined else {})
 
 
 def _is_required(node: dict[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 """The values of the chart as one typed model, with their descriptions."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
@@ -38,6 +39,30 @@ from helmchart.resolver import Resolver
 from statefulroute.cli.logs import LogFormat, LogLevel
 
 
+class AdaptSecurityContext(StrEnum):
+    """When the chart leaves out what OpenShift assigns."""
+
+    AUTO = "auto"
+    FORCE = "force"
+    DISABLED = "disabled"
+
+
+class OpenShift(SharedValues):
+    """What the charts do on OpenShift."""
+
+    adapt_security_context: AdaptSecurityContext = Field(
+        AdaptSecurityContext.AUTO,
+        description="Whether `runAsUser`, `runAsGroup` and `fsGroup` of `podSecurityContext` are left out, which "
+        "OpenShift assigns to each namespace: if the cluster serves `security.openshift.io/v1`, always, or never.",
+    )
+
+
+class Compatibility(SharedValues):
+    """Platforms that charts adapt to."""
+
+    openshift: OpenShift = Field(OpenShift(), description="OpenShift.")
+
+
 class Global(SharedValues):
     """The values of all charts of an installation, which the chart's own ones take precedence over."""
 
@@ -54,6 +79,7 @@ class Global(SharedValues):
         {}, description="Labels of the nodes that pods may run on, besides those of `nodeSelector`."
     )
     tolerations: list[Object] = Field([], description="Tolerations of pods, unless `tolerations` is set.")
+    compatibility: Compatibility = Field(Compatibility(), description="Platforms that charts adapt to.")
 
 
 class Image(ValueGroup):

@@ -38,7 +38,7 @@ The start of the spec of every pod.
 */}}
 {{- define "statefulroute.pod" -}}
 securityContext:
-  {{- toYaml .Values.podSecurityContext | nindent 2 }}
+  {{- include "statefulroute.podSecurityContext" . | nindent 2 }}
 {{- with include "statefulroute.pullSecrets" . | fromJsonArray }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
@@ -66,6 +66,18 @@ dnsPolicy: {{ . }}
 dnsConfig:
   {{- toYaml . | nindent 2 }}
 {{- end }}
+{{- end -}}
+
+{{/*
+The security context of every pod: on OpenShift, without the ids that it assigns to each namespace.
+*/}}
+{{- define "statefulroute.podSecurityContext" -}}
+{{- $context := default dict .Values.podSecurityContext -}}
+{{- $adapt := (((.Values.global).compatibility).openshift).adaptSecurityContext | default "auto" -}}
+{{- if or (eq $adapt "force") (and (eq $adapt "auto") (.Capabilities.APIVersions.Has "security.openshift.io/v1")) -}}
+{{- $context = omit $context "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- end -}}
+{{- toYaml $context -}}
 {{- end -}}
 
 {{/*
