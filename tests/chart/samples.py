@@ -26,6 +26,7 @@ _OF_PODS: dict[str, Any] = {
     "extraInitContainers": [_CONTAINER | {"name": "wait"}, _CONTAINER | {"name": "mesh", "restartPolicy": "Always"}],
     "extraContainers": [_CONTAINER],
     "strategy": {"rollingUpdate": {"maxSurge": "50%", "maxUnavailable": 0}},
+    "deploymentAnnotations": {"reloader.example.com/auto": "true"},
     "podLabels": {"sidecar": "no", "app.kubernetes.io/component": "hidden"},
     "podAnnotations": {"example.com/inject": "false"},
     "resources": {"requests": {"cpu": 1, "memory": "256Mi"}},
@@ -213,6 +214,7 @@ metadata:
         "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
         "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
     ],
+    "serviceMonitor.targetLabels": ["app.kubernetes.io/component"],
     "prometheusRule.namespace": "default",
     "prometheusRule.labels": {"prometheus": "main"},
     "prometheusRule.runbookUrl": "https://wiki.invalid/runbooks/",
@@ -241,6 +243,10 @@ metadata:
         "authorization": {"credentials": {"name": "prometheus", "key": "token"}},
         "relabelings": [{"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}],
         "metricRelabelings": [{"action": "drop", "regex": "x.*", "sourceLabels": ["__name__"]}],
+        "endpointConfig": {"honorTimestamps": False},
+        "sampleLimit": 50_000,
+        "jobLabel": "app.kubernetes.io/name",
+        "podTargetLabels": ["app.kubernetes.io/version"],
     }.items()
 }
 

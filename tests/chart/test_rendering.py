@@ -499,6 +499,38 @@ def test_network_settings_apply_to_every_pod(helm4: Helm) -> None:
 
 
 @pytest.mark.parametrize(
+    ("kind", "group", "key"),
+    [("ServiceMonitor", "serviceMonitor", "endpoints"), ("PodMonitor", "podMonitor", "podMetricsEndpoints")],
+)
+def test_monitors_have_further_fields_which_take_precedence(helm4: Helm, kind: str, group: str, key: str) -> None:
+    spec = {"sampleLimit": 50_000, "jobLabel": "app", "podTargetLabels": ["team"]}
+    endpoint = {"honorTimestamps": False, "honorLabels": False, "path": "/other"}
+    monitor = {"enabled": True, "endpointConfig": endpoint, **spec}
+    items = rendered(helm4, {group: monitor, "resolver": {"enabled": True}})
+    specs = [item["spec"] for item in items if item["kind"] == kind]
+    assert len(specs) == 2
+    for each in specs:
+        assert each.items() >= spec.items()
+        assert each[key][0] == {"port": each[key][0]["port"], "interval": "30s"} | endpoint
+
+    plain = rendered(helm4, {group: {"enabled": True}})
+    (default,) = (item["spec"] for item in plain if item["kind"] == kind)
+    assert default[key] == [{"port": "http", "path": "/metrics", "honorLabels": True, "interval": "30s"}]
+    assert default.keys() == {"namespaceSelector", "selector", key}
+
+
+def test_deployments_have_annotations_of_their_own(helm4: Helm) -> None:
+    resolver = {"enabled": True, "deploymentAnnotations": {"reload": "resolver"}}
+    values = {"commonAnnotations": {"reload": "all", "owner": "a"}, "deploymentAnnotations": {"reload": "operator"}}
+    deployments = [item for item in rendered(helm4, values | {"resolver": resolver}) if item["kind"] == "Deployment"]
+    assert len(deployments) == 2
+    for item in deployments:
+        component = item["metadata"]["labels"]["app.kubernetes.io/component"]
+        assert item["metadata"]["annotations"] == {"reload": component, "owner": "a"}
+        assert item["spec"]["template"]["metadata"]["annotations"]["reload"] == "all"
+
+
+@pytest.mark.parametrize(
     ("options", "adapt", "expected"),
     [
         ([], None, True),

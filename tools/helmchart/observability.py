@@ -94,10 +94,22 @@ class _Monitor(ValueGroup):
     )
     relabelings: list[Object] = Field([], description="Relabelings of the target.")
     metric_relabelings: list[Object] = Field([], description="Relabelings of the metrics.")
+    endpoint_config: Object = Field(
+        {},
+        description="Further fields of the endpoint, such as `honorTimestamps` or `proxyUrl`; they take precedence "
+        "over those of the chart.",
+    )
+    sample_limit: Annotated[int, Field(ge=0, le=999_999)] = Field(
+        0, description="The maximum number of samples of a scrape; a scrape with more fails. 0 is unlimited."
+    )
+    job_label: str = Field("", description="The label with the name of the job; empty is Prometheus' default.")
+    pod_target_labels: list[str] = Field([], description="Labels of the pods that the metrics get, too.")
 
 
 class ServiceMonitor(_Monitor):
     """A ServiceMonitor of the Prometheus operator."""
+
+    target_labels: list[str] = Field([], description="Labels of the Services that the metrics get, too.")
 
 
 class PodMonitor(_Monitor):

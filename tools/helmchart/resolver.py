@@ -234,6 +234,7 @@ class Resolver(ValueGroup):
     extra_volume_mounts: VolumeMounts = Field([])
     extra_init_containers: InitContainers = Field([])
     extra_containers: Containers = Field([])
+    deployment_annotations: StringMap = Field({}, description="Annotations of its Deployment.")
     pod_labels: StringMap = Field({}, description="Additional labels of its pods.")
     pod_annotations: StringMap = Field({}, description="Annotations of its pods.")
     resources: Object = Field(

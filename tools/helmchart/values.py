@@ -314,6 +314,7 @@ class Values(ValueGroup):
     extra_volume_mounts: VolumeMounts = Field([])
     extra_init_containers: InitContainers = Field([])
     extra_containers: Containers = Field([])
+    deployment_annotations: StringMap = Field({}, description="Annotations of the operator's Deployment.")
     pod_labels: StringMap = Field({}, description="Additional labels of the operator's pods.")
     pod_annotations: StringMap = Field({}, description="Annotations of the operator's pods.")
     resources: Object = Field(

@@ -12,7 +12,12 @@ The Deployment of a component. Arguments: those of the template of its pods, and
 apiVersion: apps/v1
 kind: Deployment
 metadata:
-  {{- include "statefulroute.metadata" (dict "root" .root "component" .component "namespace" (include "statefulroute.namespace" .root)) | nindent 2 }}
+  {{- include "statefulroute.metadata" (dict
+    "root" .root
+    "component" .component
+    "namespace" (include "statefulroute.namespace" .root)
+    "annotations" .values.deploymentAnnotations
+  ) | nindent 2 }}
 spec:
   {{- if not (kindIs "invalid" .replicas) }}
   replicas: {{ .replicas }}
@@ -298,25 +303,54 @@ spec:
       - {{ $home }}
   selector:
     matchLabels: {{- include "statefulroute.selectorLabels" $component | nindent 6 }}
+  {{- with .jobLabel }}
+  jobLabel: {{ . }}
+  {{- end }}
+  {{- with .targetLabels }}
+  targetLabels:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .podTargetLabels }}
+  podTargetLabels:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with int .sampleLimit }}
+  sampleLimit: {{ . }}
+  {{- end }}
   {{ index $ 4 }}:
-    - port: {{ include "statefulroute.metricsPort" (list $root (index $ 2)) }}
-      path: /metrics
-      {{- with include "statefulroute.secureScrape" (list $root (eq (index $ 1) "operator" | ternary "metrics" "resolver-metrics") .) }}
-      {{- trim . | nindent 6 }}
-      {{- end }}
-      # Keep the metrics' labels `namespace` and `pod`: they name the pod of the links, not the scraped pod.
-      honorLabels: true
-      interval: {{ .interval }}
-      {{- with .scrapeTimeout }}
-      scrapeTimeout: {{ . }}
-      {{- end }}
-      {{- with .relabelings }}
-      relabelings:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with .metricRelabelings }}
-      metricRelabelings:
-        {{- toYaml . | nindent 8 }}
-      {{- end }}
+    {{- /* Not by a merge, which ignores false. */ -}}
+    {{- $endpoint := include "statefulroute.endpoint" $ | fromYaml }}
+    {{- range $field, $value := .endpointConfig }}
+    {{- $_ := set $endpoint $field $value }}
+    {{- end }}
+    - {{- toYaml $endpoint | nindent 6 }}
+{{- end -}}
+{{- end -}}
+
+{{/*
+The endpoint of a monitor. The same arguments.
+*/}}
+{{- define "statefulroute.endpoint" -}}
+{{- $root := first . -}}
+{{- with last . -}}
+port: {{ include "statefulroute.metricsPort" (list $root (index $ 2)) }}
+path: /metrics
+{{- with include "statefulroute.secureScrape" (list $root (eq (index $ 1) "operator" | ternary "metrics" "resolver-metrics") .) }}
+{{ trim . }}
+{{- end }}
+# Keep the metrics' labels `namespace` and `pod`: they name the pod of the links, not the scraped pod.
+honorLabels: true
+interval: {{ .interval }}
+{{- with .scrapeTimeout }}
+scrapeTimeout: {{ . }}
+{{- end }}
+{{- with .relabelings }}
+relabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .metricRelabelings }}
+metricRelabelings:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 {{- end -}}

@@ -19,8 +19,8 @@
 {{- include "statefulroute.checkPresence" (list $.Values.metrics.tls.certificate "metrics.tls.certificate." (list "create" "issuerRef")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.metrics.tls.certificate.issuerRef "metrics.tls.certificate.issuerRef." (list "kind" "group")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.metrics.otlp "metrics.otlp." (list "intervalSeconds")) -}}
-{{- include "statefulroute.checkPresence" (list $.Values.serviceMonitor "serviceMonitor." (list "enabled" "interval")) -}}
-{{- include "statefulroute.checkPresence" (list $.Values.podMonitor "podMonitor." (list "enabled" "interval")) -}}
+{{- include "statefulroute.checkPresence" (list $.Values.serviceMonitor "serviceMonitor." (list "enabled" "interval" "sampleLimit")) -}}
+{{- include "statefulroute.checkPresence" (list $.Values.podMonitor "podMonitor." (list "enabled" "interval" "sampleLimit")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.prometheusRule "prometheusRule." (list "enabled" "runbookUrl")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.grafanaDashboard "grafanaDashboard." (list "enabled")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.resolver "resolver." (list "enabled" "replicas" "autoscaling" "unknownUid" "uidFrom" "endpointHeader" "temporaryLinks" "bindingsPerSecond" "linkChanges" "requestsPerSecond" "holdSeconds" "maxHeld" "maxAgeSeconds" "drainSeconds" "picker" "authentication" "tls" "service" "metricsService" "serviceAccount" "terminationGracePeriodSeconds" "livenessProbe" "readinessProbe" "podDisruptionBudget" "networkPolicy")) -}}
