@@ -1,6 +1,7 @@
 """A real Prometheus receives over OTLP the metrics of an operator and a resolver, as it would scrape them."""
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
@@ -116,11 +117,10 @@ def test_received_metrics_of_an_operator_are_those_that_are_scraped(
 
 
 def test_received_metrics_of_a_resolver_are_those_that_are_scraped(
-    prometheus: Prometheus, cluster: LocalCluster, installed: Kubectl, tmp_path_factory: pytest.TempPathFactory
+    prometheus: Prometheus, cluster: LocalCluster, installed: Kubectl, tmp_path: Path
 ) -> None:
     with fresh_namespace(installed) as namespace:
-        log = tmp_path_factory.mktemp("resolver") / "log"
-        process = ResolverProcess(cluster.kubeconfig, log, "--watch-namespace", namespace).start()
+        process = ResolverProcess(cluster.kubeconfig, tmp_path / "log", "--watch-namespace", namespace).start()
         assert http_get(process.lookups, f"/v1/namespaces/{namespace}/routes/game").code == 404
         sent = await_equal(prometheus, "statefulroute-resolver", process.probes)
         assert value(sent, "statefulroute_resolver_answers_total", operation="get_route") == 1
@@ -131,24 +131,27 @@ def test_received_metrics_of_a_resolver_are_those_that_are_scraped(
 def test_last_metrics_are_sent_at_the_end(
     prometheus: Prometheus,
     cluster: LocalCluster,
-    tmp_path_factory: pytest.TempPathFactory,
+    installed: Kubectl,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    del installed
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "3600000")
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "service.instance.id=short")
-    process = ResolverProcess(cluster.kubeconfig, tmp_path_factory.mktemp("resolver") / "log").start()
+    process = ResolverProcess(cluster.kubeconfig, tmp_path / "log").start()
     assert received(prometheus, "statefulroute-resolver", "short") == {}
     process.stop()
     assert value(received(prometheus, "statefulroute-resolver", "short"), "statefulroute_build_info") == 1
 
 
 def test_receiver_that_is_away_is_one_warning_and_delays_no_request(
-    cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    cluster: LocalCluster, installed: Kubectl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    del installed
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:1/v1/metrics")
     monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", INTERVAL_MILLISECONDS)
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TIMEOUT", "2")
-    process = ResolverProcess(cluster.kubeconfig, tmp_path_factory.mktemp("resolver") / "log").start()
+    process = ResolverProcess(cluster.kubeconfig, tmp_path / "log").start()
     eventually(lambda: any("cannot be sent" in line["event"] for line in process.lines), "it is logged")
     assert http_get(process.probes, "/readyz").text == "ok"
     process.stop()
@@ -158,10 +161,10 @@ def test_receiver_that_is_away_is_one_warning_and_delays_no_request(
 
 
 def test_protocol_that_is_not_supported_ends_the_process_with_one_sentence(
-    cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "http://127.0.0.1:1")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-    process: OperatorProcess = ResolverProcess(cluster.kubeconfig, tmp_path_factory.mktemp("resolver") / "log")
+    process: OperatorProcess = ResolverProcess(cluster.kubeconfig, tmp_path / "log")
     assert process.launch().wait() == 1
     assert process.log_text.startswith("statefulroute: metrics cannot be sent by grpc: set ")
