@@ -173,6 +173,7 @@ SAMPLES: Mapping[str, Any] = {
     "movesPerSecond": 1,
     "workloadKinds": [{"apiGroup": "argoproj.io", "resource": "rollouts"}, {"apiGroup": "", "resource": "others"}],
     "tracing.endpoint": "http://collector:4318",
+    "profiling.port": 16060,
     "extraArgs": ["--parallel-writes=7"],
     "podSecurityContext": {"runAsUser": 1000, "supplementalGroups": [1]},
     "securityContext": {"runAsUser": 1000},

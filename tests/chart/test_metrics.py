@@ -1,4 +1,4 @@
-"""Tests what the chart renders for metrics over TLS, with authentication, and over OTLP."""
+"""Tests what the chart renders for metrics over TLS, with authentication, and over OTLP, and for profiles."""
 
 from typing import Any
 
@@ -167,6 +167,15 @@ def test_both_accounts_may_review_tokens_and_readers_may_read(helm4: Helm, names
 )
 def test_values_that_cannot_work_are_refused(helm4: Helm, values: dict[str, Any], message: str) -> None:
     assert message in helm4.render(nested(values)).stderr
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_profiles_are_served_on_loopback_if_they_are_enabled(helm4: Helm, component: str) -> None:
+    by_default = container(rendered(helm4, {"resolver.enabled": True}), component)
+    assert not [argument for argument in by_default["args"] if "profiling" in argument]
+    profiled = container(rendered(helm4, {"resolver.enabled": True, "profiling.enabled": True}), component)
+    assert "--profiling-address=127.0.0.1:6060" in profiled["args"]
+    assert profiled["ports"] == by_default["ports"]
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

@@ -74,6 +74,17 @@ class Metrics(ValueGroup):
     otlp: MetricsOtlp = Field(MetricsOtlp(), description="Metrics that are sent by OpenTelemetry.")
 
 
+class Profiling(ValueGroup):
+    """Profiles of the running operator and resolver."""
+
+    enabled: bool = Field(
+        default=False,
+        description="Whether operator and resolver serve profiles of their CPU time at `/debug/profile`, on loopback: "
+        "only `kubectl port-forward` reaches it.",
+    )
+    port: Annotated[int, Field(ge=1024, le=65_535)] = Field(6060, description="The port.")
+
+
 class _Monitor(ValueGroup):
     enabled: bool = Field(
         default=False, description="Whether to create it; its CustomResourceDefinition must be installed."

@@ -17,7 +17,15 @@ from helmchart.model import (
     ValueGroup,
     text_pattern,
 )
-from helmchart.observability import GrafanaDashboard, Metrics, PodMonitor, PrometheusRule, ServiceMonitor, Tracing
+from helmchart.observability import (
+    GrafanaDashboard,
+    Metrics,
+    PodMonitor,
+    Profiling,
+    PrometheusRule,
+    ServiceMonitor,
+    Tracing,
+)
 from helmchart.pods import (
     Containers,
     EnvironmentSources,
@@ -307,6 +315,7 @@ class Values(ValueGroup):
         default=False, description="Whether logs and traces contain a hash instead of each user's uid."
     )
     tracing: Tracing = Field(Tracing(), description="Traces by OpenTelemetry.")
+    profiling: Profiling = Field(Profiling(), description="Profiles of the running operator and resolver.")
     extra_args: list[str] = Field([], description="Additional options of `statefulroute operator`.")
     extra_env: EnvironmentVariables = Field([])
     extra_env_from: EnvironmentSources = Field([])

@@ -121,6 +121,11 @@ The arguments that both have.
 {{- define "statefulroute.sharedArguments" -}}
 - --log-level={{ .Values.logLevel }}
 - --log-format={{ .Values.logFormat }}
+{{- with .Values.profiling }}
+{{- if .enabled }}
+- --profiling-address=127.0.0.1:{{ int .port }}
+{{- end }}
+{{- end }}
 {{- if .Values.hashUids }}
 - --hash-uids
 {{- end }}

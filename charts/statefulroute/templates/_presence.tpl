@@ -1,7 +1,7 @@
 {{- /* Generated from the types in operator/statefulroute/api by `make generate`. Do not edit. */ -}}
 
 {{- define "statefulroute.presence" -}}
-{{- include "statefulroute.checkPresence" (list $.Values "" (list "enabled" "image" "imageCredentials" "replicas" "crds" "admissionPolicies" "rbac" "serviceAccount" "leaderElection" "flowSchemas" "parallelWrites" "movesPerSecond" "keepManagedFields" "writeAnnotations" "planDisruptions" "createSlots" "logLevel" "logFormat" "hashUids" "tracing" "hostUsers" "enableServiceLinks" "revisionHistoryLimit" "terminationGracePeriodSeconds" "livenessProbe" "readinessProbe" "service" "podDisruptionBudget" "networkPolicy" "metrics" "serviceMonitor" "podMonitor" "prometheusRule" "grafanaDashboard" "resolver" "releaseOnUninstall" "hooks" "test")) -}}
+{{- include "statefulroute.checkPresence" (list $.Values "" (list "enabled" "image" "imageCredentials" "replicas" "crds" "admissionPolicies" "rbac" "serviceAccount" "leaderElection" "flowSchemas" "parallelWrites" "movesPerSecond" "keepManagedFields" "writeAnnotations" "planDisruptions" "createSlots" "logLevel" "logFormat" "hashUids" "tracing" "profiling" "hostUsers" "enableServiceLinks" "revisionHistoryLimit" "terminationGracePeriodSeconds" "livenessProbe" "readinessProbe" "service" "podDisruptionBudget" "networkPolicy" "metrics" "serviceMonitor" "podMonitor" "prometheusRule" "grafanaDashboard" "resolver" "releaseOnUninstall" "hooks" "test")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.image "image." (list "repository" "pullPolicy")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.crds "crds." (list "install" "keep")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.admissionPolicies "admissionPolicies." (list "install")) -}}
@@ -9,6 +9,7 @@
 {{- include "statefulroute.checkPresence" (list $.Values.serviceAccount "serviceAccount." (list "create")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.leaderElection "leaderElection." (list "enabled" "leaseDurationSeconds" "renewDeadlineSeconds" "retryPeriodSeconds")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.flowSchemas "flowSchemas." (list "install" "priorityLevel")) -}}
+{{- include "statefulroute.checkPresence" (list $.Values.profiling "profiling." (list "enabled" "port")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.livenessProbe "livenessProbe." (list "periodSeconds" "timeoutSeconds" "failureThreshold")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.readinessProbe "readinessProbe." (list "periodSeconds" "timeoutSeconds" "failureThreshold")) -}}
 {{- include "statefulroute.checkPresence" (list $.Values.service "service." (list "port")) -}}

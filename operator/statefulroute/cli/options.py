@@ -54,6 +54,13 @@ MetricsAuthenticationOption = Annotated[
         help="Serve /metrics only to clients with a bearer token whose user may get the path /metrics, by RBAC.",
     ),
 ]
+ProfilingAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Where to serve profiles of this process at /debug/profile, a loopback address; not by default.",
+    ),
+]
 LogLevelOption = Annotated[LogLevel, typer.Option(help="The lowest level that is logged.")]
 LogFormatOption = Annotated[
     LogFormat | None, typer.Option(help="The format of log lines; by default text on a terminal, else json.")

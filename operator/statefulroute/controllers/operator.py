@@ -19,6 +19,7 @@ from statefulroute.controllers.stop_signal import StopSignal
 from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.otlp_metrics import send_metrics
+from statefulroute.monitoring.profiling import serve_profiles
 from statefulroute.monitoring.secure_metrics import serve_secure_metrics
 from statefulroute.monitoring.server import serve_probes_and_metrics
 
@@ -40,7 +41,7 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
     Raises:
         NotConnectedError: no cluster is configured.
         OtlpUnavailableError: traces or metrics are enabled over OTLP and cannot be sent.
-        BindError: an address for probes or metrics cannot be bound.
+        BindError: an address for probes, metrics or profiles cannot be bound.
         UnusableCertificateError: the TLS files of the metrics are invalid.
         LeaseNamespaceNotFoundError: the namespace of the Lease does not exist.
     """
@@ -62,6 +63,7 @@ async def run(settings: Settings, kill: Callable[[], NoReturn]) -> None:
         start_metrics(collectors)
         async with (
             serve_secure_metrics(settings.metrics, collectors, connection, requests),
+            serve_profiles(settings.profiling_address, "operator"),
             serve_probes_and_metrics(settings.bind_address, health, None if settings.metrics else collectors),
             components.informers.run(),
         ):

@@ -26,6 +26,7 @@ class Settings:
         leader_election: the settings of leader election; None if this operator runs alone.
         bind_address: where the operator serves probes and metrics; None is nowhere.
         metrics: where it serves metrics over TLS instead; None serves them with the probes.
+        profiling_address: where it serves profiles of itself, a loopback address; None is nowhere.
         uid_redactor: replaces the uids of links in logs and traces; None leaves them.
     """
 
@@ -40,4 +41,5 @@ class Settings:
     leader_election: LeaderElectionSettings | None = None
     bind_address: BindAddress | None = None
     metrics: MetricsEndpoint | None = None
+    profiling_address: BindAddress | None = None
     uid_redactor: UidRedactor | None = None

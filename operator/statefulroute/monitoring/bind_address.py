@@ -1,5 +1,6 @@
 """The address that a process listens on."""
 
+from ipaddress import ip_address
 from typing import NamedTuple, Self
 
 _LAST_PORT = 65_535
@@ -30,6 +31,16 @@ class BindAddress(NamedTuple):
         if int(port) > _LAST_PORT:
             raise ValueError(f"there is no port {port}: it must be from 0 to {_LAST_PORT}")
         return cls(host.removeprefix("[").removesuffix("]") or None, int(port))
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only processes of the same machine or pod can reach it."""
+        if self.host is None or self.host == "localhost":
+            return self.host is not None
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if self.host and ":" in self.host else self.host or ""

@@ -14,6 +14,7 @@ from statefulroute.monitoring.api_requests import APIRequestMetrics
 from statefulroute.monitoring.health import Health
 from statefulroute.monitoring.listener import RenewableTlsContext
 from statefulroute.monitoring.otlp_metrics import send_metrics
+from statefulroute.monitoring.profiling import serve_profiles
 from statefulroute.monitoring.secure_metrics import serve_secure_metrics
 from statefulroute.monitoring.server import RequestHandler, serve_http, serve_probes_and_metrics
 from statefulroute.monitoring.settings import ServerTls
@@ -63,6 +64,7 @@ async def run(settings: Settings) -> None:
         start_metrics(collectors)
         async with (
             serve_secure_metrics(settings.metrics, collectors, connection, requests),
+            serve_profiles(settings.profiling_address, "resolver"),
             serve_probes_and_metrics(settings.bind_address, health, None if settings.metrics else collectors),
             components.cache.run(),
         ):

@@ -28,6 +28,7 @@ class Settings:
         grpc_address: the address of the gRPC server for ext_authz and ext_proc; None disables it.
         bind_address: the address of the server for probes and metrics; None disables it.
         metrics: where metrics are served over TLS instead; None serves them there.
+        profiling_address: where profiles of the process are served, a loopback address; None disables it.
         unlinked_uid: the policy for a gateway's request whose uid is not linked.
         uid_sources: the sources of the uid in a gateway's request, in the order of their use.
         uid_from_response: the header of responses over ext_proc with the uid of a session that the server has begun;
@@ -55,6 +56,7 @@ class Settings:
     grpc_address: BindAddress | None = None
     bind_address: BindAddress | None = None
     metrics: MetricsEndpoint | None = None
+    profiling_address: BindAddress | None = None
     unlinked_uid: UnlinkedUidPolicy = UnlinkedUidPolicy.BIND
     uid_sources: tuple[UidSource, ...] = ()
     uid_from_response: str | None = None

@@ -18,7 +18,7 @@ from statefulroute.sidecar.assembly import SidecarComponents, assemble, driver_f
 from statefulroute.sidecar.dispatcher import MAX_BODY_BYTES
 from statefulroute.sidecar.hand_overs import RefusedStateError
 from statefulroute.sidecar.health import SidecarHealth
-from statefulroute.sidecar.settings import Settings, is_loopback
+from statefulroute.sidecar.settings import Settings
 from statefulroute.sidecar.user_follower import follow_users
 
 log = structlog.get_logger(__name__)
@@ -38,7 +38,7 @@ async def run(settings: Settings) -> None:
     stop, hurry = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _set_first, stop, hurry)
-    if not is_loopback(settings.http_address):
+    if not settings.http_address.is_loopback:
         log.warning("the API is open to other pods: only the token protects it", address=str(settings.http_address))
     registry, health = CollectorRegistry(), SidecarHealth()
     driver = driver_from_environment(settings, DriverMetrics(registry))

@@ -1,7 +1,6 @@
 """The settings of the sidecar."""
 
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 
 from statefulroute.driver.parts import Configuration
@@ -41,15 +40,3 @@ class Settings:
     hash_uids: bool = False
     max_streams: int = MAX_STREAMS
     kept_events: int = KEPT_EVENTS
-
-
-def is_loopback(address: BindAddress) -> bool:
-    """Returns whether only processes of the same pod can reach an address."""
-    if address.host is None:
-        return False
-    if address.host == "localhost":
-        return True
-    try:
-        return ip_address(address.host).is_loopback
-    except ValueError:
-        return False

@@ -12,7 +12,7 @@ from statefulroute import HandOverConfiguration, TLSFiles
 from statefulroute.cli.app import app
 from statefulroute.cli.commands import sidecar as command
 from statefulroute.monitoring.bind_address import BindAddress
-from statefulroute.sidecar.settings import Settings, is_loopback
+from statefulroute.sidecar.settings import Settings
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_an_address_that_other_pods_reach_needs_permission(made: list[Settings],
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "127.3.2.1:1", "localhost:1", "[::1]:1"])
 def test_loopback_addresses(made: list[Settings], address: str) -> None:
     assert run("--http-address", address).exit_code == 0
-    assert is_loopback(made[0].http_address)
+    assert made[0].http_address.is_loopback
 
 
 def test_all_options(made: list[Settings]) -> None:

@@ -21,7 +21,9 @@ from statefulroute.cli.options import (
     MetricsTlsCipherSuitesOption,
     MetricsTlsKeyOption,
     MetricsTlsMinVersionOption,
+    ProfilingAddressOption,
 )
+from statefulroute.cli.profiling_address import parse_profiling_address
 from statefulroute.monitoring.tls_protocol import TlsProtocol, TlsVersion, parse_cipher_suites
 
 if TYPE_CHECKING:
@@ -74,6 +76,7 @@ def operator(  # noqa: PLR0913 - an option each
     metrics_tls_min_version: MetricsTlsMinVersionOption = TlsVersion.TLS_1_2,
     metrics_tls_cipher_suites: MetricsTlsCipherSuitesOption = None,
     metrics_authentication: MetricsAuthenticationOption = False,
+    profiling_address: ProfilingAddressOption = None,
     leader_elect: Annotated[
         bool, typer.Option("--leader-elect/--no-leader-elect", help="Work only while holding the Lease.")
     ] = True,
@@ -118,6 +121,7 @@ def operator(  # noqa: PLR0913 - an option each
             TlsProtocol(metrics_tls_min_version, suites),
             authenticates=metrics_authentication,
         )
+        profiling = parse_profiling_address(profiling_address)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     settings = Settings(
@@ -132,6 +136,7 @@ def operator(  # noqa: PLR0913 - an option each
         leader_election=LeaderElectionSettings(lease_name, lease_namespace, times) if leader_elect else None,
         bind_address=address,
         metrics=metrics,
+        profiling_address=profiling,
         uid_redactor=uid_redactor() if hash_uids else None,
     )
     run_operator(settings, log_level, log_format)

@@ -21,7 +21,9 @@ from statefulroute.cli.options import (
     MetricsTlsCipherSuitesOption,
     MetricsTlsKeyOption,
     MetricsTlsMinVersionOption,
+    ProfilingAddressOption,
 )
+from statefulroute.cli.profiling_address import parse_profiling_address
 from statefulroute.monitoring.tls_protocol import TlsProtocol, TlsVersion, parse_cipher_suites
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
@@ -72,6 +74,7 @@ def resolver(  # noqa: PLR0913 - an option each
     metrics_tls_min_version: MetricsTlsMinVersionOption = TlsVersion.TLS_1_2,
     metrics_tls_cipher_suites: MetricsTlsCipherSuitesOption = None,
     metrics_authentication: MetricsAuthenticationOption = False,
+    profiling_address: ProfilingAddressOption = None,
     unknown_uid: Annotated[
         UnlinkedUidPolicy,
         typer.Option(
@@ -206,6 +209,7 @@ def resolver(  # noqa: PLR0913 - an option each
                 TlsProtocol(metrics_tls_min_version, metrics_suites),
                 authenticates=metrics_authentication,
             ),
+            profiling_address=parse_profiling_address(profiling_address),
             unlinked_uid=unknown_uid,
             uid_sources=sources,
             uid_from_response=uid_from_response,

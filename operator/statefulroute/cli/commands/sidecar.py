@@ -184,9 +184,7 @@ def _tls_files(
 
 def _check_reach(address: "BindAddress", *, allow_remote: bool) -> None:
     """Refuse an address that other pods can reach, unless it is permitted."""
-    from statefulroute.sidecar.settings import is_loopback  # noqa: PLC0415
-
-    if not allow_remote and not is_loopback(address):
+    if not allow_remote and not address.is_loopback:
         raise typer.BadParameter(
             f"--http-address {address} is no loopback address: every pod that reaches it could move users. Use "
             "127.0.0.1, [::1] or localhost; or give --allow-remote, and a --token-file"
