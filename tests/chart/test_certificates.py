@@ -41,6 +41,11 @@ def test_chart_creates_none_by_default(helm4: Helm) -> None:
     assert not [item for item in items.values() if item["apiVersion"].startswith("cert-manager.io/")]
 
 
+def test_nothing_serves_tls_without_the_name_of_a_secret(helm4: Helm) -> None:
+    removed = {"resolver.enabled": True, "metrics.tls.secretName": None, "resolver.tls.secretName": None}
+    assert rendered(helm4, removed) == rendered(helm4, {"resolver.enabled": True})
+
+
 @pytest.mark.parametrize("created", CERTIFICATES)
 def test_each_certificate_can_be_created_alone(helm4: Helm, created: str) -> None:
     items = rendered(helm4, {"resolver.enabled": True, f"{CERTIFICATES[created]}.create": True})

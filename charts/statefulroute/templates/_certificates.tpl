@@ -18,7 +18,7 @@ component, and the values of TLS.
 */}}
 {{- define "statefulroute.tlsSecret" -}}
 {{- with last . -}}
-{{- .certificate.create | ternary (include "statefulroute.componentName" (list (first $) (index $ 1))) .secretName -}}
+{{- .certificate.create | ternary (include "statefulroute.componentName" (list (first $) (index $ 1))) (default "" .secretName) -}}
 {{- end -}}
 {{- end -}}
 
