@@ -82,3 +82,20 @@ def test_index_names_the_archives_of_the_releases_and_their_digests(
             assert entry["urls"] == [f"{address}/releases/{entry['version']}/{chart}-{entry['version']}.tgz"]
             assert len(entry["digest"]) == 64
     assert [file.name for file in (folder / "charts").iterdir()] == ["index.yaml"]
+
+
+def test_helm_accepts_a_changed_archive_so_the_guide_says_to_verify_it(
+    helm: Helm, repository: str, folder: Path, tmp_path: Path
+) -> None:
+    archive = folder / "releases/0.2.0/statefulroute-0.2.0.tgz"
+    original = archive.read_bytes()
+    changed = archive.with_name("statefulroute-crds-0.2.0.tgz").read_bytes()
+    archive.write_bytes(changed)
+    try:
+        pull = ("statefulroute", "--repo", repository, "--version", "0.2.0", "--destination", str(tmp_path))
+        helm.run("pull", *pull).expect_success()
+    finally:
+        archive.write_bytes(original)
+    assert (tmp_path / archive.name).read_bytes() == changed
+    guide = (Path(__file__).parents[2] / "docs/guides/verify-a-release.md").read_text(encoding="utf-8")
+    assert "Helm does not compare a download with the digest in the index of the repository" in guide
