@@ -62,3 +62,13 @@ def not_installed(signal: Signal, extra: str) -> OtlpUnavailableError:
         f"{signal} are enabled by the environment ({ENDPOINT} or a variable for {signal}), and what sends them is not "
         f"installed: install statefulroute[{extra},otlp], or unset the variable"
     )
+
+
+def not_configured(signal: Signal, error: ValueError) -> OtlpUnavailableError:
+    """Returns the error for a variable that OpenTelemetry does not accept.
+
+    Args:
+        signal: what has to be sent.
+        error: OpenTelemetry's error, which says what is wrong.
+    """
+    return OtlpUnavailableError(f"{signal} cannot be sent: {error}; see the variables of OpenTelemetry (OTEL_*)")

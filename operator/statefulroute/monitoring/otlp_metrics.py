@@ -7,7 +7,14 @@ from typing import Literal
 
 from prometheus_client.registry import Collector
 
-from statefulroute.monitoring.otlp import OtlpUnavailableError, Signal, check_protocol, is_enabled, not_installed
+from statefulroute.monitoring.otlp import (
+    OtlpUnavailableError,
+    Signal,
+    check_protocol,
+    is_enabled,
+    not_configured,
+    not_installed,
+)
 
 _INTERVAL = "OTEL_METRIC_EXPORT_INTERVAL"
 _DEFAULT_INTERVAL_MILLISECONDS = 60_000.0
@@ -37,7 +44,10 @@ async def send_metrics(program: Literal["operator", "resolver"]) -> AsyncIterato
         from statefulroute.monitoring.opentelemetry_metrics import MetricSender  # noqa: PLC0415 - an optional extra
     except ImportError as error:
         raise not_installed(Signal.METRICS, program) from error
-    sender = MetricSender(program, interval)
+    try:
+        sender = MetricSender(program, interval)
+    except ValueError as error:
+        raise not_configured(Signal.METRICS, error) from error
     try:
         yield sender.start
     finally:

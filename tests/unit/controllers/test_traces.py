@@ -212,3 +212,11 @@ async def test_another_protocol_is_an_error(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(OtlpUnavailableError, match=expected):
         async with tracing(None):
             pass
+
+
+async def test_variable_that_opentelemetry_does_not_accept_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://here:4318")
+    monkeypatch.setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "9999")  # larger than the queue
+    with pytest.raises(OtlpUnavailableError, match=r"^traces cannot be sent: .*; see the variables of OpenTelemetry"):
+        async with tracing(None):
+            pass

@@ -273,3 +273,16 @@ async def test_variable_that_cannot_be_followed_is_an_error(
     with pytest.raises(OtlpUnavailableError, match=message):
         async with send_metrics("operator"):
             pass
+
+
+async def test_variable_that_opentelemetry_does_not_accept_is_an_error(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:  # as the lowest supported version does with OTEL_EXPORTER_OTLP_TIMEOUT=10s
+        int("10s")
+
+    del receiver
+    monkeypatch.setattr(opentelemetry_metrics, "OTLPMetricExporter", refuse)
+    with pytest.raises(OtlpUnavailableError, match=r"^metrics cannot be sent: .*'10s'; see the variables"):
+        async with send_metrics("operator"):
+            pass

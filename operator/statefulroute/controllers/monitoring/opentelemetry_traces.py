@@ -135,15 +135,25 @@ def _fail(span: Span, kind: str) -> None:
     span.set_status(Status(StatusCode.ERROR))
 
 
-@asynccontextmanager
-async def export_traces(uid_redactor: UidRedactor | None) -> AsyncIterator[TraceHooks]:
-    """Exports spans while the context lasts, to the endpoint that OpenTelemetry's variables name.
+def make_provider() -> TracerProvider:
+    """Returns what sends spans, to the endpoint that OpenTelemetry's variables name.
 
-    Args:
-        uid_redactor: replaces the uids of links; None leaves them.
+    Raises:
+        ValueError: OpenTelemetry does not accept a variable.
     """
     provider = TracerProvider(resource=make_resource("operator"), shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    return provider
+
+
+@asynccontextmanager
+async def export_traces(provider: TracerProvider, uid_redactor: UidRedactor | None) -> AsyncIterator[TraceHooks]:
+    """Exports spans while the context lasts.
+
+    Args:
+        provider: sends the spans.
+        uid_redactor: replaces the uids of links; None leaves them.
+    """
     recorder = SpanRecorder(provider.get_tracer("statefulroute", version("statefulroute")), uid_redactor)
     try:
         yield TraceHooks(recorder.wrap_reconcile, recorder.timer_span, recorder.observe_request)

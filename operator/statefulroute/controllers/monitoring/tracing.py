@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from statefulroute.controllers.monitoring.trace_hooks import TraceHooks
 from statefulroute.domain.redaction import UidRedactor
-from statefulroute.monitoring.otlp import Signal, check_protocol, is_enabled, not_installed
+from statefulroute.monitoring.otlp import Signal, check_protocol, is_enabled, not_configured, not_installed
 
 
 @asynccontextmanager
@@ -23,8 +23,15 @@ async def tracing(uid_redactor: UidRedactor | None) -> AsyncIterator[TraceHooks]
         return
     check_protocol(Signal.TRACES)
     try:
-        from statefulroute.controllers.monitoring.opentelemetry_traces import export_traces  # noqa: PLC0415 - an optional extra
+        from statefulroute.controllers.monitoring.opentelemetry_traces import (  # noqa: PLC0415 - an optional extra
+            export_traces,
+            make_provider,
+        )
     except ImportError as error:
         raise not_installed(Signal.TRACES, "operator") from error
-    async with export_traces(uid_redactor) as trace_hooks:
+    try:
+        provider = make_provider()
+    except ValueError as error:
+        raise not_configured(Signal.TRACES, error) from error
+    async with export_traces(provider, uid_redactor) as trace_hooks:
         yield trace_hooks
