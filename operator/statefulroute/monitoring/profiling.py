@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from http import HTTPStatus
 
 import structlog
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from statefulroute.monitoring.bind_address import BindAddress
 from statefulroute.monitoring.cpu_profiler import CpuProfiler, Profile
+from statefulroute.monitoring.host_header import is_address
 from statefulroute.monitoring.profile_formats import speedscope, table
 from statefulroute.monitoring.server import serve_http
 
@@ -56,6 +57,8 @@ class _Profiles:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Responds with a profile of the next seconds."""
+        if not is_address(request.headers.getall(hdrs.HOST, ())):  # a web page, with a port-forward in reach
+            return _refuse(HTTPStatus.FORBIDDEN, "the Host must be localhost or an IP address")
         seconds = _parse_seconds(request.query.get("seconds", str(_DEFAULT_SECONDS)))
         form = _FORMATS.get(request.query.get("format", "speedscope"))
         if seconds is None:

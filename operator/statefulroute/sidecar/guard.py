@@ -1,17 +1,13 @@
 """Refuses requests that no program of the pod has meant to send: of web pages, and without the token."""
 
 import hmac
-import re
 from contextlib import suppress
-from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import hdrs, web
 
+from statefulroute.monitoring.host_header import is_address
 from statefulroute.rest.problems import ProblemError, ProblemKind
-
-#: A host with an optional port; an IPv6 address is in brackets.
-_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^\[\]:]+)(?::[0-9]{1,5})?")
 
 
 class TokenUnreadableError(Exception):
@@ -81,20 +77,3 @@ class RequestGuard:
         scheme, _, token = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
         if scheme.lower() != "bearer" or not self._token.accepts(token.strip()):
             raise ProblemError(ProblemKind.NOT_AUTHENTICATED, "send the token of --token-file as a bearer token")
-
-
-def is_address(hosts: object) -> bool:
-    """Returns whether there is one Host header, and it is an IP address or `localhost`: no name that DNS resolves."""
-    if not isinstance(hosts, list | tuple) or len(hosts) != 1:
-        return False
-    match = _HOST.fullmatch(hosts[0])
-    if match is None:
-        return False
-    host = match[1].removeprefix("[").removesuffix("]")
-    if host.lower() == "localhost":
-        return True
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -135,8 +135,8 @@ async def served() -> AsyncIterator[Any]:
         async with serve_profiles(BindAddress("127.0.0.1", 0), "operator"), ClientSession() as session:
             (address,) = lines[0]["addresses"]
 
-            async def get(query: str = "") -> tuple[int, str]:
-                async with session.get(f"http://{address}/debug/profile?{query}") as response:
+            async def get(query: str = "", headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+                async with session.get(f"http://{address}/debug/profile?{query}", headers=headers) as response:
                     return response.status, await response.text()
 
             yield get
@@ -174,6 +174,13 @@ async def test_invalid_request_is_refused(query: str, message: str) -> None:
 
 def is_running() -> bool:
     return signal.getitimer(signal.ITIMER_PROF) != (0.0, 0.0)
+
+
+async def test_host_name_that_may_be_that_of_a_web_page_is_refused() -> None:
+    async with served() as get:
+        status, text = await get("seconds=1", headers={"Host": "evil.example:6060"})
+        assert (status, text) == (403, "the Host must be localhost or an IP address\n")
+        assert not is_running()
 
 
 async def test_only_one_profile_runs_at_a_time() -> None:
