@@ -69,3 +69,11 @@ def test_strategy_of_an_installed_release_can_be_recreate(release: Release, admi
     release.upgrade("--set=strategy.rollingUpdate.maxSurge=50%")
     release.upgrade("--set=strategy.type=Recreate")
     assert deployment(admin, release)["strategy"] == {"type": "Recreate"}
+
+
+@pytest.mark.parametrize("change", ["rbac.create=false", "serviceAccount.name=another", "watchNamespaces={default}"])
+def test_operator_stays_in_its_namespace_whatever_else_changes(release: Release, change: str) -> None:
+    release.install()
+    for moved in ("namespaceOverride=default", f"namespaceOverride=default,{change}"):
+        error = upgraded(release, "--reuse-values", f"--set={moved}")
+        assert f"Set namespaceOverride to {release.namespace}, or uninstall the release before" in error

@@ -128,21 +128,29 @@ Checks that values.schema.json cannot express, or not in a sentence that says wh
 {{- end -}}
 
 {{/*
-Checks that an upgrade leaves the operator in its namespace, which the binding of its account names: an operator in another one has
-another Lease, and both would write.
+Checks that an upgrade leaves the operator in its namespace, where its Deployment is, or which the binding of its account names: an
+operator in another one has another Lease, and both would write.
 */}}
 {{- define "statefulroute.checkNamespace" -}}
 {{- $namespace := include "statefulroute.namespace" . -}}
+{{- $name := include "statefulroute.componentName" (list . "operator") -}}
+{{- $installed := list -}}
+{{- if and .Release.IsUpgrade (ne $namespace .Release.Namespace) -}}
+{{- $deployment := lookup "apps/v1" "Deployment" .Release.Namespace $name -}}
+{{- if eq .Release.Name (dig "metadata" "annotations" "meta.helm.sh/release-name" "" $deployment) -}}
+{{- $installed = append $installed .Release.Namespace -}}
+{{- end -}}
+{{- end -}}
 {{- $kind := empty .Values.watchNamespaces | ternary "ClusterRoleBinding" "RoleBinding" -}}
 {{- if and .Release.IsUpgrade .Values.rbac.create -}}
 {{- range default (list "") .Values.watchNamespaces -}}
-{{- $binding := lookup "rbac.authorization.k8s.io/v1" $kind . (include "statefulroute.componentName" (list $ "operator")) -}}
-{{- range dig "subjects" list $binding -}}
-{{- if and (eq .name (include "statefulroute.serviceAccountName" $)) (ne .namespace $namespace) -}}
-{{- fail (printf "\n\nthe installed operator is in namespace %s, and the upgraded one would be in %s: both would write for a while. Set namespaceOverride to %s, or uninstall the release before; links and routes stay unless crds.keep is false." .namespace $namespace .namespace) -}}
+{{- range lookup "rbac.authorization.k8s.io/v1" $kind . $name | dig "subjects" list -}}
+{{- $installed = append $installed .namespace -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- range without $installed $namespace -}}
+{{- fail (printf "\n\nthe installed operator is in namespace %s, and the upgraded one would be in %s: both would write for a while. Set namespaceOverride to %s, or uninstall the release before; links and routes stay unless crds.keep is false." . $namespace .) -}}
 {{- end -}}
 {{- end -}}
 
