@@ -102,6 +102,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/windows operator/statefulroute/cli operator/statefulroute/console tools/kubectlplugin
 	@$(BIN)/lint-imports
 	@$(BIN)/zizmor --quiet --offline --no-progress .github
 	@$(BIN)/python -m statefulroute.api --check
@@ -176,7 +177,7 @@ krew-manifest: setup ## Write the manifest of the plugin for krew, of the archiv
 $(VENV)/plugin/.synced: requirements/plugin.txt $(VENV)/.synced
 	@$(UV) venv --quiet --clear --python $(BIN)/python $(VENV)/plugin
 	@$(UV) pip sync --quiet --python $(VENV)/plugin/bin/python --require-hashes requirements/plugin.txt
-	@$(UV) pip install --quiet --python $(VENV)/plugin/bin/python --no-deps .
+	@$(UV) pip install --quiet --python $(VENV)/plugin/bin/python --no-deps --editable .
 	@touch $@
 
 .PHONY: image

@@ -1,4 +1,4 @@
-"""The manifest of the kubectl plugin for krew names each archive with its digest."""
+"""The kubectl plugin: its manifest for krew names each archive with its digest, and it leaves other programs alone."""
 
 import hashlib
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from kubectlplugin.build import archive_name
+from kubectlplugin.libraries import restore_library_search
 from kubectlplugin.manifest import PLATFORMS, manifest
 
 URL = "https://releases.example/v1.2.3"
@@ -18,7 +19,7 @@ PROJECT = {"version": "1.2.3", "urls": {"Documentation": "https://docs.example/"
 def folder(tmp_path: Path) -> Path:
     """A folder with an archive for each platform."""
     for system, architecture in PLATFORMS:
-        (tmp_path / f"{archive_name('1.2.3', system, architecture)}.tar.gz").write_text(f"{system} {architecture}")
+        (tmp_path / archive_name("1.2.3", system, architecture)).write_text(f"{system} {architecture}")
     return tmp_path
 
 
@@ -28,7 +29,7 @@ def test_manifest_has_the_address_and_digest_of_each_archive(folder: Path) -> No
     assert written["spec"]["version"] == "v1.2.3"
     expected = {
         (system, architecture): (
-            f"{URL}/kubectl-statefulroute-1.2.3-{system}-{architecture}.tar.gz",
+            f"{URL}/kubectl-statefulroute-1.2.3-{system}-{architecture}.{'zip' if system == 'windows' else 'tar.gz'}",
             hashlib.sha256(f"{system} {architecture}".encode()).hexdigest(),
         )
         for system, architecture in PLATFORMS
@@ -41,6 +42,26 @@ def test_manifest_has_the_address_and_digest_of_each_archive(folder: Path) -> No
     } == expected
 
 
+def test_program_has_the_ending_of_its_platform(folder: Path) -> None:
+    platforms = manifest(PROJECT, folder, URL)["spec"]["platforms"]
+    programs = {platform["selector"]["matchLabels"]["os"]: platform["bin"] for platform in platforms}
+    plain = "kubectl-statefulroute/kubectl-statefulroute"
+    assert programs == {"linux": plain, "darwin": plain, "windows": f"{plain}.exe"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "restored"),
+    [
+        ({"LD_LIBRARY_PATH": "plugin"}, {}),
+        ({"LD_LIBRARY_PATH": "plugin:own", "LD_LIBRARY_PATH_ORIG": "own"}, {"LD_LIBRARY_PATH": "own"}),
+        ({"PATH": "programs"}, {"PATH": "programs"}),
+    ],
+)
+def test_exec_plugins_load_libraries_of_the_system(environment: dict[str, str], restored: dict[str, str]) -> None:
+    restore_library_search(environment)
+    assert environment == restored
+
+
 def test_missing_archive_is_an_error(folder: Path) -> None:
     next(folder.iterdir()).unlink()
     with pytest.raises(FileNotFoundError):
@@ -49,4 +70,7 @@ def test_missing_archive_is_an_error(folder: Path) -> None:
 
 def test_each_platform_is_built_by_the_release(root: Path) -> None:
     workflow: dict[str, Any] = yaml.safe_load((root / ".github/workflows/release.yaml").read_text())
-    assert len(workflow["jobs"]["plugin"]["strategy"]["matrix"]["runner"]) == len(PLATFORMS)
+    jobs = workflow["jobs"]
+    runners = [*jobs["plugin"]["strategy"]["matrix"]["runner"], jobs["plugin-windows"]["runs-on"]]
+    systems = {"ubuntu": "linux", "macos": "darwin", "windows": "windows"}
+    assert sorted(systems[runner.partition("-")[0]] for runner in runners) == sorted(system for system, _ in PLATFORMS)

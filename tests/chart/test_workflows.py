@@ -34,6 +34,7 @@ PERMISSIONS = {
     "release.bundle": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.package": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.plugin": {"contents": "read"},
+    "release.plugin-windows": {"contents": "read"},
     "release.pages": {"contents": "write"},
     "release.release": {"contents": "write", "id-token": "write", "attestations": "write"},
     "scorecard.rating": {"contents": "read", "security-events": "write", "id-token": "write"},

@@ -12,9 +12,15 @@ from typing import Any
 
 import yaml
 
-from kubectlplugin.build import PROGRAM, archive_name
+from kubectlplugin.build import PROGRAM, archive_name, program_file
 
-PLATFORMS = (("linux", "amd64"), ("linux", "arm64"), ("darwin", "amd64"), ("darwin", "arm64"))
+PLATFORMS = (
+    ("linux", "amd64"),
+    ("linux", "arm64"),
+    ("darwin", "amd64"),
+    ("darwin", "arm64"),
+    ("windows", "amd64"),
+)
 
 _DESCRIPTION = """\
 Shows the services, pods and users of StatefulRoute, finds the pod of a user, moves users, drains pods, and finds
@@ -47,10 +53,10 @@ def manifest(project: dict[str, Any], folder: Path, url: str) -> dict[str, Any]:
                     "selector": {"matchLabels": {"os": system, "arch": architecture}},
                     "uri": f"{url}/{archive.name}",
                     "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
-                    "bin": f"{PROGRAM}/{PROGRAM}",
+                    "bin": f"{PROGRAM}/{program_file(PROGRAM, system)}",
                 }
                 for system, architecture in PLATFORMS
-                for archive in [folder / f"{archive_name(project['version'], system, architecture)}.tar.gz"]
+                for archive in [folder / archive_name(project["version"], system, architecture)]
             ],
         },
     }

@@ -2,9 +2,12 @@
 
 import sys
 
+from statefulroute.cli.windows_streams import adapt_streams
+
 #: The packages that the extras `operator`, `resolver` and `cli` install, and an application does not need.
 PACKAGES_OF_EXTRAS = frozenset(
     {
+        "colorama",
         "google",
         "grpc",
         "grpc_health",
@@ -30,6 +33,7 @@ _NO_FILES = ":4"
 def main() -> None:
     """Run the `statefulroute` command."""
     try:
+        adapt_streams()
         from statefulroute.cli.app import app  # noqa: PLC0415 - an application does not install the packages it needs
 
         app()
@@ -43,6 +47,7 @@ def main() -> None:
 def complete() -> None:
     """Run the `kubectl_complete-statefulroute` command, which kubectl calls for shell completion."""
     try:
+        adapt_streams()
         from statefulroute.cli.app import app  # noqa: PLC0415 - as above
         from statefulroute.cli.completion import complete_for_kubectl  # noqa: PLC0415
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
-import stat
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from dataclasses import dataclass
+from threading import Thread
 
 #: The maximum length of a line, far above that of any link; longer lines are not kept in memory.
 MAX_LINE_BYTES = 65_536
@@ -44,14 +45,18 @@ async def read_lines(descriptor: int) -> AsyncIterator[Line]:
 
 
 async def _read_block(descriptor: int) -> bytes:
-    """Returns the next bytes; waits for those of a pipe, a socket or a terminal in the event loop."""
-    mode = os.fstat(descriptor).st_mode
-    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or os.isatty(descriptor):
-        is_readable = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_reader(descriptor, is_readable.set)
+    """Returns the next bytes. Waits in a thread: on Windows, an event loop cannot wait for those of a pipe.
+
+    If the command is interrupted, its process ends without waiting for the thread.
+    """
+    block: Future[bytes] = Future()
+    block.set_running_or_notify_cancel()  # the thread sets the result, also after an interrupt
+
+    def read() -> None:
         try:
-            await is_readable.wait()
-        finally:
-            loop.remove_reader(descriptor)
-    return os.read(descriptor, _BLOCK_BYTES)
+            block.set_result(os.read(descriptor, _BLOCK_BYTES))
+        except OSError as error:
+            block.set_exception(error)
+
+    Thread(target=read, daemon=True).start()
+    return await asyncio.wrap_future(block)

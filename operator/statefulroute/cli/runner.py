@@ -14,6 +14,7 @@ import typer
 from statefulroute.cli.cluster import Cluster, CommandError
 from statefulroute.cli.output.messages import log_to_stderr, print_message, reset_warnings
 from statefulroute.cli.system_certificates import without_system_certificates
+from statefulroute.cli.windows_streams import is_closed_pipe
 from statefulroute.cluster.errors import (
     APIError,
     ClusterError,
@@ -102,7 +103,9 @@ def run(options: ClusterOptions, work: Callable[[Cluster], Awaitable[int | None]
         code = 1
     except KeyboardInterrupt:
         code = _INTERRUPTED
-    except BrokenPipeError:  # for example `| head` has exited
+    except OSError as error:
+        if not is_closed_pipe(error):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
     finally:

@@ -14,11 +14,14 @@ def without_system_certificates() -> Iterator[None]:
     One without would refuse every server.
     """
 
-    def trust_none(_: ssl.SSLContext) -> None:
-        pass
+    def trust_none(_: ssl.SSLContext, purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH) -> None:
+        del purpose
 
+    load_default_certs = ssl.SSLContext.load_default_certs  # reads the certificate stores of Windows, too
+    ssl.SSLContext.load_default_certs = trust_none  # type: ignore[assignment, method-assign]
     ssl.SSLContext.set_default_verify_paths = trust_none  # type: ignore[assignment, method-assign]
     try:
         yield
     finally:
+        ssl.SSLContext.load_default_certs = load_default_certs  # type: ignore[method-assign]
         del ssl.SSLContext.set_default_verify_paths  # the method of the base class is in effect again

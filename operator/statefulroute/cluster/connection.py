@@ -62,12 +62,15 @@ async def _load_kubeconfigs(stack: AsyncExitStack, paths: str, context: str | No
         raise NotConnectedError(f"there is no file {paths}")
     with _requires("yaml", "a kubeconfig is YAML"):
         from statefulroute.cluster.plain_kubeconfig import plain_connection  # noqa: PLC0415 - see above
-    if (connection := plain_connection(Path(paths), context)) is not None:
-        return connection
-    with _requires("kubernetes", f"{paths} is several files, has an exec plugin or an auth provider, or is malformed"):
-        # This import takes longer than most commands run.
-        from statefulroute.cluster.full_kubeconfig import full_connection  # noqa: PLC0415
-    return await stack.enter_async_context(full_connection(paths, context))
+    with _requires("truststore", f"{paths} names no CA certificates"):
+        if (connection := plain_connection(Path(paths), context)) is not None:
+            return connection
+        with _requires(
+            "kubernetes", f"{paths} is several files, has an exec plugin or an auth provider, or is malformed"
+        ):
+            # This import takes longer than most commands run.
+            from statefulroute.cluster.full_kubeconfig import full_connection  # noqa: PLC0415
+        return await stack.enter_async_context(full_connection(paths, context))
 
 
 def _exists(paths: str) -> bool:

@@ -1,6 +1,7 @@
 """Loads kubeconfigs with the Kubernetes library: several files, exec plugins, auth providers."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from kubernetes.aio.client.rest import RESTClientObject
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.field_logger import get_logger
 from statefulroute.cluster.impersonation import Impersonation
+from statefulroute.cluster.system_trust import system_context
 
 log = get_logger(__name__)
 
@@ -70,13 +72,23 @@ def _connection(configuration: Configuration, namespace: str, user: Mapping[str,
     has_credentials = bool(configuration.api_key or configuration.username)
     return Connection(
         server=configuration.host.rstrip("/"),
-        tls=RESTClientObject(configuration).ssl_context,
+        tls=_tls(configuration),
         credentials=_Credentials(configuration) if has_credentials else None,
         server_name=configuration.tls_server_name or None,
         proxy=configuration.proxy or None,
         impersonation=Impersonation.from_kubeconfig(user),
         namespace=namespace,
     )
+
+
+def _tls(configuration: Configuration) -> ssl.SSLContext:
+    if configuration.ssl_ca_cert or configuration.ca_cert_data or not configuration.verify_ssl:
+        tls: ssl.SSLContext = RESTClientObject(configuration).ssl_context
+        return tls
+    tls = system_context()
+    if configuration.cert_file:
+        tls.load_cert_chain(configuration.cert_file, configuration.key_file)
+    return tls
 
 
 async def _load(paths: str, context: str | None, configuration: Configuration) -> Any:  # noqa: ANN401 - the library has no type for it

@@ -10,6 +10,8 @@ from weakref import WeakSet
 
 import aiohttp
 
+from statefulroute.cluster.forks import call_in_forked_child
+
 #: The idle time before the first probe and between probes, and the number of probes without an answer.
 _PROBE_SECONDS, _PROBES = 5, 4
 
@@ -51,4 +53,4 @@ def _detach_in_child() -> None:
     os.close(null)
 
 
-os.register_at_fork(after_in_child=_detach_in_child)
+call_in_forked_child(_detach_in_child)

@@ -9,7 +9,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from statefulroute.cluster.api_server import Connection, Credentials
 from statefulroute.cluster.errors import NotConnectedError
 from statefulroute.cluster.impersonation import KUBECONFIG_FIELDS, Impersonation
 from statefulroute.cluster.service_account import TokenFile
+from statefulroute.cluster.system_trust import system_context
 
 
 class _Cluster(msgspec.Struct, forbid_unknown_fields=True, rename="kebab"):
@@ -134,17 +135,21 @@ class _SelectedContext:
     def _tls(self) -> ssl.SSLContext:
         cluster, user = self.cluster, self.user
         authority = self._pem(cluster.certificate_authority, cluster.certificate_authority_data)
-        tls = ssl.create_default_context(cadata=authority.decode("ascii") or None)
+        if not authority and not cluster.insecure_skip_tls_verify:
+            tls = system_context()
+        else:
+            tls = ssl.create_default_context(cadata=authority.decode("ascii") or None)
         if cluster.insecure_skip_tls_verify:
             tls.check_hostname = False
             tls.verify_mode = ssl.CERT_NONE
         certificate = self._pem(user.client_certificate, user.client_certificate_data)
         key = self._pem(user.client_key, user.client_key_data)
         if certificate:
-            with NamedTemporaryFile() as pair:  # Python's ssl loads a client certificate from files only
-                pair.write(certificate + b"\n" + key)
-                pair.flush()
-                tls.load_cert_chain(pair.name)
+            # Python's ssl loads a client certificate from files only. Only this user can read the folder.
+            with TemporaryDirectory() as folder:
+                pair = Path(folder, "pair.pem")
+                pair.write_bytes(certificate + b"\n" + key)
+                tls.load_cert_chain(pair)
         return tls
 
     def _ca_file(self) -> Path | None:

@@ -1,11 +1,11 @@
 """The process and the event loop that a driver belongs to."""
 
 import asyncio
-import os
 from asyncio import _get_running_loop  # documented, and returns None where `get_running_loop` raises an error
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from statefulroute.cluster.forks import call_in_forked_child
 from statefulroute.domain.errors import DriverNotOpenError
 
 R = TypeVar("R")
@@ -27,7 +27,7 @@ class _ForkCounter:
 
     def __init__(self) -> None:
         self.count = 0
-        os.register_at_fork(after_in_child=self._increment)
+        call_in_forked_child(self._increment)
 
     def _increment(self) -> None:
         self.count += 1

@@ -2,12 +2,12 @@
 
 import asyncio
 import errno
-import os
 import socket
 import sys
 from contextlib import suppress
 from weakref import WeakSet
 
+from statefulroute.cluster.forks import call_in_forked_child
 from statefulroute.domain.errors import DriverAlreadyRunningError
 
 #: The pause between tries to acquire the lock.
@@ -116,4 +116,4 @@ def _release_in_child() -> None:
         lock.release()
 
 
-os.register_at_fork(after_in_child=_release_in_child)
+call_in_forked_child(_release_in_child)

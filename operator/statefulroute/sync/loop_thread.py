@@ -1,11 +1,11 @@
 """The event loop of the blocking drivers, in a thread of its own, and what survives a fork."""
 
 import asyncio
-import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
+from statefulroute.cluster.forks import call_in_forked_child
 from statefulroute.domain.errors import DeadlineExceededError
 from statefulroute.driver.lifetime import fork_count
 
@@ -19,7 +19,7 @@ class LoopThread:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        os.register_at_fork(after_in_child=self._reset)
+        call_in_forked_child(self._reset)
 
     def run(self, coroutine: Coroutine[Any, Any, R], timeout: float | None = None) -> R:
         """Runs a coroutine in the loop and returns its result. An interrupt such as Ctrl-C cancels the coroutine.

@@ -15,7 +15,7 @@ from statefulroute.cli import PACKAGES_OF_EXTRAS
 from statefulroute.cli.app import LazyCommand, app
 
 #: The project and the extra of a requirement.
-REQUIREMENT = re.compile(r"([\w.-]+).*; extra == ['\"](\w+)['\"]")
+REQUIREMENT = re.compile(r"([\w.-]+).*; .*\bextra == ['\"](\w+)['\"]")
 
 #: Runs the command in a new interpreter in which some packages are missing; then prints the imported modules.
 RUN = """
@@ -309,7 +309,9 @@ def test_every_package_of_an_extra_has_a_hint() -> None:
     projects = {each[1] for each in requirements if each and each[2] in {"operator", "resolver", "cli"}}
     owners = {name: {each.replace("_", "-") for each in found} for name, found in packages_distributions().items()}
     installed = {name for name in owners if projects & owners[name]}
-    assert installed - {"kubernetes"} == PACKAGES_OF_EXTRAS  # a kubeconfig that needs it has its own message
+    of_windows = {"colorama"}
+    with_own_message = {"kubernetes", "truststore"}  # for a kubeconfig that needs it
+    assert installed - with_own_message | of_windows == PACKAGES_OF_EXTRAS
 
 
 def test_completion_without_its_packages_shows_how_to_install_them() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import ssl
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import truststore
 
 from localcluster.certificates import Authority
 from statefulroute.cluster import full_kubeconfig, service_account
@@ -163,7 +165,7 @@ async def describe(connection: Connection) -> tuple[Any, ...]:
         tls.verify_mode,
         tls.check_hostname,
         tls.verify_flags,
-        sorted(tls.get_ca_certs(), key=str),
+        "those of the system" if type(tls) is truststore.SSLContext else sorted(tls.get_ca_certs(), key=str),
     )
 
 
@@ -516,6 +518,25 @@ async def test_a_request_has_the_users_credentials(
     path = write_kubeconfig(home / "kubeconfig", api.server, user)
     async with connect(path) as connection, Client(connection) as client:
         assert (await one_call(api, client, send)).headers.get("Authorization") == header
+
+
+@pytest.mark.parametrize("needs_the_library", [False, True], ids=["plain", "full"])
+async def test_a_kubeconfig_without_a_ca_trusts_those_of_the_system(
+    home: Path, monkeypatch: pytest.MonkeyPatch, *, needs_the_library: bool
+) -> None:
+    authorities = {name: Authority() for name in ("of the server", "another")}
+    for name, authority in authorities.items():
+        (home / name).write_bytes(authority.certificate)
+    async with run_fake_api(tls(authorities["of the server"], home, "127.0.0.1")) as api:
+        path = write_kubeconfig(home / "config", api.server, {"token": "secret"})
+        paths = Path(os.pathsep.join([str(home / "absent"), str(path)])) if needs_the_library else path
+        monkeypatch.setenv("SSL_CERT_FILE", str(home / "another"))
+        async with connect(paths) as connection, Client(connection) as client:
+            with pytest.raises(UnreachableError, match="certificate"):
+                await client.get("/version")
+        monkeypatch.setenv("SSL_CERT_FILE", str(home / "of the server"))
+        async with connect(paths) as connection, Client(connection) as client:
+            assert (await one_call(api, client)).headers["Authorization"] == "Bearer secret"
 
 
 @reads_and_writes

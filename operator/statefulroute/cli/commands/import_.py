@@ -47,6 +47,9 @@ _ALL_LINKS_MESSAGES = (
     "is being terminated",
 )
 
+#: Windows would change the ends of lines; elsewhere, there is no such mode.
+_BINARY = getattr(os, "O_BINARY", 0)
+
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -95,7 +98,7 @@ def _open(file: Path | None) -> Iterator[int]:
         yield sys.stdin.fileno()
         return
     try:
-        descriptor = os.open(file, os.O_RDONLY)
+        descriptor = os.open(file, os.O_RDONLY | _BINARY)
     except OSError as error:
         raise CommandError(f"cannot read {file}: {error.strerror}") from error
     try:
