@@ -178,6 +178,14 @@ def test_profiles_are_served_on_loopback_if_they_are_enabled(helm4: Helm, compon
     assert profiled["ports"] == by_default["ports"]
 
 
+def test_profiles_have_a_port_of_their_own(helm4: Helm) -> None:
+    items = rendered(helm4, {**TLS, "profiling.enabled": True})
+    listening = {each["containerPort"] for component in COMPONENTS for each in container(items, component)["ports"]}
+    for port in listening:
+        refused = helm4.render(nested({**TLS, "profiling.enabled": True, "profiling.port": port})).stderr
+        assert f"profiling.port is {port}, at which operator or resolver listen already" in refused
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_no_metrics_are_sent_by_default(helm4: Helm, component: str) -> None:
     assert "env" not in container(rendered(helm4, {"resolver.enabled": True}), component)

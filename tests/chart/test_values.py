@@ -253,6 +253,13 @@ BY_THE_CHART = [
         'resolver.tls.certificate.duration is "90d": write hours, minutes and seconds like 2160h or 1h30m, or nothing.',
     ),
     (
+        {"profiling.enabled": True, "profiling.port": 8443},
+        (
+            "profiling.port is 8443, at which operator or resolver listen already: use another number than 8080, 8081, "
+            "8443 and 9002."
+        ),
+    ),
+    (
         {"resolver.service.metricsPort": 8081},
         (
             "resolver.service.metricsPort is set: set resolver.metricsService.port instead, because the metrics have a "

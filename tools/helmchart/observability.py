@@ -80,7 +80,7 @@ class Profiling(ValueGroup):
     enabled: bool = Field(
         default=False,
         description="Whether operator and resolver serve profiles of their CPU time at `/debug/profile`, on loopback: "
-        "only `kubectl port-forward` reaches it.",
+        "only `kubectl port-forward` and the pod's other containers reach it.",
     )
     port: Annotated[int, Field(ge=1024, le=65_535)] = Field(6060, description="The port.")
 

@@ -86,6 +86,11 @@ Checks that values.schema.json cannot express, or not in a sentence that says wh
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.profiling -}}
+{{- if and .enabled (has (int .port) (list 8080 8081 8443 9002)) -}}
+{{- fail (printf "\n\nprofiling.port is %d, at which operator or resolver listen already: use another number than 8080, 8081, 8443 and 9002." (int .port)) -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $service := dict "service" .Values.service "resolver.service" .Values.resolver.service "resolver.metricsService" .Values.resolver.metricsService -}}
 {{- if and (gt (len (default list $service.ipFamilies)) 1) (not (hasSuffix "DualStack" (default "" $service.ipFamilyPolicy))) -}}
 {{- fail (printf "\n\n%s.ipFamilies has two families: name one, or set %s.ipFamilyPolicy to PreferDualStack or RequireDualStack." $name $name) -}}
