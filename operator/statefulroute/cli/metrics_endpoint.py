@@ -35,6 +35,7 @@ def metrics_endpoint(
     """
     from statefulroute.monitoring.bind_address import BindAddress  # noqa: PLC0415
     from statefulroute.monitoring.settings import MetricsEndpoint, ServerTls  # noqa: PLC0415
+    from statefulroute.monitoring.tls_protocol import DEFAULT_PROTOCOL  # noqa: PLC0415
 
     if address is not None and certificate is not None and key is not None:
         return MetricsEndpoint(
@@ -44,6 +45,8 @@ def metrics_endpoint(
         raise typer.BadParameter(
             "--metrics-address, --metrics-tls-certificate and --metrics-tls-key belong together: give all or none"
         )
+    if protocol != DEFAULT_PROTOCOL:
+        raise typer.BadParameter("--metrics-tls-min-version and --metrics-tls-cipher-suites need --metrics-address")
     if authenticates:
         raise typer.BadParameter("--metrics-authentication needs --metrics-address: tokens are not sent without TLS")
     return None

@@ -247,6 +247,8 @@ def test_prints_help_without_a_command() -> None:
         (["operator", "--log-format", "verse"], "verse"),
         (["operator", "--metrics-tls-min-version", "1.2"], "VersionTLS12"),
         (["operator", "--metrics-tls-cipher-suites", "AES128-SHA"], "AES128-SHA"),
+        (["operator", "--metrics-tls-min-version", "VersionTLS13"], "need --metrics-address"),
+        (["resolver", "--tls-min-version", "VersionTLS13"], "need --tls-certificate"),
     ],
     ids=str,
 )

@@ -24,7 +24,7 @@ from statefulroute.cli.options import (
     ProfilingAddressOption,
 )
 from statefulroute.cli.profiling_address import parse_profiling_address
-from statefulroute.monitoring.tls_protocol import TlsProtocol, TlsVersion, parse_cipher_suites
+from statefulroute.monitoring.tls_protocol import DEFAULT_PROTOCOL, TlsProtocol, TlsVersion, parse_cipher_suites
 from statefulroute.resolver.unlinked_uid import UnlinkedUidPolicy
 
 if TYPE_CHECKING:
@@ -194,6 +194,8 @@ def resolver(  # noqa: PLR0913 - an option each
         suites = parse_cipher_suites(tls_cipher_suites, "--tls-cipher-suites")
         metrics_suites = parse_cipher_suites(metrics_tls_cipher_suites, "--metrics-tls-cipher-suites")
         protocol = TlsProtocol(tls_min_version, suites)
+        if protocol != DEFAULT_PROTOCOL and tls_certificate is None:
+            raise typer.BadParameter("--tls-min-version and --tls-cipher-suites need --tls-certificate and --tls-key")
         settings = Settings(
             kubeconfig=kubeconfig,
             context=context,
