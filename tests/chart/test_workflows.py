@@ -155,6 +155,23 @@ def test_version_of_a_run_is_that_of_its_tag_or_of_its_commit(
         assert (tmp_path / "outputs").read_text() == outputs
 
 
+@pytest.mark.parametrize(("tag", "code"), [("v1.2.3", 1), ("v1.2.4", 0), ("v1.2", 0)])
+def test_a_released_version_is_not_built_again(workflows: Workflows, tmp_path: Path, tag: str, code: int) -> None:
+    step = workflows["release"]["jobs"]["version"]["steps"][-1]
+    assert step["if"] == "github.ref_type == 'tag'"
+    (tmp_path / "gh").write_text("#!/bin/sh\nprintf 'v1.2.3-rc.1\\nv1.2.3\\nv0.1.0\\n'\n")
+    (tmp_path / "gh").chmod(0o755)
+    environment = {"GITHUB_REF_NAME": tag, "PATH": f"{tmp_path}:{PATH}"}
+    command = ["/bin/bash", "-e", "-o", "pipefail", "-c", step["run"]]
+    assert subprocess.run(command, cwd=tmp_path, env=environment, check=False).returncode == code
+
+
+def test_package_index_gets_a_version_only_after_all_else_is_built_and_scanned(workflows: Workflows) -> None:
+    jobs = workflows["release"]["jobs"]
+    assert set(jobs["package"]["needs"]) == {"version", "image", "chart", "bundle", "plugin"}
+    assert set(jobs["release"]["needs"]) == {*jobs["package"]["needs"], "package"}
+
+
 def test_of_main_only_image_and_charts_are_published(workflows: Workflows) -> None:
     release = workflows["release"]
     assert release[True] == {"push": {"branches": ["main"], "tags": ["v*.*.*"]}}  # YAML's `on`
@@ -163,8 +180,8 @@ def test_of_main_only_image_and_charts_are_published(workflows: Workflows) -> No
     assert release["jobs"]["version"]["if"] == "github.ref_type == 'tag' || vars.IMAGE_REPOSITORY != ''"
     # A catalogue lists all versions in the repository of a chart.
     assert release["env"]["CHART_REPOSITORY"].endswith("${{ github.ref_type == 'branch' && '/main' || '' }}")
-    # A commit of main that waits must not take the place of a release that waits.
-    assert release["concurrency"] == {"group": "release-${{ github.ref_type }}"}
+    # GitHub cancels a run that waits when another one of its group comes: each tag has a group of its own.
+    assert release["concurrency"] == {"group": "release-${{ github.ref_type == 'tag' && github.ref || 'main' }}"}
     jobs = release["jobs"]
     assert 'make chart VERSION="$VERSION"' in " ".join(step.get("run", "") for step in jobs["chart"]["steps"])
     publish = jobs["release"]["steps"][-1]
@@ -236,7 +253,8 @@ def test_pages_of_a_version_are_pushed_alone_by_the_only_step_with_a_token(
     workflows: Workflows, workflow: str, job: str, release: str
 ) -> None:
     publishing = workflows[workflow]["jobs"][job]
-    assert publishing["concurrency"] == "pages"
+    # Without `queue`, a run of main would cancel that of a release while both wait.
+    assert publishing["concurrency"] == {"group": "pages", "queue": "max"}
     *others, last = (step for step in publishing["steps"] if "run" in step)
     assert last["run"].splitlines() == ["gh auth setup-git", "git push origin gh-pages"]
     assert last["env"] == {"GH_TOKEN": "${{ github.token }}"}
