@@ -108,6 +108,7 @@ lint: setup ## Check style, types, layers and generated files
 	@$(BIN)/python -m statefulroute.api --check
 	@$(BIN)/python -m openapidocs --check
 	@$(BIN)/python -m referencepages --check
+	@$(BIN)/python -m release.mentions --check
 	@$(HELMCHART) --check
 	@$(FIGURES) --check
 	@$(BIN)/python benchmarks/scale_tables.py --check
@@ -221,6 +222,7 @@ generate: setup ## Generate CRDs, RBAC, policies, OpenAPI documents, chart files
 	@$(BIN)/python -m statefulroute.api
 	@$(BIN)/python -m openapidocs
 	@$(BIN)/python -m referencepages
+	@$(BIN)/python -m release.mentions
 	@$(BIN)/python -m grpc_tools.protoc --proto_path=operator --python_out=operator --pyi_out=operator $(PROTO)
 	@$(HELMCHART)
 	@$(FIGURES)
