@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,17 +41,19 @@ class Deployment:
     source_ref: str
 
 
-def plan(version: str, folders: Collection[str]) -> Deployment:
-    """Returns how to publish a version.
+def plan(version: str, published: Mapping[str, str]) -> Deployment | None:
+    """Returns how to publish a version; None if a later patch version of it is published.
 
     Args:
         version: `main`, or the version of a release such as `1.2.3`.
-        folders: The published folders.
+        published: The title of each published folder: the version of its pages.
     """
-    releases = [folder for folder in folders if folder != MAIN]
+    releases = [folder for folder in published if folder != MAIN]
     if version == MAIN:
         return Deployment(MAIN, MAIN, not releases, "")
     minor = ".".join(version.split(".")[:2])
+    if minor in published and _order(published[minor]) > _order(version):
+        return None
     is_latest = _order(minor) >= max(map(_order, releases), default=())
     return Deployment(minor, version, is_latest, f"v{version}")
 
@@ -61,13 +63,16 @@ def _order(version: str) -> tuple[int, ...]:
 
 
 def deploy(version: str) -> None:
-    """Builds the pages of a version, and commits them to the local branch.
+    """Builds the pages of a version, and commits them to the local branch; of an older patch version, does nothing.
 
     Raises:
         subprocess.CalledProcessError: MkDocs or git fails.
     """
     published = json.loads(_mike("list", "--json", output=subprocess.PIPE) or "[]")
-    deployment = plan(version, {each["version"] for each in published})
+    deployment = plan(version, {each["version"]: each["title"] for each in published})
+    if deployment is None:
+        sys.stdout.write(f"A later patch version than {version} is published: its pages stay.\n")
+        return
     aliases = [LATEST] if deployment.is_latest else []
     with tempfile.TemporaryDirectory() as site:
         environment = {"SITE_DIR": site}
