@@ -15,6 +15,7 @@ from localcluster.errors import LocalClusterError
 from localcluster.progress import PlainProgress
 
 DIGEST = "sha256:" + "a" * 64
+SOURCE = "https://git.example/statefulroute"
 CHANGELOG = "# Changelog\n\n## 0.2.0 (2026-02-01)\n\n### Added\n\n- New.\n\n## 0.1.0 (2026-01-01)\n\n- Old.\n"
 
 
@@ -54,7 +55,15 @@ def test_chart_of_the_previous_release_is_found_among_what_make_chart_packs(tmp_
 
 @pytest.mark.parametrize(("version", "text"), [("0.2.0", "### Added\n\n- New.\n"), ("0.1.0", "- Old.\n")])
 def test_notes_are_the_section_of_the_version(version: str, text: str) -> None:
-    assert notes(CHANGELOG, version) == text
+    assert notes(CHANGELOG, version, SOURCE) == text
+
+
+def test_links_of_notes_lead_to_the_files_of_the_tag_from_any_page() -> None:
+    links = "[a](docs/a.md#b), [c](https://c.example/d) and [e](#f)"
+    changelog = f"# Changelog\n\n## 0.2.0 (2026-02-01)\n\n### Added\n\n- {links}.\n"
+    text = notes(changelog, "0.2.0", SOURCE)
+    assert f"[a]({SOURCE}/blob/v0.2.0/docs/a.md#b), [c](https://c.example/d) and [e](#f)" in text
+    assert f"({SOURCE}/blob/v0.2.0/docs/a.md#b)" in changes(text)[0]["description"]
 
 
 def test_changes_for_artifact_hub_have_a_kind_each() -> None:
@@ -80,7 +89,7 @@ def test_charts_name_their_icon_sources_and_maintainers(root: Path) -> None:
 
 def test_version_without_a_section_is_refused() -> None:
     with pytest.raises(LocalClusterError, match=r"no section for 0\.3\.0: run `\.venv/bin/towncrier build`"):
-        notes(CHANGELOG, "0.3.0")
+        notes(CHANGELOG, "0.3.0", SOURCE)
 
 
 def test_manifests_without_the_image_are_refused() -> None:

@@ -8,16 +8,25 @@ _HEADING = re.compile(r"^## (\S+) \((.*)\)$", re.MULTILINE)
 
 _SECTION = re.compile(r"^### (?P<kind>\w+)\n\n(?P<entries>.*?)(?=^### |\Z)", re.MULTILINE | re.DOTALL)
 
+#: The start of a link to a file of the repository.
+_RELATIVE_LINK = re.compile(r"\]\((?![a-z]+:|#)")
 
-def notes(changelog: str, version: str) -> str:
-    """Returns the changes of a version.
+
+def notes(changelog: str, version: str, source: str) -> str:
+    """Returns the changes of a version, whose links lead to the files of its tag from any page.
+
+    Args:
+        changelog: The text of CHANGELOG.md, whose links are relative to the repository's root.
+        version: The version.
+        source: The address of the repository.
 
     Raises:
         LocalClusterError: the changelog has no section for it.
     """
     found = _heading(changelog, version)
     following = _HEADING.search(changelog, found.end())
-    return changelog[found.end() : following.start() if following else None].strip() + "\n"
+    text = changelog[found.end() : following.start() if following else None].strip() + "\n"
+    return _RELATIVE_LINK.sub(f"]({source}/blob/v{version}/", text)
 
 
 def release_date(changelog: str, version: str) -> str:

@@ -37,7 +37,7 @@ def chart_file(root: Path) -> str:
         "artifacthub.io/images": yaml_text([image]),
         "artifacthub.io/crds": yaml_text(kinds()),
         "artifacthub.io/crdsExamples": yaml_text(plain(EXAMPLES)),
-        "artifacthub.io/changes": yaml_text(changes(notes(changelog, project["version"]))),
+        "artifacthub.io/changes": yaml_text(changes(notes(changelog, project["version"], project["urls"]["Source"]))),
     }
     return _metadata(project, "statefulroute", project["description"], annotations)
 

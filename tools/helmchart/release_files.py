@@ -59,11 +59,12 @@ def install_manifests(root: Path, version: str, image: str) -> str:
 
 def write_files(root: Path, destination: Path, image: str) -> None:
     """Writes the files of the release of this version."""
-    version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    version, changelog = project["version"], (root / "CHANGELOG.md").read_text(encoding="utf-8")
     files = {
         "install.yaml": install_manifests(root, version, image),
         "crds.yaml": (root / BASE / "definitions.yaml").read_text(encoding="utf-8"),
-        "release-notes.md": notes((root / "CHANGELOG.md").read_text(encoding="utf-8"), version),
+        "release-notes.md": notes(changelog, version, project["urls"]["Source"]),
     }
     destination.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
