@@ -230,10 +230,25 @@ def test_all_files_of_a_release_have_checksums_are_attested_and_published(workfl
     # The charts are those that were pushed: an archive that is packed again has another digest.
     (download,) = [step["with"] for step in steps if step.get("uses", "").startswith("actions/download-artifact@")]
     assert download == {"pattern": "{charts,plugin-*}", "path": "dist", "merge-multiple": True}
-    *_, attest, publish = steps
+    *_, attest, _, publish = steps
     assert attest["uses"].startswith("actions/attest-build-provenance@")
     assert attest["with"] == {"subject-path": "files/*"}
     assert publish["run"].endswith(" --notes-file dist/release-notes.md files/*")
+
+
+@pytest.mark.parametrize(("version", "output"), [("1.3.0", "latest=true\n"), ("1.1.9", "latest=false\n")])
+def test_a_fix_of_an_earlier_version_is_not_the_latest_release(
+    workflows: Workflows, root: Path, tmp_path: Path, version: str, output: str
+) -> None:
+    *_, find, publish = workflows["release"]["jobs"]["release"]["steps"]
+    (tmp_path / "tools").symlink_to(root / "tools")
+    (tmp_path / "gh").write_text('#!/bin/sh\necho \'[{"tagName": "v1.2.3"}]\'\n')
+    (tmp_path / "gh").chmod(0o755)
+    environment = {"GITHUB_OUTPUT": "outputs", "VERSION": version, "PATH": f"{tmp_path}:{PATH}", "PYTHONPATH": "tools"}
+    subprocess.run(["/bin/bash", "-e", "-c", find["run"]], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "outputs").read_text() == output
+    assert '--latest="$LATEST"' in publish["run"]
+    assert publish["env"]["LATEST"] == "${{ steps.latest.outputs.latest }}"
 
 
 def test_package_is_attested_on_github_and_at_the_index(workflows: Workflows) -> None:
