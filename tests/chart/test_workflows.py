@@ -294,6 +294,28 @@ def test_charts_get_into_the_repository_as_they_were_pushed_signed_and_released(
     assert 'URL="$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/releases/download/$GITHUB_REF_NAME"' in script
 
 
+@pytest.mark.parametrize("branches", [["main"], ["main", "gh-pages"]])
+def test_charts_get_into_the_repository_even_before_pages_are_published(
+    workflows: Workflows, tmp_path: Path, branches: list[str]
+) -> None:
+    job = workflows["release"]["jobs"]["pages"]
+    (script,) = [step["run"] for step in job["steps"] if "make chart-repository" in step.get("run", "")]
+    checkout = tmp_path / "checkout"
+    environment = {**job["env"], "GITHUB_REF_NAME": "v1.2.3", "PATH": f"{tmp_path}:{os.defpath}", "HOME": str(tmp_path)}
+    environment |= {"GITHUB_SERVER_URL": "https://git.example", "GITHUB_REPOSITORY": "us/statefulroute"}
+    (tmp_path / "make").write_text("#!/bin/sh\nmkdir -p pages/charts && touch pages/charts/index.yaml\n")
+    (tmp_path / "make").chmod(0o755)
+    start = (
+        "git init --quiet --initial-branch=main checkout; cd checkout; git commit --quiet --allow-empty --message=Start"
+    )
+    for command in (start, *(f"cd checkout; git branch --force {name} HEAD" for name in branches[1:])):
+        subprocess.run(["/bin/bash", "-e", "-c", command], cwd=tmp_path, env=environment, check=True)
+    subprocess.run(["/bin/bash", "-e", "-c", script], cwd=checkout, env=environment, check=True)
+    show = ["git", "ls-tree", "-r", "--name-only", "gh-pages"]
+    listed = subprocess.run(show, cwd=checkout, env=environment, capture_output=True, text=True, check=True).stdout
+    assert listed == "charts/index.yaml\n"
+
+
 def test_codeql_analyses_each_language_of_the_sources(root: Path, workflows: Workflows) -> None:
     languages = workflows["codeql"]["jobs"]["analyze"]["strategy"]["matrix"]["include"]
     assert {entry["language"] for entry in languages} == {"python", "javascript-typescript", "go", "actions"}
