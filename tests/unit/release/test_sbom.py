@@ -102,3 +102,9 @@ def test_program_is_not_a_component_of_itself() -> None:
     listed = sbom.bundle_sbom(program, [sbom.component("library", "pypi", "statefulroute", "1.0"), other])
     assert listed["metadata"] == {"component": program}
     assert listed["components"] == [other]
+
+
+def test_both_pages_name_all_that_the_sbom_of_the_image_contains() -> None:
+    contents = "packages of Python and Debian, Python itself, and the JavaScript of the console"
+    for page in ("reference/install.md", "guides/verify-a-release.md"):
+        assert contents in (Path(__file__).parents[3] / "docs" / page).read_text(encoding="utf-8")
