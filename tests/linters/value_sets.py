@@ -1,7 +1,8 @@
 """The sets of values with which the linters see the chart.
 
 These are the defaults, everything enabled, and rows that have every pair of any two values: all that tests/chart sends
-to the API server, with other samples where those would be findings by themselves.
+to the API server, with other samples where those would be findings by themselves. One more set leaves to the cluster
+what it can assign, so that the exceptions for it do not depend on how the pairs are distributed over rows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,13 @@ _SAMPLES: Mapping[str, Any] = {
     },
 }
 
+#: Accounts and user ids that the cluster assigns.
+_ASSIGNED: Mapping[str, Any] = {
+    "serviceAccount.create": False,
+    "resolver.serviceAccount.create": False,
+    "global.compatibility.openshift.adaptSecurityContext": "force",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class ValueSet:
@@ -59,11 +67,13 @@ class ValueSet:
 
 
 def value_sets(*, is_long: bool) -> Iterator[ValueSet]:
-    """Yields the defaults and everything enabled; if `is_long`, also every pair of any two values."""
+    """Yields the defaults and everything enabled; if `is_long`, also what the cluster assigns, and all pairs."""
     yield _value_set("defaults", {path: options[0] for path, options in dimensions("defaults").items()})
     everything = everything_on("everything")
     yield _value_set("everything", {path: _value_at(path, everything) for path in dimensions("everything")})
     if is_long:
+        assigned = {path: _value_at(path, everything) for path in dimensions("assigned")}
+        yield _value_set("assigned", assigned | _ASSIGNED)
         for number, row in enumerate(covering_rows(dimensions("pairs"), is_allowed)):
             name = f"pairs-{number}"
             yield _value_set(name, {path: [name] if value == ["pairs"] else value for path, value in row.items()})
