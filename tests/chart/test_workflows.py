@@ -168,7 +168,7 @@ def test_a_released_version_is_not_built_again(workflows: Workflows, tmp_path: P
 
 def test_package_index_gets_a_version_only_after_all_else_is_built_and_scanned(workflows: Workflows) -> None:
     jobs = workflows["release"]["jobs"]
-    assert set(jobs["package"]["needs"]) == {"version", "image", "chart", "bundle", "plugin"}
+    assert {"image", "chart", "bundle", "plugin"} < set(jobs["package"]["needs"])
     assert set(jobs["release"]["needs"]) == {*jobs["package"]["needs"], "package"}
 
 
