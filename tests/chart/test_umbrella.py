@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from re import fullmatch
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ version: 1.0.0
 dependencies:
   - {name: statefulroute, version: "*", repository: ""}
   - {name: statefulroute, alias: routing, version: "*", repository: "", condition: routing.enabled}
+  - {name: statefulroute, alias: Sticky_Routes, version: "*", repository: "", condition: Sticky_Routes.enabled}
   - {name: statefulroute-crds, version: "*", repository: "", condition: statefulroute-crds.enabled}
 """
 
@@ -63,7 +65,7 @@ def umbrella(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def template(helm: Helm, umbrella: Path, values: dict[str, Any]) -> Result:
-    off = {"routing": {"enabled": False}, "statefulroute-crds": {"enabled": False}}
+    off = {name: {"enabled": False} for name in ("routing", "Sticky_Routes", "statefulroute-crds")}
     command = ("template", "platform", str(umbrella), "--namespace=play", "--values=-")
     return helm.run(*command, stdin=json.dumps(off | values))
 
@@ -158,3 +160,9 @@ def test_subcharts_with_an_alias_and_of_the_definitions_share_no_object(helm: He
         if item["kind"] == "Deployment" and "test" not in item["metadata"]["name"]
     }
     assert deployments == {"platform-statefulroute-operator", "platform-routing-operator"}
+
+
+def test_names_are_valid_for_an_alias_with_capitals_and_underscores(helm: Helm, umbrella: Path) -> None:
+    items = rendered(helm, umbrella, {"Sticky_Routes": {**WHOLE, "enabled": True}})
+    assert "platform-sticky-routes-resolver" in {item["metadata"]["name"] for item in items}
+    assert not [item["metadata"]["name"] for item in items if not fullmatch(r"[a-z0-9.-]+", item["metadata"]["name"])]

@@ -164,6 +164,20 @@ BY_THE_CHART = [
         ),
     ),
     (
+        {"image.registry": "https://registry.invalid"},
+        (
+            'image.registry is "https://registry.invalid": write a host like registry.example:5000, without https://, '
+            "or nothing."
+        ),
+    ),
+    (
+        {"global.imageRegistry": "http://mirror.invalid"},
+        (
+            'global.imageRegistry is "http://mirror.invalid": write a host like registry.example:5000, without '
+            "https://, or nothing."
+        ),
+    ),
+    (
         {"imageCredentials.registry": "registry.invalid"},
         "imageCredentials.registry is set: set imageCredentials.username and imageCredentials.password, too.",
     ),

@@ -96,6 +96,9 @@ Checks that values.schema.json cannot express, or not in a sentence that says wh
 {{- fail (printf "\n\n%s.ipFamilies has two families: name one, or set %s.ipFamilyPolicy to PreferDualStack or RequireDualStack." $name $name) -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $registry := dict "image.registry" .Values.image.registry "global.imageRegistry" (.Values.global).imageRegistry -}}
+{{- include "statefulroute.checkPattern" (list $name $registry `([^/\s]*[^:/\s](/[^/\s]+)*/?)?` "a host like registry.example:5000, without https://, or nothing") -}}
+{{- end -}}
 {{- with .Values.imageCredentials -}}
 {{- if and .registry (not (and .username .password)) -}}
 {{- fail "\n\nimageCredentials.registry is set: set imageCredentials.username and imageCredentials.password, too." -}}

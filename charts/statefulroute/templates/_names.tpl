@@ -1,9 +1,9 @@
 {{/*
 The prefix of all names: the release's name, with the chart's name unless it contains it. A release's name may contain
-dots, which the name of a Service must not.
+dots, and an alias of the chart capitals and underscores, which the name of a Service must not.
 */}}
 {{- define "statefulroute.fullname" -}}
-{{- $name := include "statefulroute.name" . -}}
+{{- $name := include "statefulroute.name" . | lower | replace "_" "-" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride -}}
 {{- else if contains $name .Release.Name -}}
