@@ -358,9 +358,16 @@ def test_images_of_supported_versions_are_scanned_by_the_rule_of_a_release(
 ) -> None:
     scan = workflows["scan"]
     assert scan[True].keys() == {"schedule", "workflow_dispatch"}  # YAML's `on`
-    (release,) = [step["with"] for step in workflows["release"]["jobs"]["image"]["steps"] if "scan-action" in str(step)]
+    image = workflows["release"]["jobs"]["image"]["steps"]
+    first, second = (step for step in image if "scan-action" in str(step))
+    assert first["with"] == second["with"]
     (step,) = scan["jobs"]["image"]["steps"]
-    assert step["with"] == release | {"image": "${{ vars.IMAGE_REPOSITORY }}:${{ matrix.version }}"}
+    assert step["with"] == first["with"] | {"image": "${{ vars.IMAGE_REPOSITORY }}:${{ matrix.version }}"}
+    # Without a platform, the scanner reads only the image for the platform of the runner.
+    (platforms,) = [each["with"]["platforms"].split(",") for each in image if "platforms" in each.get("with", {})]
+    assert [each["env"]["GRYPE_PLATFORM"] for each in (first, second)] == platforms
+    assert scan["jobs"]["image"]["strategy"]["matrix"]["platform"] == platforms
+    assert step["env"] == {"GRYPE_PLATFORM": "${{ matrix.platform }}"}
     (find,) = [step for step in scan["jobs"]["versions"]["steps"] if step.get("id") == "versions"]
     (tmp_path / "tools").symlink_to(root / "tools")
     releases = [{"tagName": "v1.2.3", "publishedAt": "2026-11-29T06:00:00Z"}]
