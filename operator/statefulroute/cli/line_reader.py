@@ -1,11 +1,11 @@
 """Reads lines from a file or a pipe without blocking the event loop."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator
-from concurrent.futures import Future
 from dataclasses import dataclass
-from threading import Thread
+from functools import partial
+
+from statefulroute.monitoring.daemon_threads import run_in_daemon_thread
 
 #: The maximum length of a line, far above that of any link; longer lines are not kept in memory.
 MAX_LINE_BYTES = 65_536
@@ -49,14 +49,4 @@ async def _read_block(descriptor: int) -> bytes:
 
     If the command is interrupted, its process ends without waiting for the thread.
     """
-    block: Future[bytes] = Future()
-    block.set_running_or_notify_cancel()  # the thread sets the result, also after an interrupt
-
-    def read() -> None:
-        try:
-            block.set_result(os.read(descriptor, _BLOCK_BYTES))
-        except OSError as error:
-            block.set_exception(error)
-
-    Thread(target=read, daemon=True).start()
-    return await asyncio.wrap_future(block)
+    return await run_in_daemon_thread(partial(os.read, descriptor, _BLOCK_BYTES), "read-lines")
