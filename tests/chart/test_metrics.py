@@ -169,6 +169,15 @@ def test_values_that_cannot_work_are_refused(helm4: Helm, values: dict[str, Any]
     assert message in helm4.render(nested(values)).stderr
 
 
+@pytest.mark.parametrize("credentials", ["authorization", "basicAuth", "oauth2", "bearerTokenSecret"])
+def test_scrapes_have_credentials_of_one_kind(helm4: Helm, credentials: str) -> None:
+    own = {f"serviceMonitor.endpointConfig.{credentials}": {"name": "prometheus"}}
+    items = rendered(helm4, {**AUTHENTICATED, "serviceMonitor.enabled": True, **own})
+    (endpoint,) = items["ServiceMonitor", "statefulroute-operator"]["spec"]["endpoints"]
+    assert endpoint[credentials] == {"name": "prometheus"}
+    assert "bearerTokenFile" not in endpoint
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_profiles_are_served_on_loopback_if_they_are_enabled(helm4: Helm, component: str) -> None:
     by_default = container(rendered(helm4, {"resolver.enabled": True}), component)

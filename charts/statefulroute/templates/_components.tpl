@@ -322,6 +322,10 @@ spec:
     {{- $endpoint := include "statefulroute.endpoint" $ | fromYaml }}
     {{- range $field, $value := .endpointConfig }}
     {{- $_ := set $endpoint $field $value }}
+    {{- if has $field (list "authorization" "basicAuth" "oauth2" "bearerTokenSecret") }}
+    {{- /* Prometheus refuses a configuration with credentials of two kinds. */ -}}
+    {{- $_ := unset $endpoint "bearerTokenFile" }}
+    {{- end }}
     {{- end }}
     - {{- toYaml $endpoint | nindent 6 }}
 {{- end -}}
