@@ -23,7 +23,8 @@ from prometheus_client.samples import Sample
 #: The units of metrics, by the word that names of metrics end with.
 _UNITS = {"seconds": "s", "bytes": "By"}
 
-_CREATED = "_created"
+#: The start of a series is unset: the processes do not expose it, as `_created`, to Prometheus either.
+_UNSET = 0
 
 _Labels = tuple[tuple[str, str], ...]
 
@@ -42,45 +43,36 @@ def convert(families: Iterable[Family], nanoseconds: int) -> list[Metric]:
 
 
 def _convert(family: Family, now: int) -> Metric:
-    starts = _start_times(family)
-    samples = [sample for sample in family.samples if not sample.name.endswith(_CREATED)]
-    data = _CONVERSIONS[family.type](samples, starts, now)
-    name = family.name if family.type == "histogram" else samples[0].name
+    data = _CONVERSIONS[family.type](family.samples, now)
+    name = family.name if family.type == "histogram" else family.samples[0].name
     return Metric(name, family.documentation, _UNITS.get(family.name.rpartition("_")[2], ""), data)
 
 
-def _start_times(family: Family) -> Mapping[_Labels, int]:
-    """Returns when the series began; without such a time, it is unset, as the specification says."""
-    return {_key(each): int(each.value * 1e9) for each in family.samples if each.name.endswith(_CREATED)}
+def _sum(samples: Iterable[Sample], now: int, *, is_monotonic: bool = True) -> Sum:
+    return Sum(_points(samples, now), AggregationTemporality.CUMULATIVE, is_monotonic)
 
 
-def _sum(samples: Iterable[Sample], starts: Mapping[_Labels, int], now: int, *, is_monotonic: bool = True) -> Sum:
-    points = [
-        NumberDataPoint(sample.labels, starts.get(_key(sample), 0), now, float(sample.value)) for sample in samples
-    ]
-    return Sum(points, AggregationTemporality.CUMULATIVE, is_monotonic)
+def _info(samples: Iterable[Sample], now: int) -> Sum:
+    return _sum(samples, now, is_monotonic=False)
 
 
-def _info(samples: Iterable[Sample], starts: Mapping[_Labels, int], now: int) -> Sum:
-    return _sum(samples, starts, now, is_monotonic=False)
+def _gauge(samples: Iterable[Sample], now: int) -> Gauge:
+    return Gauge(_points(samples, now))
 
 
-def _gauge(samples: Iterable[Sample], starts: Mapping[_Labels, int], now: int) -> Gauge:
-    del starts  # a gauge has none
-    return Gauge([NumberDataPoint(sample.labels, 0, now, float(sample.value)) for sample in samples])
+def _points(samples: Iterable[Sample], now: int) -> list[NumberDataPoint]:
+    return [NumberDataPoint(sample.labels, _UNSET, now, float(sample.value)) for sample in samples]
 
 
-def _histogram(samples: Iterable[Sample], starts: Mapping[_Labels, int], now: int) -> Histogram:
+def _histogram(samples: Iterable[Sample], now: int) -> Histogram:
     by_labels: dict[_Labels, list[Sample]] = {}
     for sample in samples:
         by_labels.setdefault(_key(sample), []).append(sample)
-    points = [
-        _histogram_point(dict(labels), of_labels, starts.get(labels, 0), now) for labels, of_labels in by_labels.items()
-    ]
+    points = [_histogram_point(dict(labels), of_labels, now) for labels, of_labels in by_labels.items()]
     return Histogram(points, AggregationTemporality.CUMULATIVE)
 
 
-def _histogram_point(labels: Mapping[str, str], samples: Iterable[Sample], start: int, now: int) -> HistogramDataPoint:
+def _histogram_point(labels: Mapping[str, str], samples: Iterable[Sample], now: int) -> HistogramDataPoint:
     """Converts cumulative buckets with upper bounds to the counts of buckets between bounds."""
     cumulative: dict[float, float] = {}
     total = 0.0
@@ -92,14 +84,14 @@ def _histogram_point(labels: Mapping[str, str], samples: Iterable[Sample], start
     bounds = sorted(cumulative)
     counts = [int(high - low) for low, high in pairwise([0.0, *(cumulative[bound] for bound in bounds)])]
     unset: Any = None  # Prometheus has no minimum and no maximum
-    return HistogramDataPoint(labels, start, now, sum(counts), total, counts, bounds[:-1], unset, unset)
+    return HistogramDataPoint(labels, _UNSET, now, sum(counts), total, counts, bounds[:-1], unset, unset)
 
 
 def _key(sample: Sample) -> _Labels:
     return tuple((name, value) for name, value in sample.labels.items() if name != "le")
 
 
-_CONVERSIONS: Mapping[str, Callable[[list[Sample], Mapping[_Labels, int], int], Sum | Gauge | Histogram]] = {
+_CONVERSIONS: Mapping[str, Callable[[list[Sample], int], Sum | Gauge | Histogram]] = {
     "counter": _sum,
     "gauge": _gauge,
     "unknown": _gauge,
