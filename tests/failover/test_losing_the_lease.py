@@ -36,7 +36,7 @@ def test_leader_recreates_a_deleted_lease(pair: OperatorPair, game: Service) -> 
     stays(lambda: not standby.is_leader, "the other stands by", seconds=SHORT_TIMES.duration + 1)
     assert leader.operator.is_running
     assert not leader.errors()
-    assert not standby.writes("leases")
+    assert not standby.lease_writes()
 
 
 def test_leader_whose_lease_another_holder_takes_stands_by_and_names_it(pair: OperatorPair, game: Service) -> None:

@@ -185,9 +185,14 @@ def count_runs(monitored_operator: MonitoredOperator, timer: str) -> float:
 
 def test_caches_expose_their_size_and_age(monitored_operator: MonitoredOperator, game: Service) -> None:
     game.await_bound(game.link("alice"))
+    eventually(
+        lambda: (
+            monitored_operator.scrape().value("statefulroute_cache_objects", resource="podlinks")
+            == game.client.count_everywhere(PodLink)
+        ),
+        "the cache has all links",
+    )
     now = monitored_operator.scrape()
-    links = len(game.client.all(PodLink, game.namespace))
-    assert now.value("statefulroute_cache_objects", resource="podlinks") == links
     assert now.value("statefulroute_cache_synced") == 5
     assert now.value("statefulroute_watch_restarts_total") == 0
     ages = {labels["resource"]: age for labels, age in now.samples("statefulroute_cache_age_seconds")}

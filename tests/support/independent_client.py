@@ -105,6 +105,10 @@ class IndependentClient:
         """Returns all objects of a kind in a namespace."""
         return [dict(each.obj) for each in self._query(kind, namespace)]
 
+    def count_everywhere(self, kind: type[NamespacedAPIObject]) -> int:
+        """Returns the number of the objects of a kind in all namespaces."""
+        return len(Query(self.http, kind, pykube.all))
+
     def _query(self, kind: type[NamespacedAPIObject], namespace: str) -> Query:
         # `kind.objects` is not thread-safe: all kinds share one manager, which stores the kind.
         return Query(self.http, kind, namespace)
