@@ -13,7 +13,7 @@ IMAGE = ROOT / "requirements/image.txt"
 TEXT = re.compile(r"\.dist-info/.*(licen[sc]e|copying)", re.IGNORECASE)
 
 pytestmark = pytest.mark.skipif(
-    f"kopf=={version('kopf')} " not in IMAGE.read_text(encoding="utf-8"),
+    f"aiohttp=={version('aiohttp')} " not in IMAGE.read_text(encoding="utf-8"),
     reason="the page is generated with the locked versions of the image",
 )
 
