@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 from tests.support.pod_certificates import PodAuthority
+from tests.support.refused_connections import KUBECONFIG
 from typer.testing import CliRunner, Result
 
 from statefulroute.cli import PACKAGES_OF_EXTRAS
@@ -103,15 +104,6 @@ OTHER_COMMANDS = {
 }
 
 COMMANDS: dict[str, object] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: x, cluster: {server: 'http://127.0.0.1:9'}}]
-users: [{name: x, user: {token: x}}]
-contexts: [{name: x, context: {cluster: x, user: x}}]
-current-context: x
-"""
 
 
 def run(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from tests.support.refused_connections import KUBECONFIG
 
 from statefulroute.cli.app import app
 from statefulroute.cli.windows_streams import is_closed_pipe, write_plain_lines
@@ -51,15 +52,6 @@ for line in sys.argv[1:]:
         code = error.code or 0
         print(f"{line}: {code}", file=sys.stderr, flush=True)
 sys.exit(code)
-"""
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: x, cluster: {server: 'http://127.0.0.1:9'}}]
-users: [{name: x, user: {token: x}}]
-contexts: [{name: x, context: {cluster: x, user: x}}]
-current-context: x
 """
 
 
