@@ -3,7 +3,7 @@
 import asyncio
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -107,12 +107,30 @@ class LinkRequests:
         """Reads a link from the API server, and retries while the API server is unreachable or asks for a pause."""
         return await _until_available(lambda: self._read_once(name))
 
-    async def read_at_revision(self, name: str) -> tuple[Link | None, int]:
+    async def read_with_revision(self, name: str) -> tuple[Link | None, int]:
         """Returns a link, or None, with the revision of the store at which that was so. Retries as `read` does.
 
         The revision is not lower than any that the store had before the call.
         """
-        return await _until_available(lambda: self._list_one(name))
+        link, revision = await _until_available(lambda: self._list_one(name))
+        if link is not None and self._links is not None:
+            self._links.observe(link)
+        return link, revision
+
+    async def read_at_revision(self, name: str, revision: int) -> Link | None:
+        """Returns a link as it was at a revision of the store, or None. Retries as `read` does.
+
+        Args:
+            name: the name of the link.
+            revision: the revision, which an earlier request has returned. The store forgets old ones: it keeps those of
+                the last minutes.
+
+        Raises:
+            GoneError: the store has forgotten the revision.
+        """
+        exact = {"resourceVersion": str(revision), "resourceVersionMatch": "Exact"}
+        link, _ = await _until_available(lambda: self._list_one(name, exact))
+        return link  # not for the cache: it may be gone
 
     async def _read_once(self, name: str) -> Link | None:
         try:
@@ -123,12 +141,9 @@ class LinkRequests:
             self._links.observe(link)
         return link
 
-    async def _list_one(self, name: str) -> tuple[Link | None, int]:
-        selected = {"fieldSelector": f"metadata.name={name}"}
-        link, revision = LINKS.decode_only(await self._client.get(self._path(), selected))
-        if link is not None and self._links is not None:
-            self._links.observe(link)
-        return link, revision
+    async def _list_one(self, name: str, version: Mapping[str, str] | None = None) -> tuple[Link | None, int]:
+        selected = {"fieldSelector": f"metadata.name={name}", **(version or {})}
+        return LINKS.decode_only(await self._client.get(self._path(), selected))
 
     async def try_write(
         self, route: str, bound: UidOrSlot, link: Link | None, write: Put | Delete

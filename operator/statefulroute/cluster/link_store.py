@@ -150,7 +150,7 @@ class LinkStore:
         """Returns the fencing token of a uid that a pod holds; None if it does not. See `token_reader`.
 
         Raises:
-            ContendedError: the link of the slot is written too often.
+            ContendedError: the link of the user has just expired.
             StatefulRouteError: as `get`.
             ClusterError: as `get`.
         """

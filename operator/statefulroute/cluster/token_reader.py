@@ -10,7 +10,7 @@ from statefulroute.domain.keys import PodKey, link_name, slot_link_name
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.slots.lookup import binding_slot
 
-#: Another attempt is necessary if the link of the slot was written between the two requests of one.
+#: Another attempt is necessary if nothing has been written to the store since a link of the user that has expired.
 _MAX_ATTEMPTS = 8
 
 
@@ -41,10 +41,12 @@ class TokenReader:
 
         If the user has a link of its own, the token is the resource version of that link: in that version, it names the
         pod. Otherwise a list at the revision R of the store shows that the user has no link. The link of the slot is
-        read after it: if it names the pod, and its resource version is at most R, then it was the same at R. So the pod
-        held the user at R, and R is the token. The resource version of the slot's link would not do: a user may have
-        had a link to another pod since. An expired link is none; but an expiry is no write, so R has to be greater than
-        the resource version of that link, which is the token of its pod.
+        then read as it was at R, too, because both answers may be wrong together if they are of different times. If it
+        names the pod, the pod held the user at R, and R is the token; if not, the pod did not. The resource version of
+        the slot's link would not do: a user may have had a link to another pod since.
+
+        An expired link is none. An expiry is no write, so R has to be greater than the resource version of that link,
+        which is the token of its pod.
 
         Args:
             route: the name of the StatefulRoute.
@@ -52,22 +54,19 @@ class TokenReader:
             pod: the pod.
 
         Raises:
-            ContendedError: the link of the slot was written during each attempt, or no write to the store has followed
-                that of a link of the user that has expired.
+            ContendedError: no write to the store has followed that of a link of the user that has expired.
             ClusterError: the API server answered with an error.
         """
         for attempt in range(_MAX_ATTEMPTS):
-            stored, revision = await self._requests.read_at_revision(link_name(route, uid))
+            stored, revision = await self._requests.read_with_revision(link_name(route, uid))
             own = active_link(stored, self._clock().earliest)
             slots = await self._slots_of(route) if own is None and self._slots_of is not None else None
             if (slot := binding_slot(uid, own, slots)) is None:
                 return own.resource_version if own is not None and own.pod == pod else None
-            link = await self._requests.read(slot_link_name(route, slot))
+            link = await self._requests.read_at_revision(slot_link_name(route, slot), revision)
             if link is None or link.assigned_pod != pod:
                 return None
-            if link.resource_version <= revision and (stored is None or stored.resource_version < revision):
+            if stored is None or stored.resource_version < revision:
                 return revision
             await asyncio.sleep(RETRY_BACKOFF.delay(attempt))
-        raise ContendedError(
-            "the link of the slot is written too often, or that of the user has just expired: try again"
-        )
+        raise ContendedError("the link of the user has just expired: try again")

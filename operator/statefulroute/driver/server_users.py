@@ -113,7 +113,7 @@ class ServerUsers(ServerLinks):
         Raises:
             UserNotHeldError: the user is not bound to this pod.
             InvalidParameterError: a parameter is invalid.
-            ContendedError: the link of the slot is written too often, or that of the user has just expired: try again.
+            ContendedError: the link of the user has just expired: try again.
             DeadlineExceededError: the API server did not respond in time.
             StatefulRouteError: the API server responded with an error.
         """

@@ -102,12 +102,18 @@ class InMemoryClient(Client):
     # The requests of a client.
 
     async def get(self, path: str, params: Mapping[str, str] | None = None, *, attempts: int | None = None) -> bytes:
-        """Returns an object or a list."""
+        """Returns an object or a list, which may be that at an earlier version."""
         del attempts
         await self._answer("GET", path)
         if _is_collection(path):
-            items = [item for item in self._objects.get(path, {}).values() if _is_selected(item, params or {})]
-            return msgspec.json.encode({"metadata": {"resourceVersion": str(self._version)}, "items": items})
+            params = params or {}
+            version = self._version
+            objects = self._objects.get(path, {})
+            if params.get("resourceVersionMatch") == "Exact":
+                version = int(params["resourceVersion"])
+                objects = self._objects_at(path, version)
+            items = [item for item in objects.values() if _is_selected(item, params)]
+            return msgspec.json.encode({"metadata": {"resourceVersion": str(version)}, "items": items})
         return msgspec.json.encode(self._find(*_split(path)))
 
     async def post(self, path: str, body: bytes) -> bytes:
@@ -162,6 +168,17 @@ class InMemoryClient(Client):
         if item is None:
             raise NotFoundError(HTTPStatus.NOT_FOUND, "NotFound", f"{name!r} not found")
         return item
+
+    def _objects_at(self, collection: str, version: int) -> dict[str, Object]:
+        objects: dict[str, Object] = {}
+        for change in self._changes.get(collection, ()):
+            if change.version > version:
+                break
+            if change.new is not None:
+                objects[change.new["metadata"]["name"]] = change.new
+            elif change.old is not None:
+                del objects[change.old["metadata"]["name"]]
+        return objects
 
     def _store(self, collection: str, item: Object, old: Object | None, *, is_deleted: bool = False) -> Object:
         self._version += 1

@@ -26,16 +26,22 @@ TTL_SECONDS = 60
 
 
 class Client:
-    """The client of one reader, whose requests are answered on command."""
+    """The client of one reader, whose requests and answers arrive on command."""
 
     def __init__(self, store: InMemoryClient) -> None:
         self._store = store
-        self.request: asyncio.Future[None] | None = None
+        self.waiting: asyncio.Future[None] | None = None
+        """A request on its way to the store, or an answer on its way back."""
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
-        self.request = asyncio.get_running_loop().create_future()
-        await self.request
-        return await self._store.get(path, params)
+        await self._wait()
+        answer = await self._store.get(path, params)
+        await self._wait()
+        return answer
+
+    async def _wait(self) -> None:
+        self.waiting = asyncio.get_running_loop().create_future()
+        await self.waiting
 
 
 async def one_slot(_route: str) -> int:
@@ -58,12 +64,18 @@ class Reader:
         self.task = asyncio.create_task(TokenReader(requests, one_slot, clock).read("game", "alice", pod))
 
     async def advance(self) -> None:
-        """Answers a request, and waits until the reader has sent the next one, or has ended."""
-        if self._client.request is not None:
-            self._client.request.set_result(None)
-            self._client.request = None
-        while self._client.request is None and not self.task.done():  # noqa: ASYNC110 - it ends within a few steps
+        """Lets a request or its answer arrive, and waits until the reader waits again, or has ended."""
+        if self._client.waiting is not None:
+            self._client.waiting.set_result(None)
+            self._client.waiting = None
+        while self._client.waiting is None and not self.task.done():  # noqa: ASYNC110 - it ends within a few steps
             await asyncio.sleep(0)
+
+    async def finish(self) -> "Reader":
+        """Lets all requests and answers arrive; returns this reader."""
+        while not self.task.done():
+            await self.advance()
+        return self
 
 
 class TokenMachine(RuleBasedStateMachine):
@@ -149,34 +161,49 @@ class TokenMachine(RuleBasedStateMachine):
 
     @rule(pod=PODS)
     def begin_to_read(self, pod: int) -> None:
-        self.runner.run(self._begin(pod))
+        self.readers.append(self.runner.run(self.start(pod)))
 
-    async def _begin(self, pod: int) -> Reader:
+    async def start(self, pod: int) -> Reader:
         reader = Reader(self.store, self.clock, pod, len(self.history) - 1)
         await reader.advance()
-        self.readers.append(reader)
+        return reader
+
+    async def read_own_link(self, pod: int) -> Reader:
+        reader = await self.start(pod)
+        await reader.advance()
+        await reader.advance()
         return reader
 
     @rule(pod=PODS)
     def read_undisturbed(self, pod: int) -> None:
-        self.end(self.runner.run(self._read(pod)))
+        self.end(self.runner.run(self.read(pod)))
 
-    @rule(pod=PODS)
-    def read_while_the_slot_arrives(self, pod: int) -> None:
-        """The slot arrives between the two requests."""
-        reader = self.runner.run(self._begin(pod))
-        self.runner.run(reader.advance())
-        self.move_slot(pod)
-        self.runner.run(reader.advance())
-        if reader.task.done():
-            self.readers.remove(reader)
-            self.end(reader)
+    @rule(
+        pod=PODS,
+        changes=st.lists(st.tuples(st.sampled_from(["pin", "unpin", "move", "delete"]), PODS), min_size=1, max_size=3),
+    )
+    def read_while_links_change(self, pod: int, changes: list[tuple[str, int]]) -> None:
+        """The link of the user and that of the slot change between the two requests."""
+        reader = self.runner.run(self.read_own_link(pod))
+        for change, other in changes:
+            match change:
+                case "pin":
+                    self.pin(other)
+                case "unpin" if self.pod_of(PIN) is not None:
+                    self.unpin()
+                case "move":
+                    self.move_slot(other)
+                case "delete" if self.pod_of(SLOT) is not None:
+                    self.delete_slot()
+        self.end(self.runner.run(reader.finish()))
 
     @precondition(lambda self: self.readers)
-    @rule(data=st.data())
-    def answer(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), steps=st.integers(1, 3))
+    def advance(self, data: st.DataObject, steps: int) -> None:
+        """Some requests and answers of a reader arrive."""
         reader = data.draw(st.sampled_from(self.readers))
-        self.runner.run(reader.advance())
+        for _ in range(steps):
+            self.runner.run(reader.advance())
         if reader.task.done():
             self.readers.remove(reader)
             self.end(reader)
@@ -186,17 +213,14 @@ class TokenMachine(RuleBasedStateMachine):
         """Others get no token, and a holder that is not disturbed gets one that the store accepts."""
         self.write_another_link()  # an expiry alone changes no revision
         for pod in range(3):
-            reader = self.runner.run(self._read(pod))
+            reader = self.runner.run(self.read(pod))
             assert (reader.task.result() is not None) is (self.history[-1][1] == pod)
             self.end(reader)
             if (token := reader.task.result()) is not None:
                 assert self.accepts(token)
 
-    async def _read(self, pod: int) -> Reader:
-        reader = Reader(self.store, self.clock, pod, len(self.history) - 1)
-        while not reader.task.done():
-            await reader.advance()
-        return reader
+    async def read(self, pod: int) -> Reader:
+        return await (await self.start(pod)).finish()
 
     @precondition(lambda self: self.tokens)
     @rule(data=st.data())
@@ -265,12 +289,27 @@ def test_user_whose_temporary_link_has_just_expired() -> None:
         machine.pin_for_a_time(1)
         machine.read_undisturbed(1)
         machine.let_time_pass()
-        machine.read_undisturbed(0)
+        with pytest.raises(ContendedError, match="just expired"):
+            machine.runner.run(machine.read(0)).task.result()
         assert [pod for pod, _ in machine.tokens] == [1]
         machine.write_another_link()  # in a cluster, the operator deletes the link, and others write, too
         machine.read_undisturbed(0)
         (first, earlier), (second, later) = machine.tokens
         assert (first, second) == (1, 0)
         assert earlier < later
+    finally:
+        machine.teardown()
+
+
+def test_slot_whose_link_is_deleted_after_the_user_got_a_link_to_the_same_pod() -> None:
+    """The pod holds the user all the time, first by the slot, then by the link: it gets a token."""
+    machine = TokenMachine()
+    try:
+        machine.begin(0)
+        reader = machine.runner.run(machine.read_own_link(0))
+        machine.pin(0)
+        machine.delete_slot()
+        machine.end(machine.runner.run(reader.finish()))
+        assert len(machine.tokens) == 1
     finally:
         machine.teardown()
