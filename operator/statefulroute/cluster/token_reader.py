@@ -45,8 +45,9 @@ class TokenReader:
         names the pod, the pod held the user at R, and R is the token; if not, the pod did not. The resource version of
         the slot's link would not do: a user may have had a link to another pod since.
 
-        An expired link is none. An expiry is no write, so R has to be greater than the resource version of that link,
-        which is the token of its pod.
+        A link that has expired before the list is none. What expires later still counts, because it may be renewed
+        while the answer is on its way. An expiry is no write, so R has to be greater than the resource version of that
+        link, which is the token of its pod.
 
         Args:
             route: the name of the StatefulRoute.
@@ -58,8 +59,9 @@ class TokenReader:
             ClusterError: the API server answered with an error.
         """
         for attempt in range(_MAX_ATTEMPTS):
+            now = self._clock().earliest  # before R
             stored, revision = await self._requests.read_with_revision(link_name(route, uid))
-            own = active_link(stored, self._clock().earliest)
+            own = active_link(stored, now)
             slots = await self._slots_of(route) if own is None and self._slots_of is not None else None
             if (slot := binding_slot(uid, own, slots)) is None:
                 return own.resource_version if own is not None and own.pod == pod else None

@@ -127,8 +127,8 @@ class TokenMachine(RuleBasedStateMachine):
 
     @rule()
     def let_time_pass(self) -> None:
-        """A temporary link expires, without a write."""
-        self.now += timedelta(seconds=TTL_SECONDS)
+        """A temporary link that is not renewed meanwhile expires after two steps, without a write."""
+        self.now += timedelta(seconds=TTL_SECONDS / 2)
         self.record()
 
     @precondition(lambda self: self.pod_of(PIN) is not None)
@@ -289,6 +289,7 @@ def test_user_whose_temporary_link_has_just_expired() -> None:
         machine.pin_for_a_time(1)
         machine.read_undisturbed(1)
         machine.let_time_pass()
+        machine.let_time_pass()
         with pytest.raises(ContendedError, match="just expired"):
             machine.runner.run(machine.read(0)).task.result()
         assert [pod for pod, _ in machine.tokens] == [1]
@@ -311,5 +312,25 @@ def test_slot_whose_link_is_deleted_after_the_user_got_a_link_to_the_same_pod() 
         machine.delete_slot()
         machine.end(machine.runner.run(reader.finish()))
         assert len(machine.tokens) == 1
+    finally:
+        machine.teardown()
+
+
+def test_link_that_is_renewed_while_an_older_version_of_it_is_on_its_way_to_a_reader() -> None:
+    """That version has expired when it arrives, but the link has not: its pod holds the user all the time."""
+    machine = TokenMachine()
+    try:
+        machine.begin(0)
+        machine.pin_for_a_time(1)
+        machine.write_another_link()
+        readers = [machine.runner.run(machine.start(pod)) for pod in (0, 1)]
+        for reader in readers:
+            machine.runner.run(reader.advance())
+        machine.let_time_pass()
+        machine.pin_for_a_time(1)
+        machine.let_time_pass()
+        for reader in readers:
+            machine.end(machine.runner.run(reader.finish()))
+        assert [pod for pod, _ in machine.tokens] == [1]
     finally:
         machine.teardown()
