@@ -2,7 +2,34 @@
 #
 # docker, podman and buildah build it; `make image` sets the tag and the labels. If the registries of images and packages
 # need custom CA certificates, pass them: --secret id=ca-certificates,src=/path/to/bundle.crt
+#
+# Platforms: linux/amd64, linux/arm64, linux/arm/v7, linux/ppc64le and linux/s390x. For the last two, compiling gRPC takes
+# the processors an hour.
 ARG BASE_IMAGE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
+
+# Where packages are compiled: the same image, for the platform that builds.
+ARG COMPILER_IMAGE=${BASE_IMAGE}
+# The cryptography: `standard`, or `fips`.
+ARG VARIANT=standard
+
+FROM ${BASE_IMAGE} AS headers
+COPY tools/image/wheels.py /
+RUN python3 /wheels.py headers /headers
+
+# The packages that the index has no wheels of for the platform; for most, it has all.
+FROM --platform=${BUILDPLATFORM} ${COMPILER_IMAGE} AS wheels
+ENV CARGO_HTTP_CAINFO=/etc/ssl/certs/ca-certificates.crt \
+    PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1
+COPY --from=headers /headers /headers
+COPY tools/image/wheels.py /
+COPY requirements/image-wheels.txt requirements/image.txt /
+ARG TARGETARCH
+ARG VARIANT
+RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
+    python3 /wheels.py compile --headers /headers --architecture "${TARGETARCH}" --variant "${VARIANT}" \
+        --requirements /image.txt --build-requirements /image-wheels.txt --destination /wheels
 
 FROM ${BASE_IMAGE} AS build
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
@@ -18,10 +45,11 @@ COPY requirements/image-build.txt requirements/
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     python3 -m venv /tools \
     && /tools/bin/pip install --quiet --require-hashes -r requirements/image-build.txt
-COPY requirements/image.txt requirements/
+COPY --from=wheels /wheels /wheels
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     /tools/bin/uv venv --quiet --python "$(command -v python3)" /opt/statefulroute \
-    && /tools/bin/uv pip sync --quiet --python /opt/statefulroute --require-hashes requirements/image.txt
+    && /tools/bin/uv pip sync --quiet --python /opt/statefulroute --find-links /wheels --only-binary :all: \
+        --require-hashes /wheels/requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN /tools/bin/hatchling build --target wheel --directory /wheel \

@@ -129,7 +129,7 @@ tools/console/node_modules/.synced: tools/console/package-lock.json
 .PHONY: audit
 audit: $(VENV)/audit/.synced ## Check the locked versions for published advisories (requires an advisory service)
 	@$(VENV)/audit/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
-		$(addprefix -r requirements/,dev.txt image.txt image-build.txt plugin.txt mcp.txt docs.txt)
+		$(addprefix -r requirements/,dev.txt image.txt image-build.txt image-wheels.txt plugin.txt mcp.txt docs.txt)
 
 .PHONY: lint-release
 lint-release: $(VENV)/linters/.synced $(VENV)/package-linters/.synced ## Run the linters of a release: checkov, kube-score, kubeconform, hadolint, pyroma, twine (a few minutes)
@@ -244,6 +244,7 @@ lock: setup ## Update the locked requirements (versions and hashes)
 	@$(LOCK) --universal --upgrade --output-file=requirements/docs.txt requirements/docs.in
 	@$(LOCK) --universal --constraint=requirements/dev.txt --extra=operator --extra=resolver --extra=sidecar --extra=hand-over --extra=otlp --output-file=requirements/image.txt pyproject.toml
 	@$(LOCK) --universal --upgrade --output-file=requirements/image-build.txt requirements/image-build.in
+	@$(LOCK) --universal --upgrade --output-file=requirements/image-wheels.txt requirements/image-wheels.in
 	@$(LOCK) --universal --upgrade --output-file=requirements/audit.txt requirements/audit.in
 	@$(LOCK) --universal --upgrade --output-file=requirements/linters.txt requirements/linters.in
 	@$(LOCK) --universal --upgrade --output-file=requirements/package-linters.txt requirements/package-linters.in
