@@ -24,12 +24,13 @@ ENV CARGO_HTTP_CAINFO=/etc/ssl/certs/ca-certificates.crt \
     PIP_NO_CACHE_DIR=1
 COPY --from=headers /headers /headers
 COPY tools/image/wheels.py /
-COPY requirements/image-wheels.txt requirements/image.txt /
+COPY requirements/image-wheels.txt requirements/
+COPY requirements/image.txt requirements/
 ARG TARGETARCH
 ARG VARIANT
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     python3 /wheels.py compile --headers /headers --architecture "${TARGETARCH}" --variant "${VARIANT}" \
-        --requirements /image.txt --build-requirements /image-wheels.txt --destination /wheels
+        --requirements requirements/image.txt --build-requirements requirements/image-wheels.txt --destination /wheels
 
 FROM ${BASE_IMAGE} AS build
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \

@@ -182,8 +182,8 @@ $(VENV)/plugin/.synced: requirements/plugin.txt $(VENV)/.synced
 	@touch $@
 
 .PHONY: image
-image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/repository:tag; ARCHIVE=file: also write it there; DEBIAN_BASE=1: base image from Debian packages)
-	@$(BIN)/localcluster image $(IMAGE) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(DEBIAN_BASE),--debian-base) --build-arg VERSION=$(VERSION) \
+image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/repository:tag; ARCHIVE=file: also write it there; DEBIAN_BASE=1: base image from Debian packages; PLATFORM=linux/s390x: for another platform)
+	@$(BIN)/localcluster image $(IMAGE) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(DEBIAN_BASE),--debian-base) $(if $(PLATFORM),--platform $(PLATFORM)) --build-arg VERSION=$(VERSION) \
 		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg CREATED=$(shell git log -1 --format=%cI)
 
 .PHONY: docs

@@ -15,6 +15,7 @@ import yaml
 
 from helmchart import programs
 from helmchart.chart_file import OLDEST_KUBERNETES
+from localcluster.images import Platform
 from localcluster.programs import kubernetes_versions
 from localcluster.progress import PlainProgress
 from pythons import SUPPORTED
@@ -29,6 +30,8 @@ PATH = f"{Path(sys.executable).parent}:{os.defpath}"
 PERMISSIONS = {
     "codeql.analyze": {"contents": "read", "security-events": "write"},
     "docs.publish": {"contents": "write"},
+    "release.build": {"contents": "read"},
+    "release.scan": {},
     "release.image": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.chart": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.bundle": {"contents": "read", "id-token": "write", "attestations": "write"},
@@ -122,8 +125,9 @@ def test_a_release_publishes_only_what_its_tests_have_passed(workflows: Workflow
         direct = jobs[name].get("needs", [])
         return set(direct).union(*map(before, direct))
 
-    published = {name for name, permissions in PERMISSIONS.items() if name.startswith("release.") and permissions}
-    assert all("tests" in before(name.removeprefix("release.")) for name in published)
+    published = [name.removeprefix("release.") for name in PERMISSIONS if name.startswith("release.")]
+    assert all("tests" in before(name) for name in published)
+    assert {"build", "scan"} <= before("image")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,7 @@ def test_of_main_only_image_and_charts_are_published(workflows: Workflows) -> No
     release = workflows["release"]
     assert release[True] == {"push": {"branches": ["main"], "tags": ["v*.*.*"]}}  # YAML's `on`
     tags_only = {name for name, job in release["jobs"].items() if job.get("if") == "github.ref_type == 'tag'"}
-    assert release["jobs"].keys() - tags_only == {"tests", "version", "image", "chart"}
+    assert release["jobs"].keys() - tags_only == {"tests", "version", "build", "scan", "image", "chart"}
     assert release["jobs"]["version"]["if"] == "github.ref_type == 'tag' || vars.IMAGE_REPOSITORY != ''"
     # A catalogue lists all versions in the repository of a chart.
     assert release["env"]["CHART_REPOSITORY"].endswith("${{ github.ref_type == 'branch' && '/main' || '' }}")
@@ -353,21 +357,32 @@ def test_each_pull_request_is_reviewed_for_vulnerable_dependencies(workflows: Wo
     assert review["with"] == {"fail-on-scopes": "runtime, development, unknown"}
 
 
+@pytest.mark.parametrize(("kind", "expected"), [("tag", list(Platform)), ("branch", ["linux/amd64", "linux/arm64"])])
+def test_the_image_of_a_release_is_for_all_platforms(
+    workflows: Workflows, tmp_path: Path, kind: str, expected: list[str]
+) -> None:
+    jobs = workflows["release"]["jobs"]
+    (choose,) = [step for step in jobs["build"]["steps"] if step.get("id") == "platforms"]
+    environment = {"GITHUB_OUTPUT": "outputs", "GITHUB_REF_TYPE": kind}
+    subprocess.run(["/bin/bash", "-e", "-c", choose["run"]], cwd=tmp_path, env=environment, check=True)
+    name, _, value = (tmp_path / "outputs").read_text().partition("=")
+    assert (name, json.loads(value)) == ("platforms", expected)
+    (build,) = [step for step in jobs["build"]["steps"] if "platforms" in step.get("with", {})]
+    assert build["with"]["platforms"] == "${{ join(fromJSON(steps.platforms.outputs.platforms)) }}"
+    assert jobs["scan"]["strategy"]["matrix"]["platform"] == "${{ fromJSON(needs.build.outputs.platforms) }}"
+
+
 def test_images_of_supported_versions_are_scanned_by_the_rule_of_a_release(
     workflows: Workflows, root: Path, tmp_path: Path
 ) -> None:
     scan = workflows["scan"]
     assert scan[True].keys() == {"schedule", "workflow_dispatch"}  # YAML's `on`
-    image = workflows["release"]["jobs"]["image"]["steps"]
-    first, second = (step for step in image if "scan-action" in str(step))
-    assert first["with"] == second["with"]
     (step,) = scan["jobs"]["image"]["steps"]
-    assert step["with"] == first["with"] | {"image": "${{ vars.IMAGE_REPOSITORY }}:${{ matrix.version }}"}
+    released = workflows["release"]["jobs"]["scan"]["steps"][-1]
+    assert step["with"] == released["with"] | {"image": "${{ vars.IMAGE_REPOSITORY }}:${{ matrix.version }}"}
     # Without a platform, the scanner reads only the image for the platform of the runner.
-    (platforms,) = [each["with"]["platforms"].split(",") for each in image if "platforms" in each.get("with", {})]
-    assert [each["env"]["GRYPE_PLATFORM"] for each in (first, second)] == platforms
-    assert scan["jobs"]["image"]["strategy"]["matrix"]["platform"] == platforms
-    assert step["env"] == {"GRYPE_PLATFORM": "${{ matrix.platform }}"}
+    assert step["env"] == released["env"] == {"GRYPE_PLATFORM": "${{ matrix.platform }}"}
+    assert scan["jobs"]["image"]["strategy"]["matrix"]["platform"] == list(Platform)
     (find,) = [step for step in scan["jobs"]["versions"]["steps"] if step.get("id") == "versions"]
     (tmp_path / "tools").symlink_to(root / "tools")
     releases = [{"tagName": "v1.2.3", "publishedAt": "2026-11-29T06:00:00Z"}]

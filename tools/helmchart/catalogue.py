@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from localcluster.images import Platform
 from statefulroute.api.group import API_VERSION, POD_LINK, STATEFUL_ROUTE, VERSION
 from statefulroute.api.podlink import PodLink
 from statefulroute.api.statefulroute import StatefulRoute
@@ -10,7 +11,7 @@ from statefulroute.api.statefulroute import StatefulRoute
 CAPABILITIES = "Deep Insights"
 
 #: The platforms of the released image.
-PLATFORMS = ("linux/amd64", "linux/arm64")
+PLATFORMS = tuple(Platform)
 
 EXAMPLES = (
     {

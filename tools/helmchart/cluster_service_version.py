@@ -163,6 +163,6 @@ def _annotations(release: Release) -> dict[str, str]:
 
 def _platform_labels() -> list[str]:
     systems = sorted({platform.partition("/")[0] for platform in PLATFORMS})
-    architectures = [platform.partition("/")[2] for platform in PLATFORMS]
+    architectures = [platform.split("/")[1] for platform in PLATFORMS]
     names = [f"os.{system}" for system in systems] + [f"arch.{architecture}" for architecture in architectures]
     return [f"operatorframework.io/{name}" for name in names]

@@ -117,9 +117,19 @@ def copy_headers(destination: Path) -> None:
 
 
 def environment(platform: Platform, headers: Path) -> dict[str, str]:
-    """Returns the environment variables that make the packages' build systems compile for another platform."""
+    """Returns the environment variables that make the packages' build systems compile for another platform.
+
+    Args:
+        platform: The platform.
+        headers: What `copy_headers` copied.
+
+    Raises:
+        WheelsError: There are no headers.
+    """
     (variables,) = headers.glob("_sysconfigdata_*.py")
-    (pyconfig, *_) = sorted(headers.glob("*/pyconfig.h"))
+    pyconfig = next(headers.glob("*/pyconfig.h"), None)
+    if pyconfig is None:
+        raise WheelsError("the base image has no headers of Python: install libpython3-dev")
     compiler, rust = f"{platform.triple}-gcc", platform.rust.upper().replace("-", "_")
     flags = f"-O2 -g0 -I{pyconfig.parent} -I{headers}"
     return {

@@ -149,21 +149,25 @@ def build(kubernetes: KubernetesVersion = None) -> None:
 
 
 @app.command()
-def image(
+def image(  # noqa: PLR0913 - an option each
     tag: Annotated[str, typer.Argument(help="The image's name and tag.")],
+    *,
     file: Annotated[Path, typer.Option(help="Its Dockerfile.")] = Path("Dockerfile"),
     build_arg: Annotated[list[str] | None, typer.Option(help="A build argument, as NAME=VALUE.")] = None,
-    debian_base: Annotated[  # noqa: FBT002 - a flag
+    debian_base: Annotated[
         bool, typer.Option("--debian-base", help="Make the base image from Debian's packages, without a registry.")
     ] = False,
     archive: Annotated[Path | None, typer.Option(help="Also write the image into this file.")] = None,
+    platform: Annotated[images.Platform | None, typer.Option(help="The platform that it is for.")] = None,
 ) -> None:
     """Build an image of the working folder with Docker, Podman or Buildah, whichever is installed."""
     builder, progress = images.find_builder(), _progress()
     arguments = dict(argument.partition("=")[::2] for argument in build_arg or ())
     if debian_base:
-        arguments["BASE_IMAGE"] = images.debian_base(builder, progress)
-    images.build(builder, images.ImageBuild(Path(), file, tag, arguments), progress)
+        arguments["BASE_IMAGE"] = images.debian_base(builder, progress, platform)
+        if platform:
+            arguments.setdefault("COMPILER_IMAGE", images.debian_base(builder, progress))
+    images.build(builder, images.ImageBuild(Path(), file, tag, arguments, platform), progress)
     if archive is not None:
         images.save(builder, tag, archive)
     typer.echo(f"{tag} is built by {builder}{f' and written to {archive}' if archive else ''}.")

@@ -4,6 +4,7 @@ If no image registry is reachable, `debian_base` makes the base image from Debia
 """
 
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
+from image.wheels import PLATFORMS
 from localcluster.errors import LocalClusterError
 from localcluster.locks import exclusive
 from localcluster.paths import cache_folder
@@ -21,7 +23,8 @@ from localcluster.toolchain import run_with_progress
 
 #: Its Python is that of the Dockerfile's default base image.
 DEBIAN = "trixie"
-DEBIAN_PACKAGES = ("ca-certificates", "libstdc++6", "python3", "python3-venv")  # gRPC needs the second
+#: gRPC needs libstdc++6. The last two are for images of other platforms, for which packages are compiled.
+DEBIAN_PACKAGES = ("ca-certificates", "libstdc++6", "python3", "python3-venv", "apt", "libpython3-dev")
 DEBIAN_BASE = f"localhost/python:{DEBIAN}-{sha256(' '.join(DEBIAN_PACKAGES).encode()).hexdigest()[:8]}"
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -38,6 +41,21 @@ class Builder(StrEnum):
     BUILDAH = "buildah"
 
 
+class Platform(StrEnum):
+    """The platforms that the Dockerfile knows."""
+
+    AMD64 = "linux/amd64"
+    ARM64 = "linux/arm64"
+    ARM_V7 = "linux/arm/v7"
+    PPC64LE = "linux/ppc64le"
+    S390X = "linux/s390x"
+
+    @property
+    def debian(self) -> str:
+        """Debian's name of the architecture."""
+        return PLATFORMS[self.split("/")[1]].debian
+
+
 @dataclass(frozen=True, slots=True)
 class ImageBuild:
     """An image to build.
@@ -47,12 +65,14 @@ class ImageBuild:
         dockerfile: The Dockerfile.
         tag: The image's name and tag.
         arguments: The build arguments, such as `BASE_IMAGE`.
+        platform: The platform that it is for; None: that of the builder.
     """
 
     context: Path
     dockerfile: Path
     tag: str
     arguments: Mapping[str, str] = field(default_factory=dict)
+    platform: Platform | None = None
 
 
 def find_builder() -> Builder:
@@ -78,15 +98,25 @@ def build(builder: Builder, image: ImageBuild, progress: Progress) -> None:
     Raises:
         LocalClusterError: The build fails; the message ends with the builder's output.
     """
-    arguments = [f"--build-arg={name}={value}" for name, value in image.arguments.items()]
+    arguments = [f"--build-arg={name}={value}" for name, value in _arguments(builder, image).items()]
     names = ["--file", str(image.dockerfile), "--tag", image.tag]
-    command = [builder, "build", *_options(builder), *_certificate_secret(), *arguments, *names, str(image.context)]
+    options = (*_options(builder), *_platform(image.platform), *_certificate_secret(), *arguments)
+    command = [builder, "build", *options, *names, str(image.context)]
     failure = run_with_progress(command, f"Building the image {image.tag} with {builder}", progress)
     if failure is not None:
         base = "" if "BASE_IMAGE" in image.arguments else f" {_OTHER_BASE}"
         raise LocalClusterError(
             f"{image.tag} could not be built with {builder}: see the message below.{base}\n{failure}"
         )
+
+
+def _arguments(builder: Builder, image: ImageBuild) -> Mapping[str, str]:
+    """Returns the build arguments, with the builder's platform for old Buildahs and Podmans, which do not set it."""
+    if image.platform is None or builder is Builder.DOCKER:
+        return image.arguments
+    machine = platform.machine()
+    architecture = next((name for name, each in PLATFORMS.items() if each.python == machine), machine)
+    return {"BUILDPLATFORM": f"linux/{architecture}", **image.arguments}
 
 
 def save(builder: Builder, tag: str, archive: Path) -> None:
@@ -104,27 +134,32 @@ def save(builder: Builder, tag: str, archive: Path) -> None:
     _run(command)
 
 
-def debian_base(builder: Builder, progress: Progress) -> str:
+def debian_base(builder: Builder, progress: Progress, target: Platform | None = None) -> str:
     """Returns the name of a base image from Debian's packages; mmdebstrap makes it if it does not exist.
+
+    That of another platform than the machine's needs QEMU, registered for programs of the platform.
 
     Raises:
         LocalClusterError: It cannot be made.
     """
+    name = f"{DEBIAN_BASE}-{target.debian}" if target else DEBIAN_BASE
     lock = cache_folder() / "base-image.lock"
     with exclusive(lock, lambda waited: progress.tick("Waiting for another build of the base image", waited)):
-        if not _has_image(builder, DEBIAN_BASE):
-            _make_debian_base(builder, progress)
-    return DEBIAN_BASE
+        if not _has_image(builder, name):
+            _make_debian_base(builder, progress, name, target)
+    return name
 
 
-def _make_debian_base(builder: Builder, progress: Progress) -> None:
+def _make_debian_base(builder: Builder, progress: Progress, name: str, target: Platform | None) -> None:
     if shutil.which("mmdebstrap") is None:
         raise LocalClusterError("A base image from Debian's packages needs mmdebstrap: `apt-get install mmdebstrap`.")
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "tree.tar"
-        packages = f"--include={','.join(DEBIAN_PACKAGES)}"
+        options = [f"--include={','.join(DEBIAN_PACKAGES)}"]
+        if target:
+            options.append(f"--architectures={target.debian}")
         failure = run_with_progress(
-            ["mmdebstrap", "--quiet", "--variant=essential", packages, DEBIAN, tree],
+            ["mmdebstrap", "--quiet", "--variant=essential", *options, DEBIAN, tree],
             f"Making a base image from Debian {DEBIAN}",
             progress,
         )
@@ -132,21 +167,27 @@ def _make_debian_base(builder: Builder, progress: Progress) -> None:
             raise LocalClusterError(
                 f"mmdebstrap could not make Debian {DEBIAN}: check that Debian's packages can be reached.\n{failure}"
             )
-        _import(builder, tree)
+        _import(builder, tree, name, target)
 
 
-def _import(builder: Builder, tree: Path) -> None:
+def _import(builder: Builder, tree: Path, name: str, target: Platform | None) -> None:
     """Imports an image from the tar of a file system."""
     if builder is not Builder.BUILDAH:
-        _run([builder, "import", f"--change=ENV PATH={DEFAULT_PATH}", str(tree), DEBIAN_BASE])
+        options = (f"--change=ENV PATH={DEFAULT_PATH}", *_platform(target))
+        _run([builder, "import", *options, str(tree), name])
         return
-    container = _run([builder, "from", "scratch"]).strip()
+    container = _run([builder, "from", *_platform(target), "scratch"]).strip()
     try:
         _run([builder, "add", "--quiet", container, str(tree), "/"])
         _run([builder, "config", "--env", f"PATH={DEFAULT_PATH}", container])
-        _run([builder, "commit", "--quiet", container, DEBIAN_BASE])
+        _run([builder, "commit", "--quiet", container, name])
     finally:
         _run([builder, "rm", container])
+
+
+def _platform(target: Platform | None) -> Sequence[str]:
+    """Returns the option of a builder that names a platform."""
+    return (f"--platform={target}",) if target else ()
 
 
 def _options(builder: Builder) -> Sequence[str]:
