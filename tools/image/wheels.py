@@ -131,7 +131,8 @@ def environment(platform: Platform, headers: Path) -> dict[str, str]:
     if pyconfig is None:
         raise WheelsError("the base image has no headers of Python: install libpython3-dev")
     compiler, rust = f"{platform.triple}-gcc", platform.rust.upper().replace("-", "_")
-    flags = f"-O2 -g0 -I{pyconfig.parent} -I{headers}"
+    # These replace the flags that Python was compiled with. Without NDEBUG, assertions of gRPC end a resolver with TLS.
+    flags = f"-O2 -g0 -DNDEBUG -I{pyconfig.parent} -I{headers}"
     return {
         # Python and setuptools
         "_PYTHON_HOST_PLATFORM": f"linux-{platform.python}",
@@ -154,7 +155,7 @@ def environment(platform: Platform, headers: Path) -> dict[str, str]:
         # uvloop
         "LIBUV_CONFIGURE_HOST": platform.triple,
         # cryptography: OpenSSL's legacy algorithms are not in the image.
-        "CRYPTOGRAPHY_OPENSSL_NO_LEGACY": "1",
+        "CRYPTOGRAPHY_BUILD_OPENSSL_NO_LEGACY": "1",
         "CARGO_BUILD_TARGET": platform.rust,
         f"CARGO_TARGET_{rust}_LINKER": compiler,
         "PYO3_CROSS_PYTHON_VERSION": f"{sys.version_info.major}.{sys.version_info.minor}",

@@ -82,6 +82,14 @@ def test_rust_links_by_the_compiler_of_the_other_platform(headers: Path) -> None
     assert linker == variables["CC"] == "arm-linux-gnueabihf-gcc"
 
 
+def test_packages_are_compiled_without_assertions_and_legacy_algorithms(headers: Path) -> None:
+    variables = wheels.environment(PLATFORMS["s390x"], headers)
+    # These replace Python's own flags, which have it. With assertions, gRPC ends at the first handshake of a server.
+    assert {"-DNDEBUG"} <= {*variables["CFLAGS"].split()} & {*variables["CXXFLAGS"].split()}
+    # The name at run time has no BUILD.
+    assert variables["CRYPTOGRAPHY_BUILD_OPENSSL_NO_LEGACY"] == "1"
+
+
 def test_the_headers_of_this_python_are_copied(tmp_path: Path) -> None:
     wheels.copy_headers(tmp_path / "headers")
     variables = wheels.environment(PLATFORMS["amd64"], tmp_path / "headers")
