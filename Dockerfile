@@ -9,7 +9,8 @@ ARG BASE_IMAGE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51
 
 # Where packages are compiled: the same image, for the platform that builds.
 ARG COMPILER_IMAGE=${BASE_IMAGE}
-# The cryptography: `standard`, or `fips`.
+# The cryptography: `standard`, or `fips`, which uses OpenSSL with its provider that is validated for FIPS 140-3, on
+# linux/amd64 and linux/arm64.
 ARG VARIANT=standard
 
 FROM ${BASE_IMAGE} AS headers
@@ -22,6 +23,7 @@ ENV CARGO_HTTP_CAINFO=/etc/ssl/certs/ca-certificates.crt \
     PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1
+WORKDIR /source
 COPY --from=headers /headers /headers
 COPY tools/image/wheels.py /
 COPY requirements/image-wheels.txt requirements/
@@ -58,11 +60,28 @@ RUN /tools/bin/hatchling build --target wheel --directory /wheel \
     && /tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
         --output-file /opt/statefulroute/sbom.cdx.json /opt/statefulroute
 
+# OpenSSL's provider for FIPS, compiled from the validated source; nothing in the variant `standard`.
+FROM --platform=${BUILDPLATFORM} ${COMPILER_IMAGE} AS provider
+COPY tools/image/fips.py /
+ARG TARGETARCH
+ARG VARIANT
+RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
+    if [ "${VARIANT}" = fips ]; then \
+        python3 /fips.py compile --architecture "${TARGETARCH}" --destination /provider; \
+    else \
+        mkdir /provider; \
+    fi
+
 FROM ${BASE_IMAGE} AS root
 COPY --from=build /opt/statefulroute /opt/statefulroute
-COPY tools/image/root_filesystem.py tools/release/sbom.py /
+COPY --from=provider /provider /provider
+COPY tools/image/root_filesystem.py tools/image/fips.py tools/image/fips_start.py tools/release/sbom.py /
+ARG VARIANT
 RUN python3 /root_filesystem.py --environment /opt/statefulroute --destination /root-filesystem \
     && python3 /sbom.py /root-filesystem \
+    && if [ "${VARIANT}" = fips ]; then \
+        python3 /fips.py install --provider /provider --environment /opt/statefulroute --root /root-filesystem; \
+    fi \
     && chroot /root-filesystem /opt/statefulroute/bin/statefulroute --version
 
 # Neither a shell nor a package manager.

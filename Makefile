@@ -57,11 +57,14 @@ RELEASE ?=
 PAGES ?=
 
 # `make image IMAGE=registry.example/statefulroute:0.1.0 ARCHIVE=dist/image.tar`: the image's name, and a file for it; DEBIAN_BASE=1: build the base image
-# from Debian packages.
+# from Debian packages; VARIANT=fips: validated cryptography; BUILD_CONTEXTS="wheels=folder provider=folder": folders instead of these stages of the
+# Dockerfile, with what they would compile (also of `make test-fips`).
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
-IMAGE ?= statefulroute:$(VERSION)
+VARIANT ?= standard
+IMAGE ?= statefulroute:$(VERSION)$(if $(filter fips,$(VARIANT)),-fips)
 ARCHIVE ?=
 DEBIAN_BASE ?=
+BUILD_CONTEXTS ?=
 
 ##@ Use
 
@@ -182,9 +185,10 @@ $(VENV)/plugin/.synced: requirements/plugin.txt $(VENV)/.synced
 	@touch $@
 
 .PHONY: image
-image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/repository:tag; ARCHIVE=file: also write it there; DEBIAN_BASE=1: base image from Debian packages; PLATFORM=linux/s390x: for another platform)
-	@$(BIN)/localcluster image $(IMAGE) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(DEBIAN_BASE),--debian-base) $(if $(PLATFORM),--platform $(PLATFORM)) --build-arg VERSION=$(VERSION) \
-		--build-arg REVISION=$(shell git rev-parse HEAD) --build-arg CREATED=$(shell git log -1 --format=%cI)
+image: setup ## Build the image with Docker, Podman or Buildah (IMAGE=registry/repository:tag; VARIANT=fips; ARCHIVE=file: also write it there; DEBIAN_BASE=1: base image from Debian packages; PLATFORM=linux/s390x: for another platform)
+	@$(BIN)/localcluster image $(IMAGE) $(if $(ARCHIVE),--archive $(ARCHIVE)) $(if $(DEBIAN_BASE),--debian-base) $(if $(PLATFORM),--platform $(PLATFORM)) \
+		$(addprefix --build-context ,$(BUILD_CONTEXTS)) --build-arg VARIANT=$(VARIANT) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(shell git rev-parse HEAD) \
+		--build-arg CREATED=$(shell git log -1 --format=%cI)
 
 .PHONY: docs
 docs: $(VENV)/docs/.synced ## Build the documentation site (SITE=folder), and check its links and anchors
@@ -291,6 +295,11 @@ test-kubernetes: setup ## Test API, operator, rights, admission and chart on the
 test-node: setup ## Test image, chart, examples and upgrades on a real node (`make test`: without upgrades; skipped where a node is impossible)
 	@$(BIN)/localcluster build
 	@STATEFULROUTE_LONG=1 $(BIN)/pytest tests/node
+
+.PHONY: test-fips
+test-fips: setup ## Build the image for FIPS, and test its operator, resolver, sidecar and commands (as root; an hour, of which gRPC takes most)
+	@$(BIN)/localcluster build
+	@STATEFULROUTE_LONG=1 STATEFULROUTE_BUILD_CONTEXTS="$(BUILD_CONTEXTS)" $(BIN)/pytest tests/fips -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: node-packages
 node-packages: setup ## Install the Debian packages for a real node and for images (as root)

@@ -1,5 +1,6 @@
 """The files of a release have the image that was pushed, and the changes of the version."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -43,8 +44,17 @@ def test_packed_chart_has_its_version_and_the_digest_of_the_image(root: Path, tm
     assert (chart["version"], chart["appVersion"]) == (version, version)
     (image,) = yaml.safe_load(chart["annotations"]["artifacthub.io/images"])
     assert image["image"] == f"registry.example/statefulroute:{version}"
-    rendered = subprocess.run([helm, "template", archive], capture_output=True, text=True, check=True).stdout
-    assert f"image: registry.example/statefulroute@{DIGEST}" in rendered.replace('"', "").replace("'", "")
+    assert images(helm, archive) == {f"registry.example/statefulroute@{DIGEST}"}
+    # As the guide for FIPS says.
+    values = ("--set", f"image.tag={version}-fips", "--set", "image.digest=")
+    assert images(helm, archive, *values) == {f"registry.example/statefulroute:{version}-fips"}
+
+
+def images(helm: Path, archive: Path, *options: str) -> set[str]:
+    """Returns the images of a packed chart."""
+    command = [helm, "template", archive, *options]
+    rendered = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return set(re.findall(r"^ +image: [\"']?([^\"'\n]+)", rendered, re.MULTILINE))
 
 
 def test_chart_of_the_previous_release_is_found_among_what_make_chart_packs(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import yaml
 
 from helmchart import programs
 from helmchart.chart_file import OLDEST_KUBERNETES
+from image import fips
 from localcluster.images import Platform
 from localcluster.programs import kubernetes_versions
 from localcluster.progress import PlainProgress
@@ -33,6 +34,9 @@ PERMISSIONS = {
     "release.build": {"contents": "read"},
     "release.scan": {},
     "release.image": {"contents": "read", "id-token": "write", "attestations": "write"},
+    "release.build-fips": {"contents": "read"},
+    "release.scan-fips": {},
+    "release.image-fips": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.chart": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.bundle": {"contents": "read", "id-token": "write", "attestations": "write"},
     "release.package": {"contents": "read", "id-token": "write", "attestations": "write"},
@@ -128,6 +132,7 @@ def test_a_release_publishes_only_what_its_tests_have_passed(workflows: Workflow
     published = [name.removeprefix("release.") for name in PERMISSIONS if name.startswith("release.")]
     assert all("tests" in before(name) for name in published)
     assert {"build", "scan"} <= before("image")
+    assert {"build-fips", "scan-fips"} <= before("image-fips")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +177,7 @@ def test_a_released_version_is_not_built_again(workflows: Workflows, tmp_path: P
 
 def test_package_index_gets_a_version_only_after_all_else_is_built_and_scanned(workflows: Workflows) -> None:
     jobs = workflows["release"]["jobs"]
-    assert {"image", "chart", "bundle", "plugin"} < set(jobs["package"]["needs"])
+    assert {"image", "image-fips", "chart", "bundle", "plugin"} < set(jobs["package"]["needs"])
     assert set(jobs["release"]["needs"]) == {*jobs["package"]["needs"], "package"}
 
 
@@ -372,6 +377,23 @@ def test_the_image_of_a_release_is_for_all_platforms(
     assert jobs["scan"]["strategy"]["matrix"]["platform"] == "${{ fromJSON(needs.build.outputs.platforms) }}"
 
 
+#: The platforms of the image for FIPS.
+FIPS_PLATFORMS = [each for each in Platform if each.removeprefix("linux/") in fips.PLATFORMS]
+
+
+def test_image_for_fips_is_published_like_the_other(workflows: Workflows) -> None:
+    jobs = workflows["release"]["jobs"]
+    (build,) = [step for step in jobs["build-fips"]["steps"] if step.get("id") == "build"]
+    (other,) = [step for step in jobs["build"]["steps"] if step.get("id") == "build"]
+    arguments = build["with"].pop("build-args").splitlines()
+    assert arguments == ["VARIANT=fips", *other["with"].pop("build-args").splitlines()]
+    assert build["with"] == other["with"] | {"platforms": ",".join(FIPS_PLATFORMS)}
+    assert jobs["scan-fips"]["strategy"]["matrix"]["platform"] == FIPS_PLATFORMS
+    for name in ("scan", "image"):
+        steps = json.dumps(jobs[name]["steps"]).replace("needs.build.outputs", "needs.build-fips.outputs")
+        assert json.dumps(jobs[f"{name}-fips"]["steps"]) == steps.replace(':$VERSION\\"', ':$VERSION-fips\\"')
+
+
 def test_images_of_supported_versions_are_scanned_by_the_rule_of_a_release(
     workflows: Workflows, root: Path, tmp_path: Path
 ) -> None:
@@ -379,10 +401,14 @@ def test_images_of_supported_versions_are_scanned_by_the_rule_of_a_release(
     assert scan[True].keys() == {"schedule", "workflow_dispatch"}  # YAML's `on`
     (step,) = scan["jobs"]["image"]["steps"]
     released = workflows["release"]["jobs"]["scan"]["steps"][-1]
-    assert step["with"] == released["with"] | {"image": "${{ vars.IMAGE_REPOSITORY }}:${{ matrix.version }}"}
+    tag = "${{ matrix.version }}${{ matrix.variant }}"
+    assert step["with"] == released["with"] | {"image": f"${{{{ vars.IMAGE_REPOSITORY }}}}:{tag}"}
     # Without a platform, the scanner reads only the image for the platform of the runner.
     assert step["env"] == released["env"] == {"GRYPE_PLATFORM": "${{ matrix.platform }}"}
-    assert scan["jobs"]["image"]["strategy"]["matrix"]["platform"] == list(Platform)
+    matrix = scan["jobs"]["image"]["strategy"]["matrix"]
+    assert (matrix["platform"], matrix["variant"]) == (list(Platform), ["", "-fips"])
+    assert [each["platform"] for each in matrix["exclude"]] == [each for each in Platform if each not in FIPS_PLATFORMS]
+    assert {each["variant"] for each in matrix["exclude"]} == {"-fips"}
     (find,) = [step for step in scan["jobs"]["versions"]["steps"] if step.get("id") == "versions"]
     (tmp_path / "tools").symlink_to(root / "tools")
     releases = [{"tagName": "v1.2.3", "publishedAt": "2026-11-29T06:00:00Z"}]
@@ -401,7 +427,9 @@ def test_long_forms_of_the_tests_run_every_week(workflows: Workflows, root: Path
     long_forms = {name for name, recipe in rules if any(each in recipe for each in settings)} | {"chaos", "fuzz"}
     # The head of the workflow says why three of them are missing; CI has the linters.
     missing = {"lint-release", "test-node", "test-console", "test-docs"}
-    assert set(weekly["jobs"]["tests"]["strategy"]["matrix"]["target"]) == long_forms - missing
+    as_root = {"test-fips"}
+    assert set(weekly["jobs"]["tests"]["strategy"]["matrix"]["target"]) == long_forms - missing - as_root
+    assert weekly["jobs"]["fips"]["steps"][-1]["run"].endswith(" make test-fips")
     head = (root / ".github/workflows/weekly.yaml").read_text().partition("name: Weekly")[0]
     assert all(f"`make {name}`" in head for name in missing - {"lint-release"})
 

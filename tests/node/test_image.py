@@ -46,7 +46,11 @@ def configuration(archive: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def root(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The unpacked files of the image."""
-    folder = tmp_path_factory.mktemp("root")
+    return unpack(archive, tmp_path_factory.mktemp("root"))
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """Writes the files of an image into a folder, and returns it."""
     with tarfile.open(archive) as image:
         (manifest,) = read_json(image, "manifest.json")
         for layer in manifest["Layers"]:
@@ -107,6 +111,10 @@ def test_python_trusts_the_certificates(root: Path) -> None:
     code = "import ssl; print(len(ssl.create_default_context().get_ca_certs()) > 50)"
     command = ["chroot", root, "/opt/statefulroute/bin/python", "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "True\n"
+
+
+def test_nothing_of_the_variant_for_fips_is_there(root: Path) -> None:
+    assert [*root.rglob("ossl-modules"), *root.rglob("sitecustomize.py"), *root.rglob("openssl.cnf")] == []
 
 
 def test_scanners_find_the_packages_of_debian(root: Path) -> None:

@@ -154,6 +154,9 @@ def image(  # noqa: PLR0913 - an option each
     *,
     file: Annotated[Path, typer.Option(help="Its Dockerfile.")] = Path("Dockerfile"),
     build_arg: Annotated[list[str] | None, typer.Option(help="A build argument, as NAME=VALUE.")] = None,
+    build_context: Annotated[
+        list[str] | None, typer.Option(help="A folder instead of a stage of the Dockerfile, as STAGE=FOLDER.")
+    ] = None,
     debian_base: Annotated[
         bool, typer.Option("--debian-base", help="Make the base image from Debian's packages, without a registry.")
     ] = False,
@@ -162,12 +165,14 @@ def image(  # noqa: PLR0913 - an option each
 ) -> None:
     """Build an image of the working folder with Docker, Podman or Buildah, whichever is installed."""
     builder, progress = images.find_builder(), _progress()
-    arguments = dict(argument.partition("=")[::2] for argument in build_arg or ())
+    arguments, contexts = (
+        dict(each.partition("=")[::2] for each in given or ()) for given in (build_arg, build_context)
+    )
     if debian_base:
         arguments["BASE_IMAGE"] = images.debian_base(builder, progress, platform)
         if platform:
             arguments.setdefault("COMPILER_IMAGE", images.debian_base(builder, progress))
-    images.build(builder, images.ImageBuild(Path(), file, tag, arguments, platform), progress)
+    images.build(builder, images.ImageBuild(Path(), file, tag, arguments, platform, contexts), progress)
     if archive is not None:
         images.save(builder, tag, archive)
     typer.echo(f"{tag} is built by {builder}{f' and written to {archive}' if archive else ''}.")

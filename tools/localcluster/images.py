@@ -66,6 +66,7 @@ class ImageBuild:
         tag: The image's name and tag.
         arguments: The build arguments, such as `BASE_IMAGE`.
         platform: The platform that it is for; None: that of the builder.
+        contexts: Folders that replace stages of the Dockerfile, by the names of the stages.
     """
 
     context: Path
@@ -73,6 +74,7 @@ class ImageBuild:
     tag: str
     arguments: Mapping[str, str] = field(default_factory=dict)
     platform: Platform | None = None
+    contexts: Mapping[str, str] = field(default_factory=dict)
 
 
 def find_builder() -> Builder:
@@ -99,6 +101,7 @@ def build(builder: Builder, image: ImageBuild, progress: Progress) -> None:
         LocalClusterError: The build fails; the message ends with the builder's output.
     """
     arguments = [f"--build-arg={name}={value}" for name, value in _arguments(builder, image).items()]
+    arguments += [f"--build-context={name}={folder}" for name, folder in image.contexts.items()]
     names = ["--file", str(image.dockerfile), "--tag", image.tag]
     options = (*_options(builder), *_platform(image.platform), *_certificate_secret(), *arguments)
     command = [builder, "build", *options, *names, str(image.context)]
