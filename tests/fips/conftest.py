@@ -75,10 +75,12 @@ def image_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     contexts = dict(each.split("=", 1) for each in given)
     build = ImageBuild(ROOT, ROOT / "Dockerfile", TAG, arguments, contexts=contexts)
     images.build(Builder.BUILDAH, build, progress)
-    images.save(Builder.BUILDAH, TAG, folder / "image.tar")
+    archive = folder / "image.tar"
+    images.save(Builder.BUILDAH, TAG, archive)
     # Elsewhere than the folders of the tests, which its processes see.
     root = cache_folder() / f"fips-{os.getpid()}"
-    unpack(folder / "image.tar", root)
+    unpack(archive, root)
+    archive.unlink()  # it is large
     yield root
     shutil.rmtree(root)
 

@@ -92,11 +92,12 @@ def compile_provider(architecture: str, destination: Path) -> None:
     if architecture not in PLATFORMS:
         raise FipsError(f"the variant fips is for {' and '.join(PLATFORMS)}, not for {architecture}")
     triple, target = PLATFORMS[architecture]
-    run("apt-get", "update", "--quiet=2")
+    source = download(SOURCE)
+    run("apt-get", "update", "--quiet=2", "--option=Acquire::Languages=none")
     compiler = f"g++-{triple.replace('_', '-')}"  # with the C library of the platform
     run("apt-get", "install", "--quiet=2", "--yes", "--no-install-recommends", compiler, "make", "perl")
     with tempfile.TemporaryDirectory() as temporary:
-        folder = unpack(download(SOURCE), Path(temporary))
+        folder = unpack(source, Path(temporary))
         build(folder, triple, target)
         destination.mkdir()
         for file in (folder / "providers" / MODULE, folder / LICENCE):
