@@ -47,7 +47,7 @@ WORKDIR /source
 COPY requirements/image-build.txt requirements/
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     python3 -m venv /tools \
-    && /tools/bin/pip install --quiet --require-hashes -r requirements/image-build.txt
+    && /tools/bin/pip install --quiet --no-deps --require-hashes -r requirements/image-build.txt
 COPY --from=wheels /wheels /wheels
 RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates.crt \
     /tools/bin/uv venv --quiet --python "$(command -v python3)" /opt/statefulroute \

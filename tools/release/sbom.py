@@ -69,12 +69,13 @@ def vendored_javascript(package: Path) -> list[Component]:
 def debian_packages(root: Path) -> list[Component]:
     """Returns Debian itself and its packages whose files are in a root file system."""
     system = _fields(root / "etc/os-release", "=")
-    distribution = {"type": "operating-system", "bom-ref": "os", "name": system["ID"], "version": system["VERSION_ID"]}
+    version = system.get("VERSION_ID") or system["VERSION_CODENAME"]  # Debian's next release has no number yet
+    distribution = {"type": "operating-system", "bom-ref": "os", "name": system["ID"], "version": version}
     packages = []
     for file in sorted((root / "var/lib/dpkg/status.d").glob("*")):
         if file.suffix != ".md5sums":
             fields = _fields(file, ": ")
-            qualifiers = {"arch": fields["Architecture"], "distro": f"{system['ID']}-{system['VERSION_ID']}"}
+            qualifiers = {"arch": fields["Architecture"], "distro": f"{system['ID']}-{version}"}
             if "Source" in fields:
                 # Advisories are about source packages; a version in brackets is that of the source.
                 qualifiers["upstream"] = fields["Source"].replace(" (", "@").rstrip(")")

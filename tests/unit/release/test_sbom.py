@@ -63,6 +63,13 @@ def test_list_of_an_image_has_all_kinds_of_packages(root: Path) -> None:
     ]
 
 
+def test_a_debian_without_a_number_has_its_name(root: Path) -> None:
+    written(root / "etc/os-release", "VERSION_CODENAME=forky\nID=debian\n")
+    listed = sbom.image_sbom({"components": []}, root)["components"]
+    assert [each["version"] for each in listed if each["type"] == "operating-system"] == ["forky"]
+    assert any("distro=debian-forky" in each.get("purl", "") for each in listed)
+
+
 def test_python_of_debian_is_listed_once(root: Path) -> None:
     written(root / "var/lib/dpkg/status.d/libpython3.13-minimal", PYTHON)
     names = [each["name"] for each in sbom.image_sbom({"components": []}, root)["components"]]
