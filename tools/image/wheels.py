@@ -25,8 +25,10 @@ from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 
-#: What gRPC, cryptography (which is written in Rust), uvloop and cffi need, besides a compiler of the platform.
-COMPILERS = ("autoconf", "automake", "cargo", "libtool", "make", "pkg-config")
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+
+#: What gRPC, cryptography, uvloop and cffi need, besides a compiler for the platform. Cargo runs what it compiles.
+COMPILERS = ("autoconf", "automake", "cargo", "g++", "libtool", "make", "pkg-config")
 LIBRARIES = ("libffi-dev", "libssl-dev", "libstd-rust-dev")
 
 REQUIREMENT = re.compile(
@@ -158,7 +160,7 @@ def environment(platform: Platform, headers: Path) -> dict[str, str]:
         "CRYPTOGRAPHY_BUILD_OPENSSL_NO_LEGACY": "1",
         "CARGO_BUILD_TARGET": platform.rust,
         f"CARGO_TARGET_{rust}_LINKER": compiler,
-        "PYO3_CROSS_PYTHON_VERSION": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "PYO3_CROSS_PYTHON_VERSION": PYTHON,
     }
 
 
@@ -173,7 +175,8 @@ def install_compilers(platform: Platform) -> None:
 
 def compile_wheels(requirements: Iterable[str], tools: Path, destination: Path, variables: Mapping[str, str]) -> None:
     """Compiles packages, one after the other: gRPC takes most of the time, and uses all processors."""
-    pip = (str(tools / "bin" / "pip"), "wheel", "--no-deps", "--no-build-isolation", "--no-binary=:all:")
+    python = tools / "bin" / f"python{PYTHON}"  # the compiler of cryptography takes the version from the name
+    pip = (str(python), "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-binary=:all:")
     path = f"{tools / 'bin'}:{os.environ['PATH']}"
     for requirement in requirements:
         source = destination / "source.txt"
