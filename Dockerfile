@@ -34,7 +34,8 @@ RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates
     python3 /wheels.py compile --headers /headers --architecture "${TARGETARCH}" --variant "${VARIANT}" \
         --requirements requirements/image.txt --build-requirements requirements/image-wheels.txt --destination /wheels
 
-FROM ${BASE_IMAGE} AS build
+# Old versions of Buildah lose the variant of linux/arm/v7 after stages of another platform, so it is named again.
+FROM --platform=${TARGETPLATFORM} ${BASE_IMAGE} AS build
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -72,7 +73,7 @@ RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates
         mkdir /provider; \
     fi
 
-FROM ${BASE_IMAGE} AS root
+FROM --platform=${TARGETPLATFORM} ${BASE_IMAGE} AS root
 COPY --from=build /opt/statefulroute /opt/statefulroute
 COPY --from=provider /provider /provider
 COPY tools/image/root_filesystem.py tools/image/fips.py tools/image/fips_start.py tools/release/sbom.py /

@@ -58,13 +58,14 @@ PAGES ?=
 
 # `make image IMAGE=registry.example/statefulroute:0.1.0 ARCHIVE=dist/image.tar`: the image's name, and a file for it; DEBIAN_BASE=1: build the base image
 # from Debian packages; VARIANT=fips: validated cryptography; BUILD_CONTEXTS="wheels=folder provider=folder": folders instead of these stages of the
-# Dockerfile, with what they would compile (also of `make test-fips`).
+# Dockerfile, with what they would compile (also of `make test-fips` and `make test-platform`).
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 VARIANT ?= standard
 IMAGE ?= statefulroute:$(VERSION)$(if $(filter fips,$(VARIANT)),-fips)
 ARCHIVE ?=
 DEBIAN_BASE ?=
 BUILD_CONTEXTS ?=
+PLATFORM ?=
 
 ##@ Use
 
@@ -300,6 +301,11 @@ test-node: setup ## Test image, chart, examples and upgrades on a real node (`ma
 test-fips: setup ## Build the image for FIPS, and test its operator, resolver, sidecar and commands (as root; an hour, of which gRPC takes most)
 	@$(BIN)/localcluster build
 	@STATEFULROUTE_LONG=1 STATEFULROUTE_BUILD_CONTEXTS="$(BUILD_CONTEXTS)" $(BIN)/pytest tests/fips -o log_cli=true -o log_cli_level=INFO
+
+.PHONY: test-platform
+test-platform: setup ## Build the image for another platform, and test its operator, resolver and commands under QEMU (PLATFORM=linux/s390x; as root; an hour, of which gRPC takes most)
+	@$(BIN)/localcluster build
+	@STATEFULROUTE_PLATFORM="$(PLATFORM)" STATEFULROUTE_BUILD_CONTEXTS="$(BUILD_CONTEXTS)" $(BIN)/pytest tests/platforms -o log_cli=true -o log_cli_level=INFO
 
 .PHONY: node-packages
 node-packages: setup ## Install the Debian packages for a real node and for images (as root)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fips.conftest import CHROOT, Run
+from fips.conftest import Run
 from image import fips, fips_start
+from support.unpacked_image import CHROOT
 
 #: Prints the providers of a process, each with its version.
 PROVIDERS = """

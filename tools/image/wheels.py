@@ -169,7 +169,7 @@ def install_compilers(platform: Platform) -> None:
     compiler = f"g++-{platform.triple.replace('_', '-')}"
     libraries = (f"{each}:{platform.debian}" for each in LIBRARIES)
     run("dpkg", "--add-architecture", platform.debian)
-    run("apt-get", "update", "--quiet=2")
+    run("apt-get", "update", "--quiet=2", "--option=Acquire::Languages=none")
     run("apt-get", "install", "--quiet=2", "--yes", "--no-install-recommends", compiler, *COMPILERS, *libraries)
 
 

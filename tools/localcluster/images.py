@@ -114,12 +114,12 @@ def build(builder: Builder, image: ImageBuild, progress: Progress) -> None:
 
 
 def _arguments(builder: Builder, image: ImageBuild) -> Mapping[str, str]:
-    """Returns the build arguments, with the builder's platform for old Buildahs and Podmans, which do not set it."""
+    """Returns the build arguments, with both platforms for old Buildahs and Podmans, which do not set them."""
     if image.platform is None or builder is Builder.DOCKER:
         return image.arguments
     machine = platform.machine()
     architecture = next((name for name, each in PLATFORMS.items() if each.python == machine), machine)
-    return {"BUILDPLATFORM": f"linux/{architecture}", **image.arguments}
+    return {"BUILDPLATFORM": f"linux/{architecture}", "TARGETPLATFORM": image.platform, **image.arguments}
 
 
 def save(builder: Builder, tag: str, archive: Path) -> None:
