@@ -3,6 +3,7 @@
 import socket
 import ssl
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from resolver.test_tls import (
     test_only_the_minimum_version_and_later_ones_are_accepted,
     test_tls_1_2_with_any_suite_is_accepted_by_default,
 )
+from support.waiting import eventually
 
 __all__ = [
     "handshake",
@@ -55,10 +57,13 @@ def agrees(address: str, options: str) -> bool:
 
 
 def read(url: str, authority: Authority) -> str:
-    """Reads a URL over TLS."""
+    """Reads a URL over TLS; of a resolver that is not ready yet, its error."""
     context = ssl.create_default_context(cadata=authority.certificate.decode())
-    with urllib.request.urlopen(url, context=context, timeout=30) as response:  # noqa: S310 - https only
-        return str(response.read().decode())
+    try:
+        with urllib.request.urlopen(url, context=context, timeout=30) as response:  # noqa: S310 - https only
+            return str(response.read().decode())
+    except urllib.error.HTTPError as error:
+        return str(error.read().decode())
 
 
 def test_resolver_negotiates_only_approved_algorithms(
@@ -96,7 +101,8 @@ def test_resolver_answers_over_tls(
 ) -> None:
     stub_service.link("alice", 2)
     with serving(cluster, stub_service, authority, tmp_path) as (lookups, picker, metrics):
-        assert stub_service.endpoint(2) in read(f"https://{lookups}{stub_service.path}/links/alice", authority)
+        url = f"https://{lookups}{stub_service.path}/links/alice"
+        eventually(lambda: stub_service.endpoint(2) in read(url, authority), "the resolver finds the link")
         assert "statefulroute_build_info{" in read(f"https://{metrics}/metrics", authority)
         credentials = grpc.ssl_channel_credentials(authority.certificate)
         with grpc.secure_channel(picker, credentials) as channel:

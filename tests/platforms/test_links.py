@@ -1,4 +1,4 @@
-"""The operator, the resolver and the command do their work on another platform."""
+"""The operator and the command do their work on another platform."""
 
 import os
 import subprocess
@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 
 from fips.test_links import test_check_reports_the_cluster, test_operator_is_that_of_the_image
-from fips.test_resolver import test_resolver_answers_over_tls
 from image.wheels import PLATFORMS
 from statefulroute.domain.slots.hashing import slot_of
 from support.unpacked_image import CHROOT
 
-__all__ = ["test_check_reports_the_cluster", "test_operator_is_that_of_the_image", "test_resolver_answers_over_tls"]
+__all__ = ["test_check_reports_the_cluster", "test_operator_is_that_of_the_image"]
 
 pytestmark = pytest.mark.usefixtures("statefulroute")
 
