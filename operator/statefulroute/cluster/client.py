@@ -187,7 +187,10 @@ class Client:
             async with self._request(self._watches, "GET", path, _WATCH_TIMEOUT, params=watch_params) as response:
                 is_open = True
                 self._record("GET", path, response.status, started, is_watch=True)
-                yield read_lines(response)
+                try:
+                    yield read_lines(response)
+                finally:
+                    await _abort(response)
         except (APIError, UnreachableError) as error:
             if not is_open:
                 self._record("GET", path, _code(error), started, is_watch=True)
@@ -301,6 +304,21 @@ class Client:
     def _unreachable(self, method: str, path: str, error: Exception) -> UnreachableError:
         self.expiry_clock.observe(None)
         return UnreachableError(f"{method} {path}: {str(error) or type(error).__name__}")
+
+
+async def _abort(response: aiohttp.ClientResponse) -> None:
+    """Closes the connection of a response that has not ended, and waits until it is closed.
+
+    aiohttp would close it in the background, and with TLS not before the server does. The end of its session does not
+    wait for that, and the event loop may end with an open socket.
+    """
+    connection = response.connection
+    if connection is None or connection.protocol is None or connection.transport is None:
+        return
+    closed = connection.protocol.closed
+    connection.transport.abort()
+    if closed is not None:
+        await asyncio.gather(closed, return_exceptions=True)
 
 
 def _code(error: APIError | UnreachableError) -> int | None:

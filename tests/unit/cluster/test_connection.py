@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -12,16 +13,18 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 import truststore
 
 from localcluster.certificates import Authority
-from statefulroute.cluster import full_kubeconfig, service_account
+from statefulroute.cluster import api_server, full_kubeconfig, service_account
 from statefulroute.cluster.api_server import Connection
 from statefulroute.cluster.client import Client
 from statefulroute.cluster.connection import connect
 from statefulroute.cluster.errors import APIError, NotConnectedError, UnreachableError
 from statefulroute.cluster.impersonation import Impersonation
+from statefulroute.cluster.keepalive import keepalive_socket
 from statefulroute.cluster.plain_kubeconfig import plain_connection
 from unit.cluster.fake_api import TIMEOUT_SECONDS, Call, FakeAPI, eventually, run_fake_api
 from unit.cluster.kubeconfigs import kubeconfig, write_kubeconfig
@@ -449,6 +452,28 @@ async def test_a_refused_token_without_a_replacement_raises_the_error(in_cluster
         with pytest.raises(APIError, match="401 Unauthorized"):
             await request
         assert in_cluster.has_no_calls
+
+
+async def test_connection_of_a_watch_is_closed_before_the_client_has_ended(
+    in_cluster: FakeAPI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end of TLS takes an answer of the server, and the event loop may end before it."""
+    sockets: list[socket.socket] = []
+
+    def new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+        sockets.append(keepalive_socket(address))
+        return sockets[-1]
+
+    async def first_line() -> bytes:
+        async with client.watch("/api/v1/pods", {}) as events:
+            return await anext(events)
+
+    monkeypatch.setattr(api_server, "keepalive_socket", new_socket)
+    async with connect() as connection, Client(connection) as client:
+        watching = asyncio.create_task(first_line())
+        await (await in_cluster.call()).stream("a line")
+        assert await watching == b"a line"
+    assert [each.fileno() for each in sockets] == [-1]
 
 
 @reads_and_writes
