@@ -4,13 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from statefulroute.cluster.clock import IntervalClock
+from statefulroute.cluster.errors import GoneError
 from statefulroute.cluster.link_requests import RETRY_BACKOFF, LinkRequests
 from statefulroute.domain.errors import ContendedError
 from statefulroute.domain.keys import PodKey, link_name, slot_link_name
 from statefulroute.domain.operations import active_link
 from statefulroute.domain.slots.lookup import binding_slot
 
-#: Another attempt is necessary if nothing has been written to the store since a link of the user that has expired.
+#: Another attempt is necessary if nothing has been written to the store since a link of the user that has expired, and
+#: if the store was compacted between the two requests.
 _MAX_ATTEMPTS = 8
 
 
@@ -65,7 +67,12 @@ class TokenReader:
             slots = await self._slots_of(route) if own is None and self._slots_of is not None else None
             if (slot := binding_slot(uid, own, slots)) is None:
                 return own.resource_version if own is not None and own.pod == pod else None
-            link = await self._requests.read_at_revision(slot_link_name(route, slot), revision)
+            try:
+                link = await self._requests.read_at_revision(slot_link_name(route, slot), revision)
+            except GoneError:  # the store was compacted between the two requests
+                if attempt == _MAX_ATTEMPTS - 1:
+                    raise
+                continue
             if link is None or link.assigned_pod != pod:
                 return None
             if stored is None or stored.resource_version < revision:

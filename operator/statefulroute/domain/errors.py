@@ -154,4 +154,4 @@ class DeadlineExceededError(StatefulRouteError):
 
 
 class ContendedError(StatefulRouteError):
-    """Other clients changed the link at each attempt of the operation. The caller may retry."""
+    """Other clients changed the link at each attempt, or `read_token` came just after it expired. Retry."""

@@ -9,6 +9,7 @@ import pytest
 from statefulroute import (
     Configuration,
     ErrorCode,
+    InternalError,
     InvalidParameterError,
     PodNotAvailableError,
     ServerDriver,
@@ -16,7 +17,7 @@ from statefulroute import (
     UserNotHeldError,
     sync,
 )
-from statefulroute.cluster.errors import UnreachableError
+from statefulroute.cluster.errors import GoneError, UnreachableError
 from statefulroute.domain.slots.hashing import slot_of
 from statefulroute.sync.loop_thread import DriverInLoop
 from statefulroute.testing import InMemoryCluster
@@ -181,6 +182,30 @@ async def test_token_is_of_the_revision_before_the_writes_during_a_read(
         monkeypatch.setattr(client, "get", get_and_write)
         assert await here.read_token(USERS[0]) == revision
         assert requests == [LINKS, LINKS]
+
+
+@pytest.mark.parametrize("failures", [1, 8])
+async def test_token_is_read_again_if_the_store_was_compacted(
+    cluster: InMemoryCluster, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    client = cluster._client  # noqa: SLF001
+    get, left = client.get, failures
+
+    async def get_unless_compacted(path: str, params: Any = None, **options: Any) -> bytes:
+        nonlocal left
+        if params is not None and params.get("resourceVersionMatch") == "Exact" and left:
+            left -= 1
+            raise GoneError(410, "Expired", "The resourceVersion for the provided list is too old.")
+        return await get(path, params, **options)
+
+    async with server(cluster, 0) as here:
+        revision = client._version  # noqa: SLF001
+        monkeypatch.setattr(client, "get", get_unless_compacted)
+        if failures > 1:  # at each attempt
+            with pytest.raises(InternalError, match="too old"):
+                await here.read_token(USERS[0])
+        assert await here.read_token(USERS[0]) == revision
+        assert left == 0
 
 
 async def test_slot_without_a_pod_is_an_error(cluster: InMemoryCluster) -> None:
