@@ -29,6 +29,9 @@ print(sorted(found))
 REFUSED = {
     "hashlib.md5": "import hashlib; hashlib.md5(b'')",
     "hashlib.md5, not for security": "import hashlib; hashlib.md5(b'', usedforsecurity=False)",
+    "hashlib.md5, with cryptography": (
+        "import cryptography.hazmat.bindings._rust, hashlib; hashlib.md5(b'', usedforsecurity=False)"
+    ),
     "hashlib.new": "import hashlib; hashlib.new('md5')",
     "hmac": "import hmac; hmac.new(bytes(16), b'', 'md5').digest()",
     "uuid3": "import uuid; uuid.uuid3(uuid.NAMESPACE_DNS, 'name')",

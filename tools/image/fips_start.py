@@ -6,7 +6,6 @@ refuses: they are taken away. If the validated provider does not work, the proce
 BLAKE2 stays, which `hashlib` always takes from Python: it names states that were seen, and protects nothing.
 """
 
-import _hashlib
 import os
 import sys
 from types import ModuleType
@@ -42,8 +41,10 @@ def refuse(*_arguments: object, **_options: object) -> None:
 def provider_works() -> bool:
     """Returns whether OpenSSL takes algorithms from a provider for FIPS alone, and has one."""
     try:
+        import _hashlib  # noqa: PLC0415 - fails without OpenSSL's library
+
         _hashlib.openssl_sha256(b"")
-    except ValueError:
+    except Exception:  # noqa: BLE001 - Python would report it, and go on
         return False
     return bool(_hashlib.get_fips_mode())
 
@@ -54,6 +55,8 @@ def start() -> None:
     if not provider_works():
         os.write(2, f"{MESSAGE}\n".encode())
         os._exit(FAILURE)
+    # It decides now where each algorithm comes from. The package `cryptography` loads OpenSSL's other algorithms later.
+    import hashlib  # noqa: F401, PLC0415
 
 
 if __name__ == "sitecustomize":

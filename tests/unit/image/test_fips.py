@@ -116,3 +116,20 @@ def test_nothing_runs_without_the_provider(tmp_path: Path) -> None:
     completed = run("sys.modules.pop('sitecustomize', None); import sitecustomize; print('started')", tmp_path)
     assert (completed.returncode, completed.stdout) == (fips_start.FAILURE, "")
     assert completed.stderr == f"{fips_start.MESSAGE}\n"
+
+
+def test_nothing_runs_without_the_library_of_openssl(tmp_path: Path) -> None:
+    # Python reports an exception of the module, and goes on.
+    (tmp_path / "sitecustomize.py").write_text(START.read_text())
+    hidden = "sys.modules.pop('sitecustomize', None); sys.modules['_hashlib'] = None"
+    completed = run(f"{hidden}; import sitecustomize; print('started')", tmp_path)
+    assert (completed.returncode, completed.stdout) == (fips_start.FAILURE, "")
+    assert completed.stderr == f"{fips_start.MESSAGE}\n"
+
+
+def test_hashlib_is_imported_before_packages_that_load_other_algorithms() -> None:
+    code = (
+        "import fips_start; fips_start.provider_works = lambda: True; sys.modules.pop('hashlib', None);"
+        "fips_start.start(); print('hashlib' in sys.modules)"
+    )
+    assert run(code, START.parent).stdout == "True\n"
