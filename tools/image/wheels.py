@@ -107,6 +107,7 @@ def copy_headers(destination: Path) -> None:
 
     Python reads the variables of another platform from a module, whose name it is told by an environment variable.
     """
+    destination.mkdir()
     include = Path(sysconfig.get_path("include"))
     # In Debian, one header is elsewhere, and that in the folder of the others includes it.
     of_platform = include.parent / sysconfig.get_config_var("MULTIARCH") / include.name

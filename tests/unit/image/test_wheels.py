@@ -98,8 +98,12 @@ def test_the_headers_of_this_python_are_copied(tmp_path: Path) -> None:
     assert (tmp_path / f"headers/python3.{sys.version_info.minor}/Python.h").exists()
 
 
-def test_a_python_without_headers_compiles_nothing(headers: Path) -> None:
-    (headers / "python3.13/pyconfig.h").unlink()
+def test_a_python_without_headers_compiles_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    get_path = sysconfig.get_path
+    paths = {"include": str(tmp_path / "include/python3.13")}  # which does not exist
+    monkeypatch.setattr(sysconfig, "get_path", lambda name: paths.get(name) or get_path(name))
+    headers = tmp_path / "headers"
+    wheels.copy_headers(headers)
     with pytest.raises(wheels.WheelsError, match=r"has no headers of Python: install libpython3-dev"):
         wheels.environment(PLATFORMS["s390x"], headers)
 
