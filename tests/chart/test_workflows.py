@@ -16,6 +16,7 @@ import yaml
 from helmchart import programs
 from helmchart.chart_file import OLDEST_KUBERNETES
 from image import fips
+from image.wheels import PLATFORMS
 from localcluster.images import Platform
 from localcluster.programs import kubernetes_versions
 from localcluster.progress import PlainProgress
@@ -394,6 +395,17 @@ def test_image_for_fips_is_published_like_the_other(workflows: Workflows) -> Non
         assert json.dumps(jobs[f"{name}-fips"]["steps"]) == steps.replace(':$VERSION\\"', ':$VERSION-fips\\"')
 
 
+@pytest.mark.parametrize("variant", ["", "-fips"])
+def test_an_image_gets_its_tag_last(workflows: Workflows, variant: str) -> None:
+    jobs = workflows["release"]["jobs"]
+    (pushed,) = [step["with"] for step in jobs[f"build{variant}"]["steps"] if step.get("id") == "build"]
+    assert "tags" not in pushed
+    assert {"push=true", "push-by-digest=true"} <= {*pushed["outputs"].split(",")}
+    *before, last = jobs[f"image{variant}"]["steps"]
+    assert " --tag " in last["run"]
+    assert "--tag" not in json.dumps(before)
+
+
 def test_images_of_supported_versions_are_scanned_by_the_rule_of_a_release(
     workflows: Workflows, root: Path, tmp_path: Path
 ) -> None:
@@ -430,6 +442,8 @@ def test_long_forms_of_the_tests_run_every_week(workflows: Workflows, root: Path
     as_root = {"test-fips"}
     assert set(weekly["jobs"]["tests"]["strategy"]["matrix"]["target"]) == long_forms - missing - as_root
     assert weekly["jobs"]["fips"]["steps"][-1]["run"].endswith(" make test-fips")
+    compiled = [each for each in Platform if PLATFORMS[each.split("/")[1]].compiled]
+    assert weekly["jobs"]["platforms"]["strategy"]["matrix"]["platform"] == compiled
     head = (root / ".github/workflows/weekly.yaml").read_text().partition("name: Weekly")[0]
     assert all(f"`make {name}`" in head for name in missing - {"lint-release"})
 
