@@ -61,7 +61,7 @@ PAGES ?=
 # Dockerfile, with what they would compile (also of `make test-fips` and `make test-platform`).
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 VARIANT ?= standard
-IMAGE ?= statefulroute:$(VERSION)$(if $(filter fips,$(VARIANT)),-fips)
+IMAGE ?= statefulroute:$(VERSION)$(if $(filter fips,$(VARIANT)),-fips)$(if $(PLATFORM),-$(subst /,-,$(PLATFORM:linux/%=%)))
 ARCHIVE ?=
 DEBIAN_BASE ?=
 BUILD_CONTEXTS ?=
