@@ -26,7 +26,8 @@ async def wait_for_big_service(resolver: RunningResolver, service: StubService) 
 async def test_user_of_an_unlisted_pod_is_found(resolver: RunningResolver, big_service: StubService) -> None:
     route = await wait_for_big_service(resolver, big_service)
     assert (len(route["pods"]), route["omittedPods"], route["isReady"]) == (1, 600, True)
-    reply = await resolver.http.get(f"{big_service.path}/links/alice")
+    path = f"{big_service.path}/links/alice"
+    reply = await resolver.wait_for_reply(path, lambda reply: reply.status == 200, "the pod is known")
     assert (reply.json["podName"], reply.json["address"]) == ("game-2", big_service.endpoint(2))
 
 
