@@ -3,8 +3,8 @@
 # docker, podman and buildah build it; `make image` sets the tag and the labels. If the registries of images and packages
 # need custom CA certificates, pass them: --secret id=ca-certificates,src=/path/to/bundle.crt
 #
-# Platforms: linux/amd64, linux/arm64, linux/arm/v7, linux/ppc64le and linux/s390x. For the last two, compiling gRPC takes
-# the processors an hour.
+# Platforms: linux/amd64, linux/arm64, linux/arm/v7, linux/ppc64le and linux/s390x. For the last two, gRPC is compiled, which
+# takes 40 minutes of a processor or more.
 ARG BASE_IMAGE=python:3.13.15-slim-trixie@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 # Where packages are compiled: the same image, for the platform that builds.
@@ -34,7 +34,7 @@ RUN --mount=type=secret,id=ca-certificates,target=/etc/ssl/certs/ca-certificates
     python3 /wheels.py compile --headers /headers --architecture "${TARGETARCH}" --variant "${VARIANT}" \
         --requirements requirements/image.txt --build-requirements requirements/image-wheels.txt --destination /wheels
 
-# Old versions of Buildah lose the variant of linux/arm/v7 after stages of another platform, so it is named again.
+# Old versions of Buildah lose the platform of the image after a stage of another one, so it is named again.
 FROM --platform=${TARGETPLATFORM} ${BASE_IMAGE} AS build
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
