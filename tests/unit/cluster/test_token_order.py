@@ -1,7 +1,7 @@
 """Fencing tokens are in the order in which pods hold a user, by links and by slots, for any order of requests."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -281,56 +281,52 @@ TestTokens = TokenMachine.TestCase
 TestTokens.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
-def test_user_whose_temporary_link_has_just_expired() -> None:
+@pytest.fixture
+def machine() -> Iterator[TokenMachine]:
+    """A machine, whose rules a test applies in an order of its own."""
+    machine = TokenMachine()
+    yield machine
+    machine.teardown()
+
+
+def test_user_whose_temporary_link_has_just_expired(machine: TokenMachine) -> None:
     """No write separates the two holders: the token of the second one must be greater nevertheless."""
-    machine = TokenMachine()
-    try:
-        machine.begin(0)
-        machine.pin_for_a_time(1)
-        machine.read_undisturbed(1)
-        machine.let_time_pass()
-        machine.let_time_pass()
-        with pytest.raises(ContendedError, match="just expired"):
-            machine.runner.run(machine.read(0)).task.result()
-        assert [pod for pod, _ in machine.tokens] == [1]
-        machine.write_another_link()  # in a cluster, the operator deletes the link, and others write, too
-        machine.read_undisturbed(0)
-        (first, earlier), (second, later) = machine.tokens
-        assert (first, second) == (1, 0)
-        assert earlier < later
-    finally:
-        machine.teardown()
+    machine.begin(0)
+    machine.pin_for_a_time(1)
+    machine.read_undisturbed(1)
+    machine.let_time_pass()
+    machine.let_time_pass()
+    with pytest.raises(ContendedError, match="just expired"):
+        machine.runner.run(machine.read(0)).task.result()
+    assert [pod for pod, _ in machine.tokens] == [1]
+    machine.write_another_link()  # in a cluster, the operator deletes the link, and others write, too
+    machine.read_undisturbed(0)
+    (first, earlier), (second, later) = machine.tokens
+    assert (first, second) == (1, 0)
+    assert earlier < later
 
 
-def test_slot_whose_link_is_deleted_after_the_user_got_a_link_to_the_same_pod() -> None:
+def test_slot_whose_link_is_deleted_after_the_user_got_a_link_to_the_same_pod(machine: TokenMachine) -> None:
     """The pod holds the user all the time, first by the slot, then by the link: it gets a token."""
-    machine = TokenMachine()
-    try:
-        machine.begin(0)
-        reader = machine.runner.run(machine.read_own_link(0))
-        machine.pin(0)
-        machine.delete_slot()
-        machine.end(machine.runner.run(reader.finish()))
-        assert len(machine.tokens) == 1
-    finally:
-        machine.teardown()
+    machine.begin(0)
+    reader = machine.runner.run(machine.read_own_link(0))
+    machine.pin(0)
+    machine.delete_slot()
+    machine.end(machine.runner.run(reader.finish()))
+    assert len(machine.tokens) == 1
 
 
-def test_link_that_is_renewed_while_an_older_version_of_it_is_on_its_way_to_a_reader() -> None:
+def test_link_that_is_renewed_while_an_older_version_of_it_is_on_its_way_to_a_reader(machine: TokenMachine) -> None:
     """That version has expired when it arrives, but the link has not: its pod holds the user all the time."""
-    machine = TokenMachine()
-    try:
-        machine.begin(0)
-        machine.pin_for_a_time(1)
-        machine.write_another_link()
-        readers = [machine.runner.run(machine.start(pod)) for pod in (0, 1)]
-        for reader in readers:
-            machine.runner.run(reader.advance())
-        machine.let_time_pass()
-        machine.pin_for_a_time(1)
-        machine.let_time_pass()
-        for reader in readers:
-            machine.end(machine.runner.run(reader.finish()))
-        assert [pod for pod, _ in machine.tokens] == [1]
-    finally:
-        machine.teardown()
+    machine.begin(0)
+    machine.pin_for_a_time(1)
+    machine.write_another_link()
+    readers = [machine.runner.run(machine.start(pod)) for pod in (0, 1)]
+    for reader in readers:
+        machine.runner.run(reader.advance())
+    machine.let_time_pass()
+    machine.pin_for_a_time(1)
+    machine.let_time_pass()
+    for reader in readers:
+        machine.end(machine.runner.run(reader.finish()))
+    assert [pod for pod, _ in machine.tokens] == [1]
