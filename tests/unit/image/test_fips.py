@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from image import fips, fips_start
+from image import fips, fips_start, wheels
 
 ROOT = Path(__file__).parents[3]
 START = Path(fips_start.__file__)
@@ -36,6 +36,12 @@ def test_source_that_is_out_of_reach_is_reported() -> None:
 def test_another_platform_is_refused(tmp_path: Path) -> None:
     with pytest.raises(fips.FipsError, match="the variant fips is for amd64 and arm64, not for s390x"):
         fips.compile_provider("s390x", tmp_path / "provider")
+
+
+def test_both_scripts_compile_for_the_same_platforms() -> None:
+    """The Dockerfile copies each alone: a change of the provider must not compile gRPC again."""
+    compilers = {architecture: triple for architecture, (triple, _) in fips.PLATFORMS.items()}
+    assert compilers.items() <= {each: platform.triple for each, platform in wheels.PLATFORMS.items()}.items()
 
 
 def test_only_the_variant_has_a_provider(dockerfile: str) -> None:
